@@ -1,0 +1,1 @@
+"""halfrate: Batch Mode for the models you run."""
