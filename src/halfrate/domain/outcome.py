@@ -1,0 +1,86 @@
+"""What an Attempt came to, and the verdict that follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from halfrate.domain.usage import Usage
+
+
+class Finish(StrEnum):
+    """Why a model stopped writing."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+class Cause(StrEnum):
+    """Why an Attempt failed, or why a Request was never tried."""
+
+    INVALID = "invalid"  # the Request is wrong: what it asks can never be answered
+    UNSUPPORTED = "unsupported"  # the Request is right, this Engine cannot do it
+    TOO_LONG = "too_long"  # prompt and answer do not fit the model's context
+    OVERLOADED = "overloaded"  # the Engine has no room now
+    TIMED_OUT = "timed_out"  # no answer within the time allowed for one Attempt
+    ENGINE_DIED = "engine_died"  # the Engine's process ended while it held the Request
+    INTERNAL = "internal"  # the Engine reported a fault of its own
+    CANCELLED = "cancelled"  # the client cancelled the Job
+    EXPIRED = "expired"  # the Job's deadline passed
+
+    @property
+    def retriable(self) -> bool:
+        """Whether the same Request may do better next time."""
+        return self in _RETRIABLE
+
+
+_RETRIABLE = frozenset({Cause.OVERLOADED, Cause.TIMED_OUT, Cause.ENGINE_DIED})
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The model's answer."""
+
+    text: str
+    finish: Finish
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No answer. ``detail`` is a sentence for the user: what happened and what to do next."""
+
+    cause: Cause
+    detail: str
+
+
+Outcome = Answered | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The Outcome is the Request's Result."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class TryAgain:
+    """Make another Attempt after this long."""
+
+    delay_seconds: float
+
+
+Verdict = Keep | TryAgain
+
+
+def judge(
+    outcome: Outcome, *, attempt: int, attempts_max: int, backoff_seconds: float, chance: float
+) -> Verdict:
+    """Decide what follows the ``attempt``-th Attempt (from 1). ``chance`` in [0, 1) spreads retries out.
+
+    The delay doubles from ``backoff_seconds`` with each Attempt, and is cut by up to a half by chance.
+    """
+    if isinstance(outcome, Failed) and outcome.cause.retriable and attempt < attempts_max:
+        return TryAgain(backoff_seconds * 2.0 ** (attempt - 1) * (1 - chance / 2))
+    return Keep(outcome)

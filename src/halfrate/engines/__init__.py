@@ -1,0 +1,1 @@
+"""What turns a Request into an Outcome. Engines know nothing of Jobs."""

@@ -1,0 +1,69 @@
+"""The seam every Engine stands behind. ``tests/contract/test_engine.py`` is its contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, Self
+
+from halfrate.domain.outcome import Outcome
+from halfrate.domain.request import Request
+
+
+class EngineState(StrEnum):
+    """Whether an Engine can answer now."""
+
+    LOADING = "loading"
+    READY = "ready"
+    BROKEN = "broken"  # it cannot load its model; ``Engine.trouble`` says why
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What is true of a loaded Engine.
+
+    ``context_tokens`` bounds prompt and answer together. ``lanes`` is how many Requests in flight
+    keep it busy: more gain nothing, fewer leave it hungry.
+    """
+
+    model_version: str
+    context_tokens: int
+    default_temperature: float
+    lanes: int
+
+
+class Engine(Protocol):
+    """Answers Requests. It tries once and says what happened: no retry, no sleep, no hidden error.
+
+    A lifetime is ``async with engine``: entering starts to load and returns at once; leaving ends
+    every process the Engine started.
+    """
+
+    @property
+    def state(self) -> EngineState:
+        """LOADING until the model is in memory, and again while a dead process is restarted."""
+        ...
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the Engine is not READY, as a sentence, when there is more to say than "loading"."""
+        ...
+
+    async def ready(self) -> EngineFacts:
+        """Wait until READY and say what was loaded. Raise `EngineBroken` if it cannot load."""
+        ...
+
+    async def answer(self, request: Request, *, interactive: bool = False) -> Outcome:
+        """Make one Attempt. Interactive Requests go ahead of the others.
+
+        Every failure is a returned `Failed`. Cancelling the awaiting task frees what the Attempt holds.
+        """
+        ...
+
+    async def count_tokens(self, request: Request) -> int:
+        """The tokens of the rendered prompt, exactly as `answer` would report ``input_tokens``."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *exc: object) -> None: ...
