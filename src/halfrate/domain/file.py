@@ -1,0 +1,47 @@
+"""A File: what a client uploaded, or what a Job made, as the Files API shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class FileSource(StrEnum):
+    """Where a File came from."""
+
+    UPLOADED = "UPLOADED"
+    GENERATED = "GENERATED"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Stored bytes with a name. Times are seconds since the Unix epoch.
+
+    ``id`` is the part after ``files/``. ``blob`` names the bytes in the blob store, ``sha256`` is the
+    hexadecimal digest.
+    """
+
+    id: str
+    display_name: str
+    mime_type: str
+    size_bytes: int
+    sha256: str
+    blob: str
+    source: FileSource
+    created_at: float
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A resumable upload under way. ``id`` is unguessable: it is all that a chunk is trusted by.
+
+    ``declared_bytes`` is the length the client announced, None if it did not.
+    """
+
+    id: str
+    file_id: str
+    display_name: str
+    mime_type: str
+    declared_bytes: int | None
+    created_at: float

@@ -1,0 +1,127 @@
+"""A Job: one submitted batch, its states, and the one table of steps between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from halfrate.domain.errors import IllegalTransition
+from halfrate.domain.outcome import Cause
+from halfrate.domain.usage import Usage
+
+
+class JobState(StrEnum):
+    """Where a Job is between acceptance and its output."""
+
+    PENDING = "PENDING"  # accepted; no Shard has been claimed yet
+    RUNNING = "RUNNING"  # Shards are being answered
+    CANCELLING = "CANCELLING"  # no new Request is started; those in flight are being let go
+    ASSEMBLING = "ASSEMBLING"  # every Result there will be is settled; the output is being written
+    SUCCEEDED = "SUCCEEDED"  # every Request has its Result; single ones may be errors
+    FAILED = "FAILED"  # the Job as a whole could not be run
+    CANCELLED = "CANCELLED"  # stopped by the client; what was answered is published
+    EXPIRED = "EXPIRED"  # the deadline passed; what was answered is published
+
+    @property
+    def final(self) -> bool:
+        """Whether the Job will never move again."""
+        return self in FINAL_STATES
+
+
+FINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
+
+
+class JobEvent(StrEnum):
+    """What can happen to a Job."""
+
+    START = "start"  # the first Shard was claimed
+    STOP = "stop"  # the client cancelled, or the deadline passed
+    DRAIN = "drain"  # no Shard is left open
+    FAIL = "fail"  # the Job as a whole cannot be run
+    PUBLISH = "publish"  # the output of a complete Job is in place
+    PUBLISH_CANCELLED = "publish_cancelled"  # the output of a cancelled Job is in place
+    PUBLISH_EXPIRED = "publish_expired"  # the output of an expired Job is in place
+
+
+NEXT: dict[tuple[JobState, JobEvent], JobState] = {
+    (JobState.PENDING, JobEvent.START): JobState.RUNNING,
+    (JobState.PENDING, JobEvent.STOP): JobState.CANCELLING,
+    (JobState.PENDING, JobEvent.DRAIN): JobState.ASSEMBLING,
+    (JobState.PENDING, JobEvent.FAIL): JobState.FAILED,
+    (JobState.RUNNING, JobEvent.STOP): JobState.CANCELLING,
+    (JobState.RUNNING, JobEvent.DRAIN): JobState.ASSEMBLING,
+    (JobState.RUNNING, JobEvent.FAIL): JobState.FAILED,
+    (JobState.CANCELLING, JobEvent.DRAIN): JobState.ASSEMBLING,
+    (JobState.CANCELLING, JobEvent.FAIL): JobState.FAILED,
+    (JobState.ASSEMBLING, JobEvent.FAIL): JobState.FAILED,
+    (JobState.ASSEMBLING, JobEvent.PUBLISH): JobState.SUCCEEDED,
+    (JobState.ASSEMBLING, JobEvent.PUBLISH_CANCELLED): JobState.CANCELLED,
+    (JobState.ASSEMBLING, JobEvent.PUBLISH_EXPIRED): JobState.EXPIRED,
+}
+"""Every step a Job can take. `docs/reference/states.md` is generated from it."""
+
+
+def advance(state: JobState, event: JobEvent) -> JobState:
+    """Return the state after ``event``. Raise `IllegalTransition` if the table has no such step."""
+    try:
+        return NEXT[state, event]
+    except KeyError:
+        raise IllegalTransition(f"A Job that is {state} cannot {event}.") from None
+
+
+def states_before(event: JobEvent) -> tuple[JobState, ...]:
+    """Return the states in which ``event`` is allowed, for the WHERE of a guarded update."""
+    return tuple(state for (state, allowed) in NEXT if allowed == event)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many of a Job's Requests stand where. ``requests`` is 0 until the input is indexed."""
+
+    requests: int = 0
+    succeeded: int = 0
+    failed: int = 0
+
+    @property
+    def pending(self) -> int:
+        """Requests without a Result yet."""
+        return self.requests - self.succeeded - self.failed
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.requests + other.requests,
+            self.succeeded + other.succeeded,
+            self.failed + other.failed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One submitted batch. Times are seconds since the Unix epoch; costs are micro-USD.
+
+    ``stopped_by`` says why a Job is being, or was, cut short: `Cause.CANCELLED` or `Cause.EXPIRED`.
+    ``error`` is set on FAILED Jobs only. ``input_file`` is the id of the File given, or None for a
+    Job whose Requests came inline. ``deadline`` is when the Job expires.
+    """
+
+    id: str
+    model: str
+    display_name: str
+    priority: int
+    state: JobState
+    input_file: str | None
+    input_blob: str
+    keep_going: bool
+    created_at: float
+    updated_at: float
+    deadline: float
+    started_at: float | None = None
+    ended_at: float | None = None
+    planned: bool = False
+    stopped_by: Cause | None = None
+    error: str | None = None
+    output_bytes: int = 0
+    counts: Counts = Counts()
+    usage: Usage = Usage()
+    cost_micros: int = 0
+    interactive_cost_micros: int = 0

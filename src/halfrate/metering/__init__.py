@@ -1,0 +1,1 @@
+"""Usage into money. Pure, and in integers."""

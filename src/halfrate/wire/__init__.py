@@ -1,0 +1,1 @@
+"""Bytes to domain and back, one folder a dialect. No sockets, no files, no clock."""
