@@ -97,7 +97,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One submitted batch. Times are seconds since the Unix epoch; costs are micro-USD.
+    """One submitted batch. Times are seconds since the Unix epoch; costs are pico-USD.
 
     ``stopped_by`` says why a Job is being, or was, cut short: `Cause.CANCELLED` or `Cause.EXPIRED`.
     ``error`` is set on FAILED Jobs only. ``input_file`` is the id of the File given, or None for a
@@ -123,5 +123,5 @@ class Job:
     output_bytes: int = 0
     counts: Counts = Counts()
     usage: Usage = Usage()
-    cost_micros: int = 0
-    interactive_cost_micros: int = 0
+    cost_picos: int = 0
+    interactive_cost_picos: int = 0

@@ -1,4 +1,4 @@
-"""What tokens cost, in integers."""
+"""What tokens cost, in integers that add up exactly."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from halfrate.domain.usage import Usage
 
-TOKENS_PER_PRICE = 1_000_000
+PICOS_PER_USD = 1_000_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
-    """Prices in micro-USD per million tokens, for interactive use; batch costs ``batch_percent`` of them.
+class Rates:
+    """Prices in micro-USD per million tokens, which is the same as pico-USD per token.
 
     Prompt tokens taken from the cache cost ``cached_input`` instead of ``input``.
     """
@@ -19,20 +19,36 @@ class Price:
     input: int
     output: int
     cached_input: int
-    batch_percent: int = 50
 
-    def interactive_cost_micros(self, usage: Usage) -> int:
-        """Return what ``usage`` costs interactively, in micro-USD, rounded up."""
-        return -(-self._millionths(usage) // TOKENS_PER_PRICE)
-
-    def batch_cost_micros(self, usage: Usage) -> int:
-        """Return what ``usage`` costs in a Job, in micro-USD, rounded up once for the whole."""
-        return -(-self._millionths(usage) * self.batch_percent // (TOKENS_PER_PRICE * 100))
-
-    def _millionths(self, usage: Usage) -> int:
+    def cost_picos(self, usage: Usage) -> int:
+        """Return what ``usage`` costs in pico-USD. Costs of parts add up to the cost of the sum."""
         fresh_tokens = usage.input_tokens - usage.cached_tokens
         return (
             fresh_tokens * self.input
             + usage.cached_tokens * self.cached_input
             + usage.output_tokens * self.output
         )
+
+    def at_percent(self, percent: int) -> Rates:
+        """Return these prices at ``percent`` of their height, each rounded up to a whole micro-USD."""
+        return Rates(*(-(-rate * percent // 100) for rate in (self.input, self.output, self.cached_input)))
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs, asked interactively and in a Job."""
+
+    interactive: Rates
+    batch: Rates
+
+    @classmethod
+    def of(cls, *, input: int, output: int, cached_input: int, batch_percent: int = 50) -> Price:
+        """Return the price whose batch rates are ``batch_percent`` of the given interactive ones."""
+        rates = Rates(input=input, output=output, cached_input=cached_input)
+        return cls(interactive=rates, batch=rates.at_percent(batch_percent))
+
+
+def usd(picos: int) -> str:
+    """Write an amount in US dollars with as many digits as a small Job needs: ``$0.000123``."""
+    digits = 2 if picos >= PICOS_PER_USD else 6
+    return f"${picos / PICOS_PER_USD:.{digits}f}"
