@@ -99,6 +99,7 @@ class Counts:
 class Job:
     """One submitted batch. Times are seconds since the Unix epoch; costs are pico-USD.
 
+    ``model`` is the name the client asked for, ``engine`` the configured model that answers to it.
     ``stopped_by`` says why a Job is being, or was, cut short: `Cause.CANCELLED` or `Cause.EXPIRED`.
     ``error`` is set on FAILED Jobs only. ``input_file`` is the id of the File given, or None for a
     Job whose Requests came inline. ``deadline`` is when the Job expires.
@@ -106,6 +107,7 @@ class Job:
 
     id: str
     model: str
+    engine: str
     display_name: str
     priority: int
     state: JobState

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class ShardState(StrEnum):
-    """OPEN to be claimed, LEASED while a Worker runs it, DONE when all its Requests have Results."""
+    """OPEN to be claimed, LEASED while a Worker runs it, DONE when nothing more will come of it."""
 
     OPEN = "OPEN"
     LEASED = "LEASED"

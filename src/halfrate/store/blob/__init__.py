@@ -1,0 +1,1 @@
+"""Bulk bytes by name."""
