@@ -159,13 +159,13 @@ class Indexer:
         if len(self._errors) >= ERRORS_MAX:
             return
         message = _shortened(message, _MESSAGE_CHARS_MAX)
-        if cut_off and line.data is not None:
+        if self._requests == 0 and line.data is not None and (hint := _hint(line.data)):
+            message += f". {hint}. Every line must be one JSON object, for example {self._example}"
+        elif cut_off and line.data is not None:
             message += (
                 ". No newline ends this last line, so the file may have been cut off: "
                 "check that it is complete and upload it again"
             )
-        elif self._requests == 0 and (hint := _hint(line.data or b"")):
-            message += f". {hint}. Every line must be one JSON object, for example {self._example}"
         self._errors.append(_Error(line.number, message))
 
     def _mark_repeated_keys(self) -> tuple[list[_Error], int]:

@@ -96,7 +96,7 @@ class FrameReader:
     def _corrupt(self, offset: int, what: str) -> CorruptData:
         return CorruptData(
             f"Blob {self._reader.name}: the frame at byte {offset} {what}. "
-            "Something has damaged it since it was written: restore the blob from a backup, or run the Job again."
+            "Something has damaged it since it was written: restore it from a backup, or run the Job again."
         )
 
 
