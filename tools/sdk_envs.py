@@ -23,7 +23,7 @@ PYTHON_VERSIONS = ("1.45.0", "2.34.0", "newest")
 JAVASCRIPT_VERSION = "2.32.0"
 """The version of @google/genai."""
 
-CACHE = Path(os.environ.get("HALFRATE_SDK_CACHE") or Path(__file__).parent.parent / ".cache" / "sdk").absolute()
+CACHE = Path(os.environ.get("HALFRATE_SDK_CACHE") or Path(__file__).parents[1] / ".cache" / "sdk").absolute()
 INSTALL_SECONDS_MAX = 600
 
 
@@ -43,7 +43,8 @@ def python_env(version: str) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     venv.create(folder, with_pip=True)
     wanted = "google-genai" if version == "newest" else f"google-genai=={version}"
-    _install([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wanted, "aiohttp"])
+    pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    _install([*pip, "install", wanted, "aiohttp"])
     (folder / "ready").touch()
     return python
 
@@ -73,7 +74,12 @@ _NO_INDEX = re.compile(
 
 def _install(command: list[str]) -> None:
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=INSTALL_SECONDS_MAX, check=False, stdin=subprocess.DEVNULL
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=INSTALL_SECONDS_MAX,
+        check=False,
     )
     if done.returncode == 0:
         return
