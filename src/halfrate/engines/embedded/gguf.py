@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import BinaryIO
 MAGIC = b"GGUF"
 _U32, _F32, _BOOL, _STRING, _ARRAY, _I32 = 4, 6, 7, 8, 9, 5
 _NUMBERS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_TENSOR_F32, _TENSOR_F16 = 0, 1
 _ALIGNMENT = 32
 _STRING_BYTES_MAX = 16 * 1024 * 1024
 _KEYS_MAX = 10_000
@@ -123,14 +125,15 @@ def _byte_tokens() -> list[str]:
 
 
 def _file(metadata: Mapping[str, tuple[int, object]], shapes: Mapping[str, Sequence[int]]) -> bytes:
-    """A whole GGUF file, all tensors float32 zeros."""
+    """A whole GGUF file, every tensor zero: vectors in 32 bits, matrices in 16, as the pipeline's reader wants."""
     out = bytearray(MAGIC + struct.pack("<IQQ", 3, len(shapes), len(metadata)))
     for name, (kind, value) in metadata.items():
         out += _pack_string(name) + struct.pack("<I", kind) + _pack_value(kind, value)
     offset = 0
     for name, shape in shapes.items():
-        out += _pack_string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, 0, offset)
-        offset += _aligned(4 * _product(shape))
+        kind, size = (_TENSOR_F16, 2) if len(shape) > 1 else (_TENSOR_F32, 4)
+        out += _pack_string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
+        offset += _aligned(size * math.prod(shape))
     return bytes(out).ljust(_aligned(len(out)), b"\0") + bytes(offset)
 
 
@@ -149,10 +152,3 @@ def _pack_string(text: str) -> bytes:
 
 def _aligned(size: int) -> int:
     return -(-size // _ALIGNMENT) * _ALIGNMENT
-
-
-def _product(shape: Sequence[int]) -> int:
-    product = 1
-    for extent in shape:
-        product *= extent
-    return product

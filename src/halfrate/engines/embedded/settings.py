@@ -12,7 +12,6 @@ class EmbeddedSettings:
     ``None`` means: find out from the machine or the model.
     """
 
-    device: str = "CPU"
     threads: int | None = None  # physical cores this process may use
     precision: str | None = None  # "bf16" where the hardware computes in it, else "f32"
     kv_precision: str | None = None  # as ``precision``; "u8" halves the cache and rounds it
