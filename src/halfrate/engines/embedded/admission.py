@@ -1,15 +1,17 @@
 """Which waiting Requests may enter the pipeline now. Pure: no clock, no pipeline, no I/O.
 
-The pipeline itself takes whatever it is given, and then does two things a batch should not pay for. Requests that
-enter together compute a shared prefix once each, because a block can be shared only after someone has computed it.
-And when its KV cache runs full it throws out a Request that was under way and computes it again. So:
+The pipeline itself takes whatever it is given, and then does two things a batch should not pay for.
+Requests that enter together compute a shared prefix once each, because a block can be shared only after
+someone has computed it. And when its KV cache runs full it throws out a Request that was under way and
+computes it again. So:
 
 * of Requests that begin with the same blocks, one leader goes ahead, and the others wait for its first token;
 * a Request enters only when the cache has room for its prompt and the longest answer it may give;
 * apart from that the order is first come, first served, and interactive Requests go ahead of batch ones.
 
-Nobody waits for ever: a Request too large for the room that is left holds back those behind it, one is held for a
-leader at most `HOLDS_MAX` times, and while interactive Requests pour in every `INTERACTIVE_RUN`-th entry is a batch one.
+Nobody waits for ever: a Request too large for the room that is left holds back those behind it, one is held
+for at most `HOLDS_MAX` leaders, and while interactive Requests pour in, a batch one enters after every
+`INTERACTIVE_RUN` of them.
 """
 
 from __future__ import annotations
@@ -131,7 +133,7 @@ class Admission:
             self._mirror.use(running.keys, running.stamp)
 
     def left(self, id: int) -> None:
-        """It is out of the pipeline, finished or cancelled, and its blocks are free. Unknown ids are ignored."""
+        """It is out of the pipeline, finished or cancelled; its blocks are free. Unknown ids are ignored."""
         running = self._running.pop(id, None)
         if running is None:
             return

@@ -1,8 +1,8 @@
-"""Feeds the pipeline: one turn takes what is new, lets in who may enter, computes a step, and hands out answers.
+"""Feeds the pipeline, turn by turn: encode what is new, let in who may enter, step, hand out answers.
 
-Everything here runs in one thread, on purpose. The pipeline's ``step()`` and its tokenizer hold Python's interpreter
-lock from beginning to end, so a second thread would run only between steps anyway; and ``add_request`` changes the
-block tables that ``step()`` reads.
+Everything here runs in one thread, on purpose. The pipeline's ``step()`` and its tokenizer hold Python's
+interpreter lock from beginning to end, so a second thread would run only between steps anyway; and
+``add_request`` changes the block tables that ``step()`` reads.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from halfrate.engines.embedded.settings import EmbeddedSettings
 if TYPE_CHECKING:
     from openvino_genai import GenerationHandle
 
-# Between two steps at most this long is spent on encoding new prompts: those decoding should not wait for them.
+# Between two steps at most this long is spent on encoding new prompts: those decoding should not wait for
+# them.
 _PREPARE_SECONDS = 0.02
 _BEAT_SECONDS = 1.0
 
@@ -45,7 +46,7 @@ class _Prepared:
 
 @dataclass(slots=True)
 class _Running:
-    """In the pipeline. ``written`` is read early only where someone must look at it: first tokens, stop strings."""
+    """In the pipeline. ``written`` is read early only for first tokens and stop strings."""
 
     handle: GenerationHandle
     input_tokens: int
@@ -97,7 +98,7 @@ class Batcher:
                 raise protocol.BadFrame("a second Load")
 
     def turn(self) -> None:
-        """Make one round. Raise `RuntimeError` when the pipeline failed; nothing can be done with it after that."""
+        """Make one round. Raise `RuntimeError` when the pipeline failed; it is of no use after that."""
         self._prepare()
         self._let_in()
         if self._running or self._leaving:
@@ -137,8 +138,8 @@ class Batcher:
         if len(tokens) + least > context:
             raise _Refusal(
                 Cause.TOO_LONG,
-                f"A prompt of {len(tokens)} tokens and {least} output tokens do not fit the context of {context} "
-                f"tokens of {self._model.name}. Shorten the prompt, or lower max_output_tokens.",
+                f"A prompt of {len(tokens)} tokens and {least} output tokens do not fit the context of "
+                f"{context} tokens of {self._model.name}. Shorten the prompt, or lower max_output_tokens.",
             )
         default = min(self._settings.output_tokens_default, context - len(tokens))
         return _Prepared(request, tokens, default if asked is None else asked)

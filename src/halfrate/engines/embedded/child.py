@@ -1,7 +1,7 @@
 """The process that holds the model: ``python -m halfrate.engines.embedded.child PARENT_PID``.
 
-Frames come in on standard input and go out on what was standard output when the process began. Native code prints
-where it likes, so both names lead elsewhere before any of it is loaded.
+Frames come in on standard input and go out on what was standard output when the process began. Native code
+prints where it likes, so both names lead elsewhere before any of it is loaded.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def _read(source: int, inbox: Inbox) -> None:
     while data := os.read(source, _READ_BYTES):
         for body in frames.feed(data):
             inbox.put(protocol.decode_to_child(body))
-    # The parent is gone, or wants us gone. Nobody waits for what is half done, and unwinding native threads can hang.
+    # The parent is gone, or wants us gone. Nobody waits for what is half done, and unwinding native threads
+    # can hang.
     os._exit(0)
 
 

@@ -44,8 +44,8 @@ def _sample(config: GenerationConfig, sampling: Sampling, temperature: float) ->
         config.top_p = max(sampling.top_p, _TOP_P_MIN)
     if sampling.top_k is not None:
         config.top_k = sampling.top_k
-    # Every Request has a generator of its own in the pipeline, seeded with 0 unless told otherwise: without this
-    # line all unseeded Requests would draw the same numbers.
+    # Every Request has a generator of its own in the pipeline, seeded with 0 unless told otherwise: without
+    # this line all unseeded Requests would draw the same numbers.
     seed = secrets.randbits(32) if sampling.seed is None else sampling.seed
     config.rng_seed = seed % 2**64
 
@@ -53,9 +53,9 @@ def _sample(config: GenerationConfig, sampling: Sampling, temperature: float) ->
 class StopWatch:
     """Watches an answer grow for the strings that end it.
 
-    The pipeline has stop strings too, but looks only at as many last tokens as the string itself is long when encoded
-    alone. A model that spells it with other tokens runs on, and a token that holds more than the string's
-    beginning leaves a piece of it in the answer.
+    The pipeline has stop strings too, but looks only at as many last tokens as the string itself is long
+    when encoded alone. A model that spells it with other tokens runs on, and a token that holds more than
+    the string's beginning leaves a piece of it in the answer.
     """
 
     def __init__(self, stop: Sequence[str], decode: Callable[[list[int]], str]) -> None:

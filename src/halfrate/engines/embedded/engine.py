@@ -26,9 +26,10 @@ _Reply = protocol.Done | protocol.Refused | protocol.Counted
 class EmbeddedEngine:
     """Answers with one model, loaded by a child process.
 
-    ``model`` is a GGUF file, a folder with a model in OpenVINO's format, or the hub id of one. When the child dies,
-    every Request it held comes back as ``Failed(Cause.ENGINE_DIED)`` and it is started again, after a delay that
-    doubles with each death in a row. A model that cannot be loaded makes the Engine BROKEN, for good.
+    ``model`` is a GGUF file, a folder with a model in OpenVINO's format, or the hub id of one. When the
+    child dies, every Request it held comes back as ``Failed(Cause.ENGINE_DIED)`` and it is started again,
+    after a delay that doubles with each death in a row. A model that cannot be loaded makes the Engine
+    BROKEN, for good.
     """
 
     def __init__(
@@ -106,8 +107,8 @@ class EmbeddedEngine:
     async def count_tokens(self, request: Request) -> int:
         """The tokens of the rendered prompt, exactly as `answer` would report ``input_tokens``.
 
-        Raise `EngineBroken`; `InvalidArgument` for a prompt that could never be answered; `Unavailable` when the
-        child dies over it.
+        Raise `EngineBroken`; `InvalidArgument` for a prompt that could never be answered; `Unavailable`
+        when the child dies over it.
         """
         facts = await self.ready()
         refusal = _refuse(request, facts)
@@ -168,8 +169,9 @@ class EmbeddedEngine:
                 if self._state is EngineState.BROKEN:
                     return
                 if loads_failed >= self._settings.load_attempts_max:
-                    detail = f"The model {self._model} could not be loaded in {loads_failed} attempts. {last_words}"
-                    return await self._become(EngineState.BROKEN, detail)
+                    detail = f"{self._model} could not be loaded in {loads_failed} attempts. {last_words}"
+                    await self._become(EngineState.BROKEN, detail)
+                    return
                 deaths = 1 if was_ready and up_seconds >= self._settings.healthy_seconds else deaths + 1
                 delay = restart_delay(self._settings, deaths=deaths, chance=self._chance())
                 await self._become(EngineState.LOADING, f"{last_words} It is started again in {delay:.1f} s.")
@@ -239,7 +241,7 @@ class EmbeddedEngine:
 
 
 def restart_delay(settings: EmbeddedSettings, *, deaths: int, chance: float) -> float:
-    """Seconds to wait after the ``deaths``-th death in a row (from 1). ``chance`` in [0, 1) cuts up to a half."""
+    """Seconds to wait after the ``deaths``-th death in a row. ``chance`` in [0, 1) cuts off up to a half."""
     doubled = settings.backoff_seconds * 2.0 ** min(deaths - 1, 30)
     return min(doubled, settings.backoff_seconds_max) * (1 - chance / 2)
 

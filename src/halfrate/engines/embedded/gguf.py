@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 MAGIC = b"GGUF"
 _U32, _F32, _BOOL, _STRING, _ARRAY, _I32 = 4, 6, 7, 8, 9, 5
-_NUMBERS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_NUMBERS = dict(enumerate("BbHhIif?")) | {10: "Q", 11: "q", 12: "d"}  # metadata type -> its struct letter
 _TENSOR_F32, _TENSOR_F16 = 0, 1
 _ALIGNMENT = 32
 _STRING_BYTES_MAX = 16 * 1024 * 1024
@@ -55,7 +55,7 @@ def _read_value(file: BinaryIO, kind: int) -> Value:
 
 def _read_number(file: BinaryIO, kind: int) -> int | float | bool:
     try:
-        layout = struct.Struct(_NUMBERS[kind])
+        layout = struct.Struct("<" + _NUMBERS[kind])
     except KeyError:
         raise NotGguf(f"unknown metadata type {kind}") from None
     (value,) = layout.unpack(file.read(layout.size))
@@ -77,7 +77,7 @@ def _skip_array(file: BinaryIO) -> None:
             (size,) = struct.unpack("<Q", file.read(8))
             file.seek(size, 1)
     elif kind in _NUMBERS:
-        file.seek(struct.calcsize(_NUMBERS[kind]) * length, 1)
+        file.seek(struct.calcsize("<" + _NUMBERS[kind]) * length, 1)
     else:
         raise NotGguf(f"an array of unknown type {kind}")
 
@@ -125,7 +125,7 @@ def _byte_tokens() -> list[str]:
 
 
 def _file(metadata: Mapping[str, tuple[int, object]], shapes: Mapping[str, Sequence[int]]) -> bytes:
-    """A whole GGUF file, every tensor zero: vectors in 32 bits, matrices in 16, as the pipeline's reader wants."""
+    """A whole GGUF file, every tensor zero: vectors in 32 bits, matrices in 16, as its reader wants them."""
     out = bytearray(MAGIC + struct.pack("<IQQ", 3, len(shapes), len(metadata)))
     for name, (kind, value) in metadata.items():
         out += _pack_string(name) + struct.pack("<I", kind) + _pack_value(kind, value)
@@ -143,7 +143,7 @@ def _pack_value(kind: int, value: object) -> bytes:
         return struct.pack("<IQ", of, len(value)) + b"".join(_pack_value(of, member) for member in value)
     if isinstance(value, str):
         return _pack_string(value)
-    return struct.pack(_NUMBERS[kind], value)
+    return struct.pack("<" + _NUMBERS[kind], value)
 
 
 def _pack_string(text: str) -> bytes:

@@ -20,8 +20,9 @@ _BYTE_A = 65
 class GrammarProbe:
     """Compiles each new schema in a throwaway pipeline over a model of a few kilobytes.
 
-    The pipeline compiles a grammar inside ``step()``, Python has no other way to ask for it, and an exception inside
-    ``step()`` leaves a pipeline that can do nothing any more: one bad schema would take every Request beside it along.
+    The pipeline compiles a grammar inside ``step()``, Python has no other way to ask for it, and an
+    exception inside ``step()`` leaves a pipeline that can do nothing any more: one bad schema would take
+    every Request beside it along.
     """
 
     def __init__(self) -> None:

@@ -58,18 +58,22 @@ def find(model: str) -> Source:
         return _gguf_file(path)
     if path.suffix != ".gguf" and _HUB_ID.fullmatch(model):
         return _folder(_download(model), name=model)
-    raise Unloadable(f"There is no model at {path}: no such file or folder. Check the path in the configuration.")
+    raise Unloadable(f"There is no model at {path}: no such file or folder. Check the path.")
 
 
 def load(source: Source, settings: EmbeddedSettings) -> Model:
-    """Bring it into memory and answer one token, so that the first Request finds it warm. Raise `Unloadable`."""
-    genai = native.genai()
+    """Bring it into memory and answer one token, so the first Request finds it warm. Raise `Unloadable`."""
     try:
-        pipeline = genai.ContinuousBatchingPipeline(
+        pipeline = native.genai().ContinuousBatchingPipeline(
             str(source.path), _scheduler(settings), "CPU", _properties(settings)
         )
     except RuntimeError as error:
         raise Unloadable(f"The model at {source.path} cannot be loaded: {reason(error)}") from error
+    except ImportError as error:
+        raise Unloadable(
+            f"OpenVINO cannot be imported: {error}. Its three packages must be of one release: "
+            "pip install --upgrade openvino openvino-tokenizers openvino-genai"
+        ) from error
     blocks_total = _warm_up(pipeline)
     defaults = pipeline.get_config()
     return Model(
@@ -93,11 +97,11 @@ def reason(error: Exception) -> str:
 def _folder(path: Path, *, name: str) -> Source:
     if not (path / "openvino_model.xml").is_file():
         raise Unloadable(
-            f"The folder {path} holds no openvino_model.xml. Name a folder with a model in OpenVINO's format, "
-            "or a GGUF file."
+            f"The folder {path} holds no openvino_model.xml. Name a folder with a model in OpenVINO's "
+            "format, or a GGUF file."
         )
     if not (path / "openvino_tokenizer.xml").is_file():
-        raise Unloadable(f"The folder {path} holds a model without openvino_tokenizer.xml: convert its tokenizer too.")
+        raise Unloadable(f"The folder {path} holds no openvino_tokenizer.xml: convert the tokenizer too.")
     return Source(path, name, _context_of_folder(path))
 
 
@@ -114,14 +118,16 @@ def _gguf_file(path: Path) -> Source:
     try:
         header = gguf.read_header(path)
     except gguf.NotGguf as error:
-        raise Unloadable(f"The file {path} is no GGUF model ({error}). Name a GGUF file or an OpenVINO folder.") from error
+        detail = f"The file {path} is no GGUF model ({error}). Name a GGUF file or an OpenVINO folder."
+        raise Unloadable(detail) from error
     except OSError as error:
         raise Unloadable(f"The file {path} cannot be read: {error.strerror}.") from error
     architecture = str(header.get("general.architecture", "unknown"))
     if architecture not in ARCHITECTURES:
         raise Unloadable(
-            f"The model {path} is of the architecture {architecture!r}; GGUF files of {', '.join(ARCHITECTURES)} "
-            "can be loaded. Convert it to OpenVINO's format, or serve it with llama-server and name that as upstream."
+            f"The model {path} is of the architecture {architecture!r}; GGUF files of "
+            f"{', '.join(ARCHITECTURES)} can be loaded. Convert it to OpenVINO's format, or serve it with "
+            "llama-server and name that as the upstream."
         )
     context = header.get(f"{architecture}.context_length", _CONTEXT_TOKENS_UNKNOWN)
     return Source(path, path.stem, int(context))
@@ -133,13 +139,14 @@ def _download(model: str) -> Path:
         from huggingface_hub import snapshot_download  # noqa: PLC0415
     except ImportError:
         raise Unloadable(
-            f"There is no file or folder {model}, and to fetch a model of that name the package huggingface_hub "
-            "is needed: pip install huggingface_hub. Or name a local GGUF file or OpenVINO folder."
+            f"There is no file or folder {model}, and to fetch a model of that name the package "
+            "huggingface_hub is needed: pip install huggingface_hub. Or name a local GGUF file or folder."
         ) from None
     try:
         return Path(snapshot_download(model))
     except Exception as error:  # the package raises many kinds; each means the same to us
-        raise Unloadable(f"The model {model} is no local path and cannot be fetched: {reason(error)}") from error
+        detail = f"The model {model} is no local path and cannot be fetched: {reason(error)}"
+        raise Unloadable(detail) from error
 
 
 def _scheduler(settings: EmbeddedSettings) -> SchedulerConfig:
@@ -160,7 +167,8 @@ def _properties(settings: EmbeddedSettings) -> dict[str, str | int]:
     precision = settings.precision or ("bf16" if native.computes_in_bf16() else "f32")
     threads = settings.threads or native.physical_cores()
     properties: dict[str, str | int] = {
-        # Without these a model's own hints decide, and a GGUF file hints at 16-bit floats that few CPUs compute in.
+        # Without these a model's own hints decide, and a GGUF file hints at 16-bit floats that few CPUs
+        # compute in.
         "INFERENCE_PRECISION_HINT": precision,
         "KV_CACHE_PRECISION": settings.kv_precision or precision,
         "INFERENCE_NUM_THREADS": threads,
@@ -174,8 +182,8 @@ def _properties(settings: EmbeddedSettings) -> dict[str, str | int]:
 def _warm_up(pipeline: ContinuousBatchingPipeline) -> int:
     """Answer one token, and learn from it how many blocks the cache has.
 
-    The pipeline turns ``cache_size`` into blocks by itself and does not say how many. But the share of the cache in
-    use, as a percentage, after a prompt of one token, is the share of one block.
+    The pipeline turns ``cache_size`` into blocks by itself and does not say how many. But the share of the
+    cache in use, as a percentage, after a prompt of one token, is the share of one block.
     """
     config = pipeline.get_config()
     config.max_new_tokens = 1
@@ -186,7 +194,7 @@ def _warm_up(pipeline: ContinuousBatchingPipeline) -> int:
     usage = pipeline.get_metrics().max_cache_usage
     if usage <= 0:
         raise Unloadable("The pipeline has no KV cache: models without paged attention cannot be batched.")
-    return round(100 / usage)
+    return round(100 / float(usage))
 
 
 def _context_tokens(source: Source, settings: EmbeddedSettings, blocks_total: int) -> int:

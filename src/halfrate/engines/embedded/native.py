@@ -7,16 +7,15 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy
     import openvino
-    import openvino_genai
 
 
-def genai() -> openvino_genai:  # type: ignore[valid-type]
-    """The pipeline's Python module."""
+def genai() -> Any:
+    """The pipeline's Python module, ``openvino_genai``. Raise `ImportError`."""
     _without_telemetry()
     import openvino_genai  # noqa: PLC0415
 
@@ -45,15 +44,15 @@ def computes_in_bf16() -> bool:
 def _without_telemetry() -> None:
     """Importing `openvino` sends an event to a statistics service unless this module cannot be imported.
 
-    Its opt-out is a file in the home directory, or the variables of a CI system; neither is ours to set. With the
-    name blocked, OpenVINO uses the stub it ships for machines without the telemetry package.
+    Its opt-out is a file in the home directory, or the variables of a CI system; neither is ours to set.
+    With the name blocked, OpenVINO uses the stub it ships for machines without the telemetry package.
     """
     modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
     modules["openvino_telemetry"] = None
 
 
 def physical_cores() -> int:
-    """Cores this process may use: by affinity, without hyperthreads, within the container's quota. At least 1."""
+    """Cores this process may use: by affinity, without hyperthreads, within the quota. At least 1."""
     cores = math.ceil(min(_cores_by_affinity(), _quota_cores()))
     return max(1, cores)
 

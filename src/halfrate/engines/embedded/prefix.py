@@ -1,8 +1,9 @@
 """Which prompt prefixes the pipeline surely still holds in its KV cache. Pure.
 
-The pipeline keeps computed blocks until it needs their memory, then overwrites the least recently used first, and
-tells nobody. This mirror keeps count of what was allocated since a block was last used, and calls the block cached
-only while the blocks allocated since cannot have reached it. So it may say too little, never too much.
+The pipeline keeps computed blocks until it needs their memory, then overwrites the least recently used
+first, and tells nobody. This mirror keeps count of what was allocated since a block was last used, and
+calls the block cached only while the blocks allocated since cannot have reached it. So it may say too
+little, never too much.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ BLOCK_TOKENS = 32  # the pipeline's block size on a CPU
 
 
 def chain(tokens: Sequence[int], block_tokens: int = BLOCK_TOKENS) -> tuple[int, ...]:
-    """One key per whole block; equal keys mean equal tokens from the start of the prompt to that block's end."""
+    """One key per whole block; equal keys mean equal tokens from the prompt's start to that block's end."""
     keys: list[int] = []
     key = 0
     for start in range(0, len(tokens) - block_tokens + 1, block_tokens):

@@ -20,7 +20,7 @@ _DRAIN_SECONDS = 2.0
 
 
 class Child:
-    """A running child. Leaving the context ends it: its input is closed, then it is terminated, then killed."""
+    """A running child. Leaving `start` ends it: its input is closed, it is terminated, then killed."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdin is not None
@@ -45,7 +45,7 @@ class Child:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # an interrupt from the keyboard is for the server, which then ends the child
+            start_new_session=True,  # an interrupt from the keyboard is the server's, which ends the child
         )
         child = cls(process)
         try:

@@ -10,8 +10,8 @@ from halfrate.engines.embedded.loading import reason
 if TYPE_CHECKING:
     from openvino_genai import Tokenizer
 
-# No text of this many bytes per token of context can fit: English has four or five, and runs of spaces, the worst
-# there is, seldom more than twenty. What is longer is refused before anyone spends time on it.
+# No text of this many bytes per token of context can fit: English has four or five, and runs of spaces, the
+# worst there is, seldom more than twenty. What is longer is refused before anyone spends time on it.
 BYTES_PER_TOKEN_MAX = 32
 
 _SPEAKER = {Role.SYSTEM: "system", Role.USER: "user", Role.MODEL: "assistant"}
@@ -23,7 +23,7 @@ class BadPrompt(Exception):
 
 
 def prompt_bytes(request: Request) -> int:
-    """The size of what the Request says, in UTF-8 bytes. Raise `UnicodeEncodeError` for half a surrogate pair."""
+    """The size of what is said, in UTF-8 bytes. Raise `UnicodeEncodeError` for half a surrogate pair."""
     return sum(len(message.text.encode()) for message in request.messages)
 
 
@@ -49,7 +49,8 @@ class Prompts:
 
     def text(self, tokens: list[int]) -> str:
         """What the model wrote. Decoded at once, so that no character is cut in two."""
-        return self._tokenizer.decode(tokens, skip_special_tokens=True)
+        text: str = self._tokenizer.decode(tokens, skip_special_tokens=True)
+        return text
 
     def _rendered(self, messages: tuple[Message, ...]) -> str:
         try:
@@ -63,6 +64,7 @@ class Prompts:
 
     def _render(self, messages: tuple[Message, ...]) -> str:
         history = [{"role": _SPEAKER[message.role], "content": message.text} for message in messages]
-        return self._tokenizer.apply_chat_template(
+        text: str = self._tokenizer.apply_chat_template(
             history, add_generation_prompt=True, extra_context=dict(self._options)
         )
+        return text

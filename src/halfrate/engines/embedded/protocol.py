@@ -1,8 +1,8 @@
 """What the server and the engine's child say to each other: length-prefixed msgpack frames. No I/O here.
 
-The server sends one `Load`, then any number of `Ask`, `Count` and `Cancel`. The child answers the `Load` with
-one `Loaded` or one `Broken`, every `Ask` it is not told to cancel with one `Done` or one `Refused`, every `Count`
-with one `Counted` or one `Refused`, and sends a `Beat` now and then while it works.
+The server sends one `Load`, then any number of `Ask`, `Count` and `Cancel`. The child answers the `Load`
+with one `Loaded` or one `Broken`, every `Ask` it is not told to cancel with one `Done` or one `Refused`,
+every `Count` with one `Counted` or one `Refused`, and sends a `Beat` now and then while it works.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What can be told about a JSON Schema before the pipeline sees it. Pure.
 
-The grammar compiler skips keywords it does not know, so an answer could break a schema that asked for one of them.
-It also recurses, so a schema nested deeply enough would end the process.
+The grammar compiler skips keywords it does not know, so an answer could break a schema that asked for one
+of them. It also recurses, so a schema nested deeply enough would end the process.
 """
 
 from __future__ import annotations
