@@ -92,7 +92,7 @@ def write_toy(path: Path) -> None:
     metadata: dict[str, tuple[int, object]] = {
         "general.architecture": (_STRING, "llama"),
         "general.file_type": (_U32, 0),
-        "llama.context_length": (_U32, 64),
+        "llama.context_length": (_U32, 4096),
         "llama.embedding_length": (_U32, width),
         "llama.block_count": (_U32, 1),
         "llama.feed_forward_length": (_U32, feed_forward),
