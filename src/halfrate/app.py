@@ -39,7 +39,7 @@ from halfrate.upkeep.expirer import Expirer
 from halfrate.upkeep.pruner import Pruner
 from halfrate.upkeep.rescuer import Rescuer
 from halfrate.wire.gemini.content import bare_model
-from halfrate.wire.gemini.lines import inline_item, parse_line, result_line
+from halfrate.wire.gemini.lines import parse_line, result_line
 
 logger = logging.getLogger(__name__)
 
@@ -229,9 +229,13 @@ def _encoder(models: Models) -> Callable[[Job, Result], bytes]:
         asker = result.asker
         version = models.resolve(job.engine).version
         response_id = f"{job.id}-{asker.ordinal}"
-        if job.input_file is None:
-            return inline_item(asker.metadata, result.outcome, model_version=version, response_id=response_id)
-        return result_line(asker.key, result.outcome, model_version=version, response_id=response_id)
+        return result_line(
+            asker.key,
+            result.outcome,
+            metadata=asker.metadata,
+            model_version=version,
+            response_id=response_id,
+        )
 
     return encode
 
