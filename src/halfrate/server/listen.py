@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Callable
 
@@ -45,15 +44,14 @@ async def listen(app: ASGIApp, listener: socket.socket, *, ready: Callable[[], N
         timeout_graceful_shutdown=STOP_SECONDS,
         ws="none",
     )
-    server = uvicorn.Server(config)
-    announcing = asyncio.create_task(_announce(server, ready))
-    try:
-        await server.serve(sockets=[listener])
-    finally:
-        announcing.cancel()
+    await _Server(config, ready).serve(sockets=[listener])
 
 
-async def _announce(server: uvicorn.Server, ready: Callable[[], None]) -> None:
-    while not server.started:
-        await asyncio.sleep(0.01)
-    ready()
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
