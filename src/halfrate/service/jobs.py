@@ -144,7 +144,7 @@ class Jobs:
         await self.stop(job, Cause.CANCELLED)
 
     async def stop(self, job: Job, cause: Cause) -> bool:
-        """Start no more of a Job's Requests, and let go of those in flight. Return False if it is past that."""
+        """Start no more of a Job's Requests and let go of those in flight. False if it is past that."""
         stopped = await self._store.stop_job(job.id, cause)
         if stopped:
             await self._let_go(job)
