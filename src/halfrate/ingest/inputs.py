@@ -45,6 +45,11 @@ class Inputs:
         done, _ = await asyncio.wait({self._building_of(blob)}, timeout=seconds)
         return done.pop().result() if done else None
 
+    def discard(self, blob: str) -> None:
+        """Remove an input and its index. Blocks: use a thread."""
+        self._blobs.delete(blob)
+        self._blobs.delete(index_blob(blob))
+
     def _building_of(self, blob: str) -> asyncio.Task[IndexSummary]:
         if blob not in self._building:
             task = asyncio.create_task(asyncio.to_thread(self._summary, blob))
@@ -65,9 +70,7 @@ class Inputs:
             for chunk in read_chunks(reader):
                 indexer.feed(chunk)
             with self._blobs.writer(index_blob(blob)) as writer:
-                summary = indexer.finish(writer)
-                writer.commit()
-            return summary
+                return indexer.finish(writer)
 
     def _indexer(self) -> Indexer:
         return Indexer(
@@ -116,7 +119,6 @@ class Receiver:
         self._appender.sync()
         with self._blobs.writer(index_blob(blob)) as writer:
             self._indexer.finish(writer)
-            writer.commit()
         self._blobs.rename(self._blob, blob)
         return self._digest.hexdigest()
 

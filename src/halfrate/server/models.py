@@ -48,13 +48,13 @@ class ModelRoutes:
     async def generate(self, call: Call) -> Response:
         """Answer one Request now. If the client goes away, the Engine stops working on it."""
         model = model_named(call)
-        version = self._models.resolve(model).version
+        self._models.resolve(model)
         request = wire.parse_generate(await self._body(call), model=model)
-        outcome, _ = await while_present(call, self._models.answer(model, request))
+        outcome, answerer = await while_present(call, self._models.answer(model, request))
         if isinstance(outcome, Failed):
             status, body = errors.failure(outcome)
             return Answer(body, status=status)
-        body = wire.generated(outcome, model_version=version, response_id=secrets.token_urlsafe(12))
+        body = wire.generated(outcome, model_version=answerer.version, response_id=secrets.token_urlsafe(12))
         return await json_answer(call, body)
 
     async def count_tokens(self, call: Call) -> Response:
