@@ -23,7 +23,7 @@ help: ## list the targets
 setup: $(READY) ## create .venv with exact versions (every target below does this by itself)
 
 demo: $(READY) ## run a batch end to end on this machine: no key, no GPU, no network
-	@$(BIN)/python -m tools.demo $(ARGS)
+	@$(BIN)/python examples/demo.py $(ARGS)
 
 test: $(READY) ## run the tests (ARGS='-k word' to choose)
 	@$(BIN)/python -m pytest --ignore=tests/sdk $(ARGS)

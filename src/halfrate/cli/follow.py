@@ -1,0 +1,129 @@
+"""Looking at a Job again and again until it ends, and showing it meanwhile."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from halfrate.cli.console import say, write_json
+from halfrate.cli.describe import job_document, money_and_tokens, progress, status_line
+from halfrate.cli.exits import Exit
+from halfrate.client import Client, JobView
+from halfrate.domain.errors import Unreachable
+
+LOOK_EVERY_SECONDS = 0.5
+PATIENCE_SECONDS = 60.0
+PLAIN_LINE_EVERY_SECONDS = 10.0
+
+Show = Callable[[JobView, str], None]
+
+
+def follow(
+    client: Client,
+    name: str,
+    *,
+    now: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[tuple[JobView, float | None]]:
+    """Yield a Job and its Requests per second at every look, until it is final.
+
+    A server that answered once and is away now is waited for: a minute is enough for a restart.
+    """
+    seen_at, first, first_at = now(), None, now()
+    while True:
+        try:
+            job = client.job(name)
+        except Unreachable:
+            if first is None or now() - seen_at > PATIENCE_SECONDS:
+                raise
+            sleep(LOOK_EVERY_SECONDS)
+            continue
+        seen_at = now()
+        if first is None:
+            first, first_at = job, seen_at
+        yield job, _rate(first, job, seen_at - first_at)
+        if job.final:
+            return
+        sleep(LOOK_EVERY_SECONDS)
+
+
+def watch_to_the_end(client: Client, name: str, *, as_json: bool) -> Exit:
+    """Show a Job until it ends. Return how it ended as an exit code."""
+    with _json_lines() if as_json else _text() as show:
+        for job, rate in follow(client, name):
+            show(job, status_line(job, requests_per_second=rate, now=time.time()))
+    if not as_json:
+        tell_end(job)
+    return Exit.OK if job.state == "SUCCEEDED" else Exit.FAILED
+
+
+def tell_end(job: JobView) -> None:
+    """Say how a Job ended and what to do next."""
+    say(", ".join([f"{job.name} {job.state}", progress(job), *money_and_tokens(job)]))
+    if job.state == "FAILED":
+        say(f"Why: {job.error or 'the server does not say'}")
+    else:
+        say(f"Results: halfrate results {job.name} -o results.jsonl")
+
+
+def _rate(first: JobView, job: JobView, elapsed_seconds: float) -> float | None:
+    answered = first.counts.pending - job.counts.pending
+    known = first.counts.requests and elapsed_seconds > 0
+    return answered / elapsed_seconds if known and answered > 0 else None
+
+
+@contextmanager
+def _json_lines() -> Iterator[Show]:
+    """Print a line of JSON whenever something changed."""
+    last = None
+
+    def show(job: JobView, text: str) -> None:
+        nonlocal last
+        document = job_document(job)
+        if document != last:
+            write_json(document)
+        last = document
+
+    yield show
+
+
+@contextmanager
+def _text() -> Iterator[Show]:
+    with _bar() if sys.stderr.isatty() else _plain_lines() as show:
+        yield show
+
+
+@contextmanager
+def _plain_lines() -> Iterator[Show]:
+    """Print a line when the state or the reason for waiting changes, and every ten seconds."""
+    last: tuple[str, str | None] | None = None
+    said_at = 0.0
+
+    def show(job: JobView, text: str) -> None:
+        nonlocal last, said_at
+        mark = (job.state, job.waiting)
+        if mark != last or time.monotonic() - said_at > PLAIN_LINE_EVERY_SECONDS:
+            say(text)
+            last, said_at = mark, time.monotonic()
+
+    yield show
+
+
+@contextmanager
+def _bar() -> Iterator[Show]:
+    """Draw one line with a bar that moves."""
+    from rich.console import Console  # noqa: PLC0415 - 60 ms that only a terminal needs
+    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    columns = (BarColumn(bar_width=24), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(job: JobView, text: str) -> None:
+            done = job.counts.succeeded + job.counts.failed
+            bar.update(task, total=job.counts.requests or None, completed=done, description=text)
+
+        yield show
