@@ -1,0 +1,1 @@
+"""Rows per Job, Shard, Segment and File. Never a row per Request."""

@@ -1,0 +1,198 @@
+"""The seam for metadata. ``tests/contract/test_meta_store.py`` is its contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from halfrate.domain.file import File, Upload
+from halfrate.domain.job import Counts, Job, JobEvent
+from halfrate.domain.outcome import Cause
+from halfrate.domain.shard import Lease, SegmentRef
+from halfrate.domain.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a group of Results adds to its Job: counts, tokens, and pico-USD."""
+
+    counts: Counts = Counts()
+    usage: Usage = Usage()
+    cost_picos: int = 0
+    interactive_cost_picos: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.counts + other.counts,
+            self.usage + other.usage,
+            self.cost_picos + other.cost_picos,
+            self.interactive_cost_picos + other.interactive_cost_picos,
+        )
+
+
+class MetaStore(Protocol):
+    """The state of everything but the bulk bytes. A method that returns has made its change durable.
+
+    Guards are part of each change: a call that loses a race raises and changes nothing.
+    """
+
+    # Jobs
+
+    async def create_job(self, job: Job, *, active_jobs_max: int) -> None:
+        """Add a Job. Raise `ResourceExhausted` if ``active_jobs_max`` Jobs are not final yet."""
+        ...
+
+    async def get_job(self, job_id: str) -> Job | None:
+        """Return a Job, or None if there is none or it was deleted."""
+        ...
+
+    async def list_jobs(self, *, limit: int, after: Job | None) -> list[Job]:
+        """Return up to ``limit`` Jobs, newest first, that come after ``after``."""
+        ...
+
+    async def save_plan(self, job_id: str, shard_sizes: Sequence[int]) -> None:
+        """Give a PENDING Job its Shards, numbered from 0, with this many Requests each.
+
+        A Job without Requests drains at once. Raise `IllegalTransition` if the Job has a plan, or is
+        not PENDING any more.
+        """
+        ...
+
+    async def set_requests(self, job_id: str, requests: int) -> None:
+        """Note how many Requests a Job has, once its input is indexed."""
+        ...
+
+    async def fail_job(self, job_id: str, error: str) -> None:
+        """End a Job that cannot be run. Raise `IllegalTransition` if it is final."""
+        ...
+
+    async def stop_job(self, job_id: str, cause: Cause) -> bool:
+        """Start no more of a Job's Requests. Return False, and change nothing, if it is past that.
+
+        Open Shards are closed at once, leased ones when their Worker lets go. A Job with none drains.
+        """
+        ...
+
+    async def publish_job(self, job_id: str, event: JobEvent, output: File, *, missing: Tally) -> None:
+        """Make an ASSEMBLING Job final, with its output File. ``missing`` counts Requests never answered.
+
+        Raise `IllegalTransition` if it is not ASSEMBLING.
+        """
+        ...
+
+    async def delete_job(self, job_id: str) -> None:
+        """Hide a Job from `get_job` and `list_jobs`. Its bytes stay until `forget_job`."""
+        ...
+
+    async def forget_job(self, job_id: str) -> None:
+        """Remove a deleted Job, its Shards, its Segments and its output File."""
+        ...
+
+    async def jobs_to_plan(self) -> list[Job]:
+        """Return the PENDING Jobs without a plan, those that go first at the front."""
+        ...
+
+    async def jobs_to_assemble(self) -> list[Job]:
+        """Return the ASSEMBLING Jobs, deleted ones too."""
+        ...
+
+    async def jobs_overdue(self) -> list[Job]:
+        """Return the Jobs whose deadline has passed and which can still be stopped."""
+        ...
+
+    async def jobs_to_forget(self) -> list[Job]:
+        """Return the deleted Jobs that are final."""
+        ...
+
+    async def requests_ahead(self, job: Job) -> int:
+        """Return how many Requests of other Jobs on the same Engine go before this Job's."""
+        ...
+
+    # Shards
+
+    async def claim_shard(self, engine: str, worker: str, *, lease_seconds: float) -> Lease | None:
+        """Take the Shard that goes first under a new Lease; the Job's first claim starts it.
+
+        The highest priority goes first, then the earliest deadline, then the oldest Job.
+        """
+        ...
+
+    async def renew_lease(self, lease: Lease, *, lease_seconds: float) -> Lease:
+        """Put off the lapse of a Lease. Raise `LeaseLost` if it is not the Shard's newest."""
+        ...
+
+    async def settle(self, lease: Lease, segment: SegmentRef, tally: Tally) -> None:
+        """Make Results final: the part of the Segment they are in, counts, usage and cost, all or none.
+
+        Raise `LeaseLost` if the Lease is not the Shard's newest.
+        """
+        ...
+
+    async def finish_shard(self, lease: Lease) -> None:
+        """Close a Shard whose Requests all have Results. The last one drains the Job.
+
+        Raise `LeaseLost` if the Lease is not the Shard's newest.
+        """
+        ...
+
+    async def release_shard(self, lease: Lease) -> None:
+        """Give a Shard back for another to claim, or close it if its Job is being stopped.
+
+        Raise `LeaseLost` if the Lease is not the Shard's newest.
+        """
+        ...
+
+    async def rescue_shards(self, *, lapsed_only: bool) -> int:
+        """Give back the Shards whose Leases lapsed, or all leased ones. Return how many."""
+        ...
+
+    async def segments(self, job_id: str, shard: int | None = None) -> list[SegmentRef]:
+        """Return the settled parts of a Job's Segments, or of one Shard's, in order."""
+        ...
+
+    # Files
+
+    async def create_file(self, file: File, *, upload_id: str | None = None) -> None:
+        """Add a File, ending the Upload it came from. Raise `AlreadyExists` if its id is taken."""
+        ...
+
+    async def get_file(self, file_id: str) -> File | None:
+        """Return a File that has not expired, or None."""
+        ...
+
+    async def list_files(self, *, limit: int, after: File | None) -> list[File]:
+        """Return up to ``limit`` uploaded Files, newest first, that come after ``after``."""
+        ...
+
+    async def delete_file(self, file_id: str) -> bool:
+        """Remove a File. Return False if there is none."""
+        ...
+
+    async def files_expired(self) -> list[File]:
+        """Return the Files whose time has passed."""
+        ...
+
+    async def blob_in_use(self, blob: str) -> bool:
+        """Whether a File or an unfinished Job still needs these bytes."""
+        ...
+
+    async def create_upload(self, upload: Upload) -> None:
+        """Begin a resumable upload. Raise `AlreadyExists` if its File id is taken."""
+        ...
+
+    async def get_upload(self, upload_id: str) -> Upload | None:
+        """Return an upload under way, or None."""
+        ...
+
+    async def delete_upload(self, upload_id: str) -> None:
+        """Forget an upload."""
+        ...
+
+    async def uploads_begun_before(self, created_at: float) -> list[Upload]:
+        """Return the uploads under way since before ``created_at``."""
+        ...
+
+    async def check_integrity(self) -> list[str]:
+        """Return a sentence for each thing in the store that contradicts another; none if all is well."""
+        ...

@@ -1,0 +1,113 @@
+"""One writer thread, and one fsync for all the changes that wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+import apsw
+
+T = TypeVar("T")
+
+GROUP_MAX = 256
+
+
+class GroupCommitter:
+    """Runs changes on its own thread and connection, many to a transaction.
+
+    A change that raises is undone alone; the others of its group stand. A failed commit fails them all.
+    """
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._waiting: SimpleQueue[_Change | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="halfrate-store", daemon=True)
+        self._thread.start()
+
+    async def write(self, change: Callable[[apsw.Connection], T]) -> T:
+        """Return what ``change`` returned, once it is durable. Raise what it raised, with nothing changed.
+
+        A caller that is cancelled while it waits does not know whether the change was made.
+        """
+        done: Future[T] = Future()
+        self._waiting.put(_Change(change, done))
+        return await asyncio.wrap_future(done)
+
+    def close(self) -> None:
+        """Finish the changes that wait, and end the thread."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            group = [first]
+            closing = False
+            while not self._waiting.empty() and len(group) < GROUP_MAX:
+                change = self._waiting.get()
+                if change is None:
+                    closing = True
+                    break
+                group.append(change)
+            self._commit(group)
+            if closing:
+                return
+
+    def _commit(self, group: list[_Change]) -> None:
+        try:
+            # IMMEDIATE: take the write lock now, so that no change reads what another may overtake.
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                for change in group:
+                    change.run(self._connection)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        except BaseException as error:  # the thread must outlive any failure
+            for change in group:
+                change.fail(error)
+            return
+        for change in group:
+            change.resolve()
+
+
+class _Change:
+    def __init__(self, change: Callable[[apsw.Connection], Any], done: Future[Any]) -> None:
+        self._change = change
+        self._done = done
+        self._result: Any = None
+        self._error: Exception | None = None
+
+    def run(self, connection: apsw.Connection) -> None:
+        """Make the change in a savepoint of its own, and keep its outcome until the commit."""
+        connection.execute("SAVEPOINT change")
+        try:
+            self._result = self._change(connection)
+        except Exception as error:
+            self._error = error
+            connection.execute("ROLLBACK TO change")
+        connection.execute("RELEASE change")
+
+    def resolve(self) -> None:
+        if self._done.cancelled():
+            return
+        if self._error is not None:
+            self.fail(self._error)
+        else:
+            _quietly(lambda: self._done.set_result(self._result))
+
+    def fail(self, error: BaseException) -> None:
+        _quietly(lambda: self._done.set_exception(error))
+
+
+def _quietly(announce: Callable[[], None]) -> None:
+    # The caller may cancel between the check and the call; then nobody waits for the answer.
+    try:
+        announce()
+    except Exception:
+        return

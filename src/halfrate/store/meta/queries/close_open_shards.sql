@@ -1,0 +1,1 @@
+UPDATE shard SET state = 'DONE' WHERE job_id = :id AND state = 'OPEN'

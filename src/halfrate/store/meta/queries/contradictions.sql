@@ -1,0 +1,21 @@
+-- Each row is a sentence about two things that should agree and do not.
+SELECT format('Job %s counts %d Results, its Segments hold %d.', job.id, succeeded + failed, held)
+  FROM job JOIN (SELECT job_id, sum(results) AS held FROM segment GROUP BY job_id) ON job_id = job.id
+ WHERE succeeded + failed <> held AND ended_at IS NULL
+UNION ALL
+SELECT format('Job %s has %d Requests, its Shards hold %d.', job.id, job.requests, held)
+  FROM job JOIN (SELECT job_id, sum(requests) AS held FROM shard GROUP BY job_id) ON job_id = job.id
+ WHERE job.requests <> held
+UNION ALL
+SELECT format('Job %s is %s and has Shard %d still %s.', job.id, job.state, number, shard.state)
+  FROM job JOIN shard ON job_id = job.id
+ WHERE shard.state <> 'DONE' AND job.state NOT IN ('PENDING', 'RUNNING', 'CANCELLING')
+UNION ALL
+SELECT format('Shard %d of Job %s holds %d Results for %d Requests.', shard.number, shard.job_id, held, requests)
+  FROM shard JOIN (SELECT job_id, shard, sum(results) AS held FROM segment GROUP BY job_id, shard) AS s
+    ON s.job_id = shard.job_id AND s.shard = shard.number
+ WHERE held > requests
+UNION ALL
+SELECT format('Job %s is complete with %d Results for %d Requests.', id, succeeded + failed, requests)
+  FROM job
+ WHERE state IN ('SUCCEEDED', 'CANCELLED', 'EXPIRED') AND succeeded + failed <> requests

@@ -1,0 +1,1 @@
+UPDATE job SET deleted = 1 WHERE id = :id

@@ -1,0 +1,1 @@
+SELECT * FROM file WHERE expires_at <= :now

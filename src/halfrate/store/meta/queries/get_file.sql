@@ -1,0 +1,1 @@
+SELECT * FROM file WHERE id = :id AND expires_at > :now

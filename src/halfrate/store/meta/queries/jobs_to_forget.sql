@@ -1,0 +1,1 @@
+SELECT * FROM job WHERE deleted AND ended_at IS NOT NULL

@@ -1,0 +1,1 @@
+SELECT * FROM upload WHERE created_at < :created_at

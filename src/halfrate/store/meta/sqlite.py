@@ -1,0 +1,447 @@
+"""Metadata in SQLite: WAL, synchronous=FULL, one writer, group commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import apsw
+
+from halfrate.clock import Clock
+from halfrate.domain.errors import AlreadyExists, CorruptData, IllegalTransition, LeaseLost, ResourceExhausted
+from halfrate.domain.file import File, FileSource, Upload
+from halfrate.domain.job import Counts, Job, JobEvent, JobState, advance
+from halfrate.domain.outcome import Cause
+from halfrate.domain.shard import Lease, SegmentRef
+from halfrate.domain.usage import Usage
+from halfrate.store.meta.api import Tally
+from halfrate.store.meta.group_commit import GroupCommitter
+from halfrate.store.meta.migrations import migrations
+from halfrate.store.meta.queries import query
+
+Row = dict[str, Any]
+
+
+class SqliteStore:
+    """The `MetaStore` of one machine.
+
+    Reads run on the calling thread (microseconds, from the page cache); changes on the writer's.
+    Open it from one process only.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        """Open or create the database. Raise `CorruptData` if the file is not a usable one."""
+        self._clock = clock
+        try:
+            self._writer_connection = _connect(path)
+            _migrate(self._writer_connection)
+            self._reader = _connect(path)
+        except (apsw.NotADBError, apsw.CorruptError) as error:
+            raise CorruptData(
+                f"{path} is not a usable database ({error}). Restore it from a backup, or start with "
+                "another data directory."
+            ) from None
+        self._committer = GroupCommitter(self._writer_connection)
+
+    def close(self) -> None:
+        """Finish the changes that wait, and close the file."""
+        self._committer.close()
+        self._reader.close()
+        self._writer_connection.close()
+
+    # Jobs
+
+    async def create_job(self, job: Job, *, active_jobs_max: int) -> None:
+        """Add a Job. Raise `ResourceExhausted` if ``active_jobs_max`` Jobs are not final yet."""
+        values = asdict(job) | {"requests": job.counts.requests, "active_jobs_max": active_jobs_max}
+
+        def change(connection: apsw.Connection) -> None:
+            if _execute(connection, "create_job", values) == 0:
+                raise ResourceExhausted(
+                    f"{active_jobs_max} batches are pending or running, and no more are taken at a time. "
+                    "Wait until one ends, or cancel one."
+                )
+
+        await self._committer.write(change)
+
+    async def get_job(self, job_id: str) -> Job | None:
+        """Return a Job, or None if there is none or it was deleted."""
+        rows = self._read("get_job", {"id": job_id})
+        return _job(rows[0]) if rows else None
+
+    async def list_jobs(self, *, limit: int, after: Job | None) -> list[Job]:
+        """Return up to ``limit`` Jobs, newest first, that come after ``after``."""
+        return [_job(row) for row in self._read("list_jobs", {"limit": limit} | _cursor(after))]
+
+    async def save_plan(self, job_id: str, shard_sizes: Sequence[int]) -> None:
+        """Give a PENDING Job its Shards. Raise `IllegalTransition` if it has a plan or is not PENDING."""
+
+        def change(connection: apsw.Connection) -> None:
+            if _execute(connection, "take_plan", {"id": job_id, "now": self._clock.now()}) == 0:
+                raise IllegalTransition(f"Job {job_id} takes no plan now.")
+            for number, requests in enumerate(shard_sizes):
+                _execute(connection, "add_shard", {"job_id": job_id, "number": number, "requests": requests})
+            self._drain(connection, job_id)
+
+        await self._committer.write(change)
+
+    async def set_requests(self, job_id: str, requests: int) -> None:
+        """Note how many Requests a Job has, once its input is indexed."""
+        values = {"id": job_id, "requests": requests, "now": self._clock.now()}
+        await self._committer.write(lambda connection: _execute(connection, "set_requests", values))
+
+    async def fail_job(self, job_id: str, error: str) -> None:
+        """End a Job that cannot be run. Raise `IllegalTransition` if it is final."""
+
+        def change(connection: apsw.Connection) -> None:
+            values = {"id": job_id, "error": error, "now": self._clock.now()}
+            if _execute(connection, "fail_job", values) == 0:
+                raise IllegalTransition(f"Job {job_id} has ended and cannot fail.")
+            _execute(connection, "close_shards", {"id": job_id})
+
+        await self._committer.write(change)
+
+    async def stop_job(self, job_id: str, cause: Cause) -> bool:
+        """Start no more of a Job's Requests. Return False, and change nothing, if it is past that."""
+
+        def change(connection: apsw.Connection) -> bool:
+            values = {"id": job_id, "cause": cause, "now": self._clock.now()}
+            if _execute(connection, "stop_job", values) == 0:
+                return False
+            _execute(connection, "close_open_shards", {"id": job_id})
+            self._drain(connection, job_id)
+            return True
+
+        return await self._committer.write(change)
+
+    async def publish_job(self, job_id: str, event: JobEvent, output: File, *, missing: Tally) -> None:
+        """Make an ASSEMBLING Job final, with its output File."""
+        values = {
+            "id": job_id,
+            "state": advance(JobState.ASSEMBLING, event),
+            "output_bytes": output.size_bytes,
+            "missing": missing.counts.failed,
+            "now": self._clock.now(),
+        }
+
+        def change(connection: apsw.Connection) -> None:
+            if _execute(connection, "publish_job", values) == 0:
+                raise IllegalTransition(f"Job {job_id} is not assembling.")
+            _execute(connection, "create_file", asdict(output))
+
+        await self._committer.write(change)
+
+    async def delete_job(self, job_id: str) -> None:
+        """Hide a Job from `get_job` and `list_jobs`. Its bytes stay until `forget_job`."""
+        await self._committer.write(lambda connection: _execute(connection, "delete_job", {"id": job_id}))
+
+    async def forget_job(self, job_id: str) -> None:
+        """Remove a deleted Job, its Shards, its Segments and its output File."""
+
+        def change(connection: apsw.Connection) -> None:
+            if _execute(connection, "forget_job", {"id": job_id}):
+                _execute(connection, "delete_file", {"id": output_file_id(job_id)})
+
+        await self._committer.write(change)
+
+    async def jobs_to_plan(self) -> list[Job]:
+        """Return the PENDING Jobs without a plan, those that go first at the front."""
+        return [_job(row) for row in self._read("jobs_to_plan", {})]
+
+    async def jobs_to_assemble(self) -> list[Job]:
+        """Return the ASSEMBLING Jobs, deleted ones too."""
+        return [_job(row) for row in self._read("jobs_to_assemble", {})]
+
+    async def jobs_overdue(self) -> list[Job]:
+        """Return the Jobs whose deadline has passed and which can still be stopped."""
+        return [_job(row) for row in self._read("jobs_overdue", {"now": self._clock.now()})]
+
+    async def jobs_to_forget(self) -> list[Job]:
+        """Return the deleted Jobs that are final."""
+        return [_job(row) for row in self._read("jobs_to_forget", {})]
+
+    async def requests_ahead(self, job: Job) -> int:
+        """Return how many Requests of other Jobs on the same Engine go before this Job's."""
+        rows = self._read("requests_ahead", asdict(job))
+        return int(next(iter(rows[0].values())))
+
+    # Shards
+
+    async def claim_shard(self, engine: str, worker: str, *, lease_seconds: float) -> Lease | None:
+        """Take the Shard that goes first under a new Lease; the Job's first claim starts it."""
+
+        def change(connection: apsw.Connection) -> Lease | None:
+            rows = _rows(connection, "find_open_shard", {"engine": engine})
+            if not rows:
+                return None
+            (shard,) = rows
+            now = self._clock.now()
+            lease = Lease(
+                job_id=shard["job_id"],
+                shard=shard["number"],
+                token=shard["token"] + 1,
+                worker=worker,
+                lapses_at=now + lease_seconds,
+            )
+            _execute(connection, "lease_shard", shard | {"worker": worker, "lapses_at": lease.lapses_at})
+            _execute(connection, "start_job", {"id": lease.job_id, "now": now})
+            return lease
+
+        # Most looks find nothing: look on this thread first, and pay for a transaction only to claim.
+        if not self._read("find_open_shard", {"engine": engine}):
+            return None
+        return await self._committer.write(change)
+
+    async def renew_lease(self, lease: Lease, *, lease_seconds: float) -> Lease:
+        """Put off the lapse of a Lease. Raise `LeaseLost` if it is not the Shard's newest."""
+        lapses_at = self._clock.now() + lease_seconds
+        renewed = Lease(lease.job_id, lease.shard, lease.token, lease.worker, lapses_at)
+        await self._committer.write(lambda connection: _hold(connection, renewed))
+        return renewed
+
+    async def settle(self, lease: Lease, segment: SegmentRef, tally: Tally) -> None:
+        """Make Results final: the part of the Segment they are in, counts, usage and cost, all or none."""
+        job_values = {
+            "id": lease.job_id,
+            "succeeded": tally.counts.succeeded,
+            "failed": tally.counts.failed,
+            **asdict(tally.usage),
+            "cost_picos": tally.cost_picos,
+            "interactive_cost_picos": tally.interactive_cost_picos,
+            "now": self._clock.now(),
+        }
+
+        def change(connection: apsw.Connection) -> None:
+            _hold(connection, lease)
+            _execute(connection, "settle_segment", asdict(segment))
+            _execute(connection, "settle_job", job_values)
+
+        await self._committer.write(change)
+
+    async def finish_shard(self, lease: Lease) -> None:
+        """Close a Shard whose Requests all have Results. The last one drains the Job."""
+        await self._let_go(lease, "finish_shard")
+
+    async def release_shard(self, lease: Lease) -> None:
+        """Give a Shard back for another to claim, or close it if its Job is being stopped."""
+        await self._let_go(lease, "release_shard")
+
+    async def rescue_shards(self, *, lapsed_only: bool) -> int:
+        """Give back the Shards whose Leases lapsed, or all leased ones. Return how many."""
+        values = {"lapsed_by": self._clock.now() if lapsed_only else float("inf")}
+        if not self._read("leased_shards", values):
+            return 0
+
+        def change(connection: apsw.Connection) -> int:
+            rows = _rows(connection, "leased_shards", values)
+            for row in rows:
+                _execute(connection, "release_shard", row)
+                self._drain(connection, row["job_id"])
+            return len(rows)
+
+        return await self._committer.write(change)
+
+    async def segments(self, job_id: str, shard: int | None = None) -> list[SegmentRef]:
+        """Return the settled parts of a Job's Segments, or of one Shard's, in order."""
+        return [SegmentRef(**row) for row in self._read("segments", {"job_id": job_id, "shard": shard})]
+
+    # Files
+
+    async def create_file(self, file: File, *, upload_id: str | None = None) -> None:
+        """Add a File, ending the Upload it came from. Raise `AlreadyExists` if its id is taken."""
+
+        def change(connection: apsw.Connection) -> None:
+            try:
+                _execute(connection, "create_file", asdict(file))
+            except apsw.ConstraintError:
+                raise _name_taken(file.id) from None
+            if upload_id is not None:
+                _execute(connection, "delete_upload", {"id": upload_id})
+
+        await self._committer.write(change)
+
+    async def get_file(self, file_id: str) -> File | None:
+        """Return a File that has not expired, or None."""
+        rows = self._read("get_file", {"id": file_id, "now": self._clock.now()})
+        return _file(rows[0]) if rows else None
+
+    async def list_files(self, *, limit: int, after: File | None) -> list[File]:
+        """Return up to ``limit`` uploaded Files, newest first, that come after ``after``."""
+        values = {"limit": limit, "now": self._clock.now()} | _cursor(after)
+        return [_file(row) for row in self._read("list_files", values)]
+
+    async def delete_file(self, file_id: str) -> bool:
+        """Remove a File. Return False if there is none."""
+        values = {"id": file_id}
+        removed = await self._committer.write(lambda connection: _execute(connection, "delete_file", values))
+        return removed > 0
+
+    async def files_expired(self) -> list[File]:
+        """Return the Files whose time has passed."""
+        return [_file(row) for row in self._read("files_expired", {"now": self._clock.now()})]
+
+    async def blob_in_use(self, blob: str) -> bool:
+        """Whether a File or an unfinished Job still needs these bytes."""
+        rows = self._read("blob_in_use", {"blob": blob})
+        return bool(next(iter(rows[0].values())))
+
+    async def create_upload(self, upload: Upload) -> None:
+        """Begin a resumable upload. Raise `AlreadyExists` if its File id is taken."""
+
+        def change(connection: apsw.Connection) -> None:
+            try:
+                added = _execute(connection, "create_upload", asdict(upload))
+            except apsw.ConstraintError:
+                added = 0
+            if not added:
+                raise _name_taken(upload.file_id)
+
+        await self._committer.write(change)
+
+    async def get_upload(self, upload_id: str) -> Upload | None:
+        """Return an upload under way, or None."""
+        rows = self._read("get_upload", {"id": upload_id})
+        return Upload(**rows[0]) if rows else None
+
+    async def delete_upload(self, upload_id: str) -> None:
+        """Forget an upload."""
+        await self._committer.write(
+            lambda connection: _execute(connection, "delete_upload", {"id": upload_id})
+        )
+
+    async def uploads_begun_before(self, created_at: float) -> list[Upload]:
+        """Return the uploads under way since before ``created_at``."""
+        return [Upload(**row) for row in self._read("uploads_begun_before", {"created_at": created_at})]
+
+    async def check_integrity(self) -> list[str]:
+        """Return a sentence for each thing in the store that contradicts another; none if all is well."""
+        damage = [row[0] for row in self._reader.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        contradictions = (next(iter(row.values())) for row in self._read("contradictions", {}))
+        return [f"The database file is damaged: {text}" for text in damage] + list(contradictions)
+
+    # Steps that several changes share
+
+    async def _let_go(self, lease: Lease, name: str) -> None:
+        def change(connection: apsw.Connection) -> None:
+            values = {"job_id": lease.job_id, "number": lease.shard, "token": lease.token}
+            if _execute(connection, name, values) == 0:
+                raise _lost(lease)
+            self._drain(connection, lease.job_id)
+
+        await self._committer.write(change)
+
+    def _drain(self, connection: apsw.Connection, job_id: str) -> None:
+        _execute(connection, "drain_job", {"id": job_id, "now": self._clock.now()})
+
+    def _read(self, name: str, values: Row) -> list[Row]:
+        return _rows(self._reader, name, values)
+
+
+def output_file_id(job_id: str) -> str:
+    """Return the id of the File that holds a Job's Results."""
+    return f"batch-{job_id}"
+
+
+def _connect(path: Path) -> apsw.Connection:
+    connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(10_000)
+    # One by one, and read back: a pragma that is not understood is ignored without a word.
+    for pragma, expected in (
+        ("journal_mode = WAL", "wal"),
+        ("synchronous = FULL", None),
+        ("foreign_keys = ON", None),
+    ):
+        answer = connection.execute(f"PRAGMA {pragma}").get
+        if expected is not None and answer != expected:
+            raise CorruptData(f"SQLite did not take PRAGMA {pragma} for {path}: it answered {answer}.")
+    return connection
+
+
+def _migrate(connection: apsw.Connection) -> None:
+    version = connection.execute("PRAGMA user_version").get
+    steps = migrations()
+    if version > len(steps):
+        raise CorruptData(
+            f"The database was written by a newer halfrate (schema {version}, this one knows {len(steps)}). "
+            "Install that version again."
+        )
+    with connection:
+        for number, step in enumerate(steps[version:], start=version + 1):
+            connection.execute(step)
+            connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _execute(connection: apsw.Connection, name: str, values: Row) -> int:
+    """Run a change and return how many rows it touched."""
+    connection.execute(query(name), values)
+    return connection.changes()
+
+
+def _rows(connection: apsw.Connection, name: str, values: Row) -> list[Row]:
+    cursor = connection.cursor()
+    cursor.row_trace = _by_column
+    return cast("list[Row]", cursor.execute(query(name), values).fetchall())
+
+
+def _by_column(cursor: apsw.Cursor, row: tuple[Any, ...]) -> Row:
+    return dict(zip((column[0] for column in cursor.get_description()), row, strict=True))
+
+
+def _hold(connection: apsw.Connection, lease: Lease) -> None:
+    values = {
+        "job_id": lease.job_id,
+        "number": lease.shard,
+        "token": lease.token,
+        "lapses_at": lease.lapses_at,
+    }
+    if _execute(connection, "hold_lease", values) == 0:
+        raise _lost(lease)
+
+
+def _lost(lease: Lease) -> LeaseLost:
+    return LeaseLost(
+        f"Lease {lease.token} on Shard {lease.shard} of Job {lease.job_id} is not the newest any more."
+    )
+
+
+def _name_taken(file_id: str) -> AlreadyExists:
+    return AlreadyExists(f"The file files/{file_id} already exists. Choose another name, or delete it first.")
+
+
+def _cursor(after: Job | File | None) -> Row:
+    if after is None:
+        return {"created_at": float("inf"), "id": ""}
+    return {"created_at": after.created_at, "id": after.id}
+
+
+def _job(row: Row) -> Job:
+    return Job(
+        id=row["id"],
+        model=row["model"],
+        engine=row["engine"],
+        display_name=row["display_name"],
+        priority=row["priority"],
+        state=JobState(row["state"]),
+        input_file=row["input_file"],
+        input_blob=row["input_blob"],
+        keep_going=bool(row["keep_going"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        deadline=row["deadline"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        planned=bool(row["planned"]),
+        stopped_by=Cause(row["stopped_by"]) if row["stopped_by"] else None,
+        error=row["error"],
+        output_bytes=row["output_bytes"],
+        counts=Counts(row["requests"], row["succeeded"], row["failed"]),
+        usage=Usage(row["input_tokens"], row["output_tokens"], row["cached_tokens"]),
+        cost_picos=row["cost_picos"],
+        interactive_cost_picos=row["interactive_cost_picos"],
+    )
+
+
+def _file(row: Row) -> File:
+    return File(**(row | {"source": FileSource(row["source"])}))

@@ -1,0 +1,411 @@
+"""What every metadata store promises."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from halfrate.domain.errors import AlreadyExists, IllegalTransition, LeaseLost, ResourceExhausted
+from halfrate.domain.file import File, FileSource, Upload
+from halfrate.domain.job import Counts, JobEvent, JobState
+from halfrate.domain.outcome import Cause
+from halfrate.domain.shard import Lease, SegmentRef
+from halfrate.domain.usage import Usage
+from halfrate.store.meta.api import Tally
+from halfrate.store.meta.sqlite import SqliteStore
+from tests.fakes import EPOCH, make_job
+
+
+@pytest.fixture(params=["sqlite"])
+async def store(request, tmp_path, clock):
+    store = SqliteStore(tmp_path / "halfrate.db", clock)
+    yield store
+    complaints = await store.check_integrity()
+    store.close()
+    assert complaints == []
+
+
+def output_of(job_id: str, size_bytes: int = 10) -> File:
+    return File(
+        id=f"batch-{job_id}",
+        display_name="",
+        mime_type="jsonl",
+        size_bytes=size_bytes,
+        sha256="00",
+        blob=f"outputs/{job_id}",
+        source=FileSource.GENERATED,
+        created_at=EPOCH,
+        expires_at=EPOCH + 1000,
+    )
+
+
+def uploaded(file_id: str, **changes: object) -> File:
+    return replace(
+        output_of("x"), id=file_id, source=FileSource.UPLOADED, blob=f"uploads/{file_id}", **changes
+    )
+
+
+def tally(succeeded: int = 0, failed: int = 0) -> Tally:
+    answered = Usage(input_tokens=10 * succeeded, output_tokens=2 * succeeded, cached_tokens=succeeded)
+    return Tally(Counts(0, succeeded, failed), answered, 5 * succeeded, 10 * succeeded)
+
+
+def segment_of(lease: Lease, *, settled_bytes: int, results: int) -> SegmentRef:
+    return SegmentRef(lease.job_id, lease.shard, lease.token, settled_bytes, results)
+
+
+async def planned_job(store, *shard_sizes: int, job_id: str = "job-1", **changes: object):
+    job = make_job(job_id, counts=Counts(requests=sum(shard_sizes)), **changes)
+    await store.create_job(job, active_jobs_max=100)
+    await store.save_plan(job.id, shard_sizes)
+    return job
+
+
+async def claim(store, worker: str = "worker-a") -> Lease:
+    lease = await store.claim_shard("pocket-1", worker, lease_seconds=30)
+    assert lease is not None
+    return lease
+
+
+async def state_of(store, job_id: str = "job-1") -> JobState:
+    return (await store.get_job(job_id)).state
+
+
+async def test_a_created_job_reads_back_as_it_was_given(store):
+    job = make_job()
+    await store.create_job(job, active_jobs_max=1)
+    assert await store.get_job(job.id) == job
+
+
+async def test_no_more_unfinished_jobs_are_taken_than_allowed(store):
+    await store.create_job(make_job("job-1"), active_jobs_max=1)
+    with pytest.raises(ResourceExhausted, match="1 batches are pending or running"):
+        await store.create_job(make_job("job-2"), active_jobs_max=1)
+    assert await store.get_job("job-2") is None
+    await store.fail_job("job-1", "broken")
+    await store.create_job(make_job("job-2"), active_jobs_max=1)
+
+
+async def test_jobs_are_listed_newest_first_in_pages(store):
+    jobs = [make_job(f"job-{n}", created_at=EPOCH + n // 2) for n in range(5)]
+    for job in jobs:
+        await store.create_job(job, active_jobs_max=100)
+    listed: list[str] = []
+    after = None
+    while page := await store.list_jobs(limit=2, after=after):
+        listed += [job.id for job in page]
+        after = page[-1]
+    assert listed == ["job-4", "job-3", "job-2", "job-1", "job-0"]
+
+
+async def test_the_first_claim_starts_the_job(store, clock):
+    await planned_job(store, 2, 1)
+    clock.advance(seconds=5)
+    lease = await claim(store)
+    job = await store.get_job("job-1")
+    assert (lease.job_id, lease.shard, lease.token, lease.lapses_at) == ("job-1", 0, 1, clock.now() + 30)
+    assert (job.state, job.started_at) == (JobState.RUNNING, clock.now())
+
+
+async def test_a_shard_is_leased_to_one_worker_at_a_time(store):
+    await planned_job(store, 1)
+    await claim(store)
+    assert await store.claim_shard("pocket-1", "worker-b", lease_seconds=30) is None
+
+
+async def test_claims_made_at_once_get_different_shards(store):
+    await planned_job(store, *[1] * 20)
+    leases = await asyncio.gather(*(claim(store, f"worker-{n}") for n in range(20)))
+    assert sorted(lease.shard for lease in leases) == list(range(20))
+
+
+async def test_a_job_without_a_plan_or_on_another_engine_is_not_claimed(store):
+    await store.create_job(make_job("unplanned"), active_jobs_max=100)
+    await planned_job(store, 1, job_id="other", engine="big-model")
+    assert await store.claim_shard("pocket-1", "worker-a", lease_seconds=30) is None
+
+
+async def test_priority_goes_first_then_the_deadline_then_age(store):
+    await planned_job(store, 1, job_id="old", deadline=EPOCH + 50)
+    await planned_job(store, 1, job_id="young", deadline=EPOCH + 50, created_at=EPOCH + 1)
+    await planned_job(store, 1, job_id="urgent", deadline=EPOCH + 40)
+    await planned_job(store, 1, job_id="first", priority=1)
+    assert [(await claim(store)).job_id for _ in range(4)] == ["first", "urgent", "old", "young"]
+
+
+async def test_requests_ahead_counts_what_goes_before_a_job(store):
+    await planned_job(store, 4, job_id="old")
+    await planned_job(store, 2, 3, job_id="young", created_at=EPOCH + 1)
+    await planned_job(store, 7, job_id="first", priority=1, created_at=EPOCH + 2)
+    await planned_job(store, 9, job_id="elsewhere", engine="big-model")
+    young = await store.get_job("young")
+    assert await store.requests_ahead(young) == 11
+
+
+async def test_settling_books_results_usage_and_cost_together(store):
+    await planned_job(store, 3)
+    lease = await claim(store)
+    await store.settle(lease, segment_of(lease, settled_bytes=100, results=1), tally(succeeded=1))
+    await store.settle(lease, segment_of(lease, settled_bytes=250, results=3), tally(succeeded=1, failed=1))
+    job = await store.get_job("job-1")
+    assert job.counts == Counts(requests=3, succeeded=2, failed=1)
+    assert job.usage == Usage(20, 4, 2)
+    assert (job.cost_picos, job.interactive_cost_picos) == (10, 20)
+    assert await store.segments("job-1") == [SegmentRef("job-1", 0, 1, 250, 3)]
+
+
+async def test_more_results_than_requests_are_refused_whole(store):
+    """A promise of one Result for one Request that the store itself keeps."""
+    await planned_job(store, 1)
+    lease = await claim(store)
+    with pytest.raises(Exception, match="CHECK"):
+        await store.settle(lease, segment_of(lease, settled_bytes=10, results=2), tally(succeeded=2))
+    assert (await store.get_job("job-1")).counts.succeeded == 0
+    assert await store.segments("job-1") == []
+
+
+async def test_a_lapsed_and_rescued_lease_can_do_nothing(store, clock):
+    """A worker that fell asleep must not overwrite the worker that replaced it."""
+    await planned_job(store, 1)
+    sleeper = await claim(store, "worker-a")
+    clock.advance(seconds=30)
+    assert await store.rescue_shards(lapsed_only=True) == 1
+    for _ in range(2):  # before, and after, another worker took the Shard
+        with pytest.raises(LeaseLost):
+            await store.settle(sleeper, segment_of(sleeper, settled_bytes=9, results=1), tally(succeeded=1))
+        with pytest.raises(LeaseLost):
+            await store.finish_shard(sleeper)
+        with pytest.raises(LeaseLost):
+            await store.release_shard(sleeper)
+        with pytest.raises(LeaseLost):
+            await store.renew_lease(sleeper, lease_seconds=30)
+        successor = await store.claim_shard("pocket-1", "worker-b", lease_seconds=30)
+        if successor is not None:
+            assert successor.token == sleeper.token + 1
+    assert (await store.get_job("job-1")).counts.succeeded == 0
+    assert await store.segments("job-1") == []
+
+
+async def test_a_live_lease_is_not_rescued(store, clock):
+    await planned_job(store, 1)
+    lease = await claim(store)
+    clock.advance(seconds=20)
+    await store.renew_lease(lease, lease_seconds=30)
+    clock.advance(seconds=29)
+    assert await store.rescue_shards(lapsed_only=True) == 0
+    await store.finish_shard(lease)
+
+
+async def test_all_leases_are_rescued_when_their_holders_are_known_dead(store):
+    await planned_job(store, 1, 1)
+    await claim(store)
+    await claim(store)
+    assert await store.rescue_shards(lapsed_only=False) == 2
+    assert (await claim(store)).token == 2
+
+
+async def test_segments_of_every_lease_on_a_shard_are_kept(store):
+    await planned_job(store, 4)
+    first = await claim(store)
+    await store.settle(first, segment_of(first, settled_bytes=100, results=1), tally(succeeded=1))
+    await store.release_shard(first)
+    second = await claim(store)
+    await store.settle(second, segment_of(second, settled_bytes=300, results=3), tally(succeeded=3))
+    assert await store.segments("job-1", shard=0) == [
+        SegmentRef("job-1", 0, 1, 100, 1),
+        SegmentRef("job-1", 0, 2, 300, 3),
+    ]
+    assert await store.segments("job-1", shard=1) == []
+
+
+async def test_the_last_shard_drains_the_job(store):
+    await planned_job(store, 1, 1)
+    for expected in (JobState.RUNNING, JobState.ASSEMBLING):
+        lease = await claim(store)
+        await store.settle(lease, segment_of(lease, settled_bytes=10, results=1), tally(succeeded=1))
+        await store.finish_shard(lease)
+        assert await state_of(store) == expected
+
+
+async def test_a_job_without_requests_drains_when_it_is_planned(store):
+    await planned_job(store)
+    assert await state_of(store) == JobState.ASSEMBLING
+
+
+async def test_a_plan_is_saved_once(store):
+    await planned_job(store, 1)
+    with pytest.raises(IllegalTransition):
+        await store.save_plan("job-1", [1])
+
+
+async def test_publishing_makes_the_job_final_with_its_output(store, clock):
+    await planned_job(store, 1)
+    lease = await claim(store)
+    await store.settle(lease, segment_of(lease, settled_bytes=10, results=1), tally(succeeded=1))
+    await store.finish_shard(lease)
+    assert [job.id for job in await store.jobs_to_assemble()] == ["job-1"]
+    await store.publish_job("job-1", JobEvent.PUBLISH, output_of("job-1"), missing=Tally())
+    job = await store.get_job("job-1")
+    assert (job.state, job.ended_at, job.output_bytes) == (JobState.SUCCEEDED, clock.now(), 10)
+    assert await store.get_file("batch-job-1") == output_of("job-1")
+    assert await store.jobs_to_assemble() == []
+
+
+async def test_a_final_state_never_moves(store):
+    await planned_job(store)
+    await store.publish_job("job-1", JobEvent.PUBLISH, output_of("job-1"), missing=Tally())
+    with pytest.raises(IllegalTransition):
+        await store.publish_job("job-1", JobEvent.PUBLISH, output_of("job-1"), missing=Tally())
+    with pytest.raises(IllegalTransition):
+        await store.fail_job("job-1", "late")
+    with pytest.raises(IllegalTransition):
+        await store.save_plan("job-1", [1])
+    assert not await store.stop_job("job-1", Cause.CANCELLED)
+    assert await state_of(store) == JobState.SUCCEEDED
+
+
+async def test_stopping_closes_open_shards_and_waits_for_the_leased_one(store):
+    await planned_job(store, 1, 1)
+    lease = await claim(store)
+    assert await store.stop_job("job-1", Cause.CANCELLED)
+    assert await state_of(store) == JobState.CANCELLING
+    assert await store.claim_shard("pocket-1", "worker-b", lease_seconds=30) is None
+    await store.settle(lease, segment_of(lease, settled_bytes=10, results=1), tally(succeeded=1))
+    await store.release_shard(lease)
+    job = await store.get_job("job-1")
+    assert (job.state, job.stopped_by) == (JobState.ASSEMBLING, Cause.CANCELLED)
+    missing = Tally(Counts(failed=1))
+    await store.publish_job("job-1", JobEvent.PUBLISH_CANCELLED, output_of("job-1"), missing=missing)
+    job = await store.get_job("job-1")
+    assert (job.state, job.counts) == (JobState.CANCELLED, Counts(requests=2, succeeded=1, failed=1))
+
+
+async def test_a_stopped_job_whose_worker_died_drains_when_the_lease_is_rescued(store, clock):
+    await planned_job(store, 1)
+    await claim(store)
+    await store.stop_job("job-1", Cause.EXPIRED)
+    clock.advance(seconds=30)
+    await store.rescue_shards(lapsed_only=True)
+    assert await state_of(store) == JobState.ASSEMBLING
+    await store.publish_job(
+        "job-1", JobEvent.PUBLISH_EXPIRED, output_of("job-1"), missing=Tally(Counts(failed=1))
+    )
+
+
+async def test_a_job_stopped_before_it_was_planned_takes_no_plan(store):
+    await store.create_job(make_job(counts=Counts()), active_jobs_max=100)
+    assert [job.id for job in await store.jobs_to_plan()] == ["job-1"]
+    assert await store.stop_job("job-1", Cause.CANCELLED)
+    assert await state_of(store) == JobState.ASSEMBLING
+    with pytest.raises(IllegalTransition):
+        await store.save_plan("job-1", [1])
+    assert await store.jobs_to_plan() == []
+
+
+async def test_a_failed_job_says_why_and_its_leases_are_void(store):
+    await planned_job(store, 1)
+    lease = await claim(store)
+    await store.fail_job("job-1", "the input file is gone")
+    job = await store.get_job("job-1")
+    assert (job.state, job.error) == (JobState.FAILED, "the input file is gone")
+    with pytest.raises(LeaseLost):
+        await store.settle(lease, segment_of(lease, settled_bytes=10, results=1), tally(succeeded=1))
+
+
+async def test_jobs_past_their_deadline_are_overdue(store, clock):
+    await planned_job(store, 1, deadline=EPOCH + 10)
+    assert await store.jobs_overdue() == []
+    clock.advance(seconds=10)
+    assert [job.id for job in await store.jobs_overdue()] == ["job-1"]
+    await store.stop_job("job-1", Cause.EXPIRED)
+    assert await store.jobs_overdue() == []
+
+
+async def test_a_deleted_job_is_hidden_at_once_and_forgotten_when_it_has_ended(store):
+    await planned_job(store, 1)
+    await store.delete_job("job-1")
+    assert await store.get_job("job-1") is None
+    assert await store.list_jobs(limit=10, after=None) == []
+    await store.forget_job("job-1")
+    assert await store.jobs_to_forget() == []
+    assert await store.stop_job("job-1", Cause.CANCELLED), "it is hidden, not gone, until it has ended"
+    await store.publish_job(
+        "job-1", JobEvent.PUBLISH_CANCELLED, output_of("job-1"), missing=Tally(Counts(failed=1))
+    )
+    assert [job.id for job in await store.jobs_to_forget()] == ["job-1"]
+    await store.forget_job("job-1")
+    assert await store.get_file("batch-job-1") is None
+    assert await store.segments("job-1") == []
+    assert await store.jobs_to_forget() == []
+
+
+async def test_a_file_ends_its_upload_and_its_name_is_taken(store):
+    upload = Upload("secret", "abc", "n", "jsonl", 10, EPOCH)
+    await store.create_upload(upload)
+    assert await store.get_upload("secret") == upload
+    with pytest.raises(AlreadyExists, match="files/abc"):
+        await store.create_upload(replace(upload, id="other"))
+    await store.create_file(uploaded("abc"), upload_id="secret")
+    assert await store.get_upload("secret") is None
+    with pytest.raises(AlreadyExists):
+        await store.create_upload(replace(upload, id="other"))
+    with pytest.raises(AlreadyExists):
+        await store.create_file(uploaded("abc"))
+    assert await store.delete_file("abc")
+    assert not await store.delete_file("abc")
+    await store.create_upload(replace(upload, id="other"))
+
+
+async def test_old_uploads_can_be_found(store):
+    await store.create_upload(Upload("secret", "abc", "n", "jsonl", None, EPOCH))
+    assert await store.uploads_begun_before(EPOCH) == []
+    assert [upload.id for upload in await store.uploads_begun_before(EPOCH + 1)] == ["secret"]
+    await store.delete_upload("secret")
+    assert await store.uploads_begun_before(EPOCH + 1) == []
+
+
+async def test_uploaded_files_are_listed_newest_first_and_outputs_are_not(store):
+    for n in range(3):
+        await store.create_file(uploaded(f"f{n}", created_at=EPOCH + n))
+    await store.create_file(output_of("job-1"))
+    first = await store.list_files(limit=2, after=None)
+    second = await store.list_files(limit=2, after=first[-1])
+    assert [file.id for file in first + second] == ["f2", "f1", "f0"]
+
+
+async def test_an_expired_file_is_gone_for_clients_and_found_by_the_pruner(store, clock):
+    await store.create_file(uploaded("abc", expires_at=EPOCH + 5))
+    clock.advance(seconds=5)
+    assert await store.get_file("abc") is None
+    assert await store.list_files(limit=5, after=None) == []
+    assert [file.id for file in await store.files_expired()] == ["abc"]
+
+
+async def test_bytes_are_in_use_while_a_file_or_an_unfinished_job_needs_them(store):
+    assert not await store.blob_in_use("uploads/abc")
+    await store.create_file(uploaded("abc"))
+    await store.create_job(make_job(), active_jobs_max=100)
+    assert await store.blob_in_use("uploads/abc")
+    await store.delete_file("abc")
+    assert await store.blob_in_use("uploads/abc"), "a Job outlives the File it was made from"
+    await store.fail_job("job-1", "x")
+    assert not await store.blob_in_use("uploads/abc")
+
+
+async def test_a_change_that_fails_leaves_the_others_of_its_group_standing(store):
+    await store.create_job(make_job("taken"), active_jobs_max=100)
+    results = await asyncio.gather(
+        *(store.create_job(make_job(name), active_jobs_max=100) for name in ("a", "taken", "b")),
+        return_exceptions=True,
+    )
+    assert [isinstance(result, Exception) for result in results] == [False, True, False]
+    assert {job.id for job in await store.list_jobs(limit=10, after=None)} == {"taken", "a", "b"}
+
+
+async def test_integrity_checks_notice_a_count_that_does_not_match(tmp_path, clock):
+    store = SqliteStore(tmp_path / "x.db", clock)
+    await planned_job(store, 2)
+    lease = await claim(store)
+    await store.settle(lease, segment_of(lease, settled_bytes=10, results=2), tally(succeeded=1))
+    assert any("counts 1 Results, its Segments hold 2" in text for text in await store.check_integrity())
+    store.close()
