@@ -94,7 +94,7 @@ async def test_jobs_are_listed_newest_first_in_pages(store):
     after = None
     while page := await store.list_jobs(limit=2, after=after):
         listed += [job.id for job in page]
-        after = page[-1]
+        after = (page[-1].created_at, page[-1].id)
     assert listed == ["job-4", "job-3", "job-2", "job-1", "job-0"]
 
 
@@ -369,7 +369,7 @@ async def test_uploaded_files_are_listed_newest_first_and_outputs_are_not(store)
         await store.create_file(uploaded(f"f{n}", created_at=EPOCH + n))
     await store.create_file(output_of("job-1"))
     first = await store.list_files(limit=2, after=None)
-    second = await store.list_files(limit=2, after=first[-1])
+    second = await store.list_files(limit=2, after=(first[-1].created_at, first[-1].id))
     assert [file.id for file in first + second] == ["f2", "f1", "f0"]
 
 

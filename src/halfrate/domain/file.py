@@ -45,3 +45,8 @@ class Upload:
     mime_type: str
     declared_bytes: int | None
     created_at: float
+
+
+def output_file_id(job_id: str) -> str:
+    """Return the id of the File that holds a Job's Results."""
+    return f"batch-{job_id}"

@@ -51,6 +51,11 @@ class BlobReader(Protocol):
     """Reads one blob at any offset."""
 
     @property
+    def name(self) -> str:
+        """The blob's name, for messages."""
+        ...
+
+    @property
     def size_bytes(self) -> int:
         """Size when the blob was opened."""
         ...

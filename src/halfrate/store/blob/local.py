@@ -49,7 +49,7 @@ class LocalBlobStore:
 
     def reader(self, name: str) -> BlobReader:
         """Open a blob to read it."""
-        return _LocalReader(self._path(name))
+        return _LocalReader(name, self._path(name))
 
     def rename(self, name: str, new_name: str) -> None:
         """Move a blob, durably."""
@@ -145,9 +145,14 @@ class _LocalAppender:
 
 
 class _LocalReader:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, name: str, path: Path) -> None:
+        self._name = name
         self._descriptor = os.open(path, os.O_RDONLY)
         self._size_bytes = os.fstat(self._descriptor).st_size
+
+    @property
+    def name(self) -> str:
+        return self._name
 
     @property
     def size_bytes(self) -> int:

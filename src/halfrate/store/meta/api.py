@@ -12,6 +12,9 @@ from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef
 from halfrate.domain.usage import Usage
 
+Place = tuple[float, str]
+"""Where a page of a list ended: the ``created_at`` and ``id`` of its last entry."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -47,7 +50,7 @@ class MetaStore(Protocol):
         """Return a Job, or None if there is none or it was deleted."""
         ...
 
-    async def list_jobs(self, *, limit: int, after: Job | None) -> list[Job]:
+    async def list_jobs(self, *, limit: int, after: Place | None) -> list[Job]:
         """Return up to ``limit`` Jobs, newest first, that come after ``after``."""
         ...
 
@@ -161,7 +164,7 @@ class MetaStore(Protocol):
         """Return a File that has not expired, or None."""
         ...
 
-    async def list_files(self, *, limit: int, after: File | None) -> list[File]:
+    async def list_files(self, *, limit: int, after: Place | None) -> list[File]:
         """Return up to ``limit`` uploaded Files, newest first, that come after ``after``."""
         ...
 

@@ -11,12 +11,12 @@ import apsw
 
 from halfrate.clock import Clock
 from halfrate.domain.errors import AlreadyExists, CorruptData, IllegalTransition, LeaseLost, ResourceExhausted
-from halfrate.domain.file import File, FileSource, Upload
+from halfrate.domain.file import File, FileSource, Upload, output_file_id
 from halfrate.domain.job import Counts, Job, JobEvent, JobState, advance
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef
 from halfrate.domain.usage import Usage
-from halfrate.store.meta.api import Tally
+from halfrate.store.meta.api import Place, Tally
 from halfrate.store.meta.group_commit import GroupCommitter
 from halfrate.store.meta.migrations import migrations
 from halfrate.store.meta.queries import query
@@ -71,7 +71,7 @@ class SqliteStore:
         rows = self._read("get_job", {"id": job_id})
         return _job(rows[0]) if rows else None
 
-    async def list_jobs(self, *, limit: int, after: Job | None) -> list[Job]:
+    async def list_jobs(self, *, limit: int, after: Place | None) -> list[Job]:
         """Return up to ``limit`` Jobs, newest first, that come after ``after``."""
         return [_job(row) for row in self._read("list_jobs", {"limit": limit} | _cursor(after))]
 
@@ -267,7 +267,7 @@ class SqliteStore:
         rows = self._read("get_file", {"id": file_id, "now": self._clock.now()})
         return _file(rows[0]) if rows else None
 
-    async def list_files(self, *, limit: int, after: File | None) -> list[File]:
+    async def list_files(self, *, limit: int, after: Place | None) -> list[File]:
         """Return up to ``limit`` uploaded Files, newest first, that come after ``after``."""
         values = {"limit": limit, "now": self._clock.now()} | _cursor(after)
         return [_file(row) for row in self._read("list_files", values)]
@@ -339,11 +339,6 @@ class SqliteStore:
         return _rows(self._reader, name, values)
 
 
-def output_file_id(job_id: str) -> str:
-    """Return the id of the File that holds a Job's Results."""
-    return f"batch-{job_id}"
-
-
 def _connect(path: Path) -> apsw.Connection:
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(10_000)
@@ -410,10 +405,11 @@ def _name_taken(file_id: str) -> AlreadyExists:
     return AlreadyExists(f"The file files/{file_id} already exists. Choose another name, or delete it first.")
 
 
-def _cursor(after: Job | File | None) -> Row:
+def _cursor(after: Place | None) -> Row:
     if after is None:
         return {"created_at": float("inf"), "id": ""}
-    return {"created_at": after.created_at, "id": after.id}
+    created_at, id = after
+    return {"created_at": created_at, "id": id}
 
 
 def _job(row: Row) -> Job:

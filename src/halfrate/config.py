@@ -1,0 +1,126 @@
+"""Settings, typed and checked once: defaults, then ``halfrate.toml``, then the command line."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from halfrate.domain.errors import ConfigError
+
+POCKET = "pocket-1"
+"""The demonstration model that ships with the package."""
+
+GIGABYTE = 1 << 30
+
+
+class PriceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Interactive prices in micro-USD per million tokens; Jobs pay ``batch_percent`` of them."""
+
+    input: int = 300_000
+    output: int = 2_500_000
+    cached_input: int = 30_000
+    batch_percent: int = 50
+
+
+class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One model to serve.
+
+    ``path`` is a GGUF file, an OpenVINO IR folder, or a hub id ``owner/name``. ``aliases`` are further
+    names it answers to; ``*`` stands for anything.
+    """
+
+    path: str
+    aliases: tuple[str, ...] = ()
+    price: PriceConfig = PriceConfig()
+    kv_cache_gigabytes: float | None = None
+    threads: int | None = None
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Bounds on what is accepted and kept."""
+
+    active_jobs: int = 100
+    file_bytes: int = 2 * GIGABYTE
+    file_lines: int = 10_000_000
+    line_bytes: int = 4 << 20
+    inline_bytes: int = 20_000_000
+    job_hours: float = 48
+    file_hours: float = 48
+    output_days: float = 42
+    upload_hours: float = 24
+
+
+class DispatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How Shards are cut and run."""
+
+    shard_requests: int = 1_000
+    shard_bytes: int = 8 << 20
+    lease_seconds: float = 30
+    attempts: int = 3
+    attempt_seconds: float = 3_600
+    backoff_seconds: float = 1
+    sort_memory_bytes: int = 32 << 20
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that can be set. Without a file, the demonstration model answers to every ``gemini-*``."""
+
+    data_dir: str = ".halfrate"
+    models: dict[str, ModelConfig] = {}
+    limits: Limits = Limits()
+    dispatch: DispatchConfig = DispatchConfig()
+
+    @classmethod
+    def load(cls, path: Path | None = None, **overrides: Any) -> Config:
+        """Read ``path``, or the defaults without one, with ``overrides`` of top-level settings.
+
+        Raise `ConfigError` naming the file and the setting that is wrong.
+        """
+        settings = {} if path is None else _read_toml(path)
+        settings |= {name: value for name, value in overrides.items() if value is not None}
+        try:
+            config = msgspec.convert(settings, cls)
+        except msgspec.ValidationError as error:
+            raise ConfigError(
+                f"{path or 'The settings'}: {error}. See docs/reference/config.md for every setting."
+            ) from None
+        return config if config.models else config.serving_only(pocket_model(), name=POCKET)
+
+    def serving_only(self, model: ModelConfig, *, name: str) -> Config:
+        """Return these settings with ``model`` as the only one served."""
+        return msgspec.structs.replace(self, models={name: model})
+
+    @property
+    def data_path(self) -> Path:
+        """The data directory, absolute."""
+        return Path(self.data_dir).expanduser().absolute()
+
+
+def pocket_model() -> ModelConfig:
+    """Return the demonstration model under the name of every Gemini model."""
+    path = Path(__file__).parent / "pocket" / f"{POCKET}.gguf"
+    return ModelConfig(path=str(path), aliases=("gemini-*",))
+
+
+def model_at(path: str) -> tuple[str, ModelConfig]:
+    """Return the name and settings for a model given by path or hub id alone: it answers to every name."""
+    return model_name(path), ModelConfig(path=path, aliases=("*",))
+
+
+def model_name(path: str) -> str:
+    """Return a model name made from a path or hub id: ``models/Qwen3-0.6B.gguf`` is ``qwen3-0.6b``."""
+    stem = path.rstrip("/").rsplit("/", 1)[-1].removesuffix(".gguf").lower()
+    name = "".join(char if char.isalnum() or char in "-." else "-" for char in stem).strip("-.")
+    return name or "model"
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"There is no configuration file {path}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from None

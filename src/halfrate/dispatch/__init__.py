@@ -1,0 +1,1 @@
+"""From an accepted Job to its settled Results. Only dispatch retries."""

@@ -1,0 +1,100 @@
+"""Publishes drained Jobs: output written, conservation checked, state final."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Sequence
+
+from halfrate.clock import Clock
+from halfrate.dispatch.bell import Bell
+from halfrate.dispatch.output import Output
+from halfrate.domain.errors import CorruptData, IllegalTransition
+from halfrate.domain.file import File, FileSource, output_file_id
+from halfrate.domain.job import Counts, Job, JobEvent
+from halfrate.domain.outcome import Cause
+from halfrate.domain.shard import SegmentRef
+from halfrate.store.blob.api import BlobStore
+from halfrate.store.blob.names import output_blob, shards_folder
+from halfrate.store.meta.api import MetaStore, Tally
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0
+
+PUBLISH = {
+    None: JobEvent.PUBLISH,
+    Cause.CANCELLED: JobEvent.PUBLISH_CANCELLED,
+    Cause.EXPIRED: JobEvent.PUBLISH_EXPIRED,
+}
+
+
+class Assembler:
+    """Publishes the Jobs that wait for it, one at a time. Doing it again after a crash does no harm."""
+
+    def __init__(
+        self,
+        *,
+        store: MetaStore,
+        blobs: BlobStore,
+        output: Output,
+        clock: Clock,
+        keep_output_seconds: float,
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._output = output
+        self._clock = clock
+        self._keep_output_seconds = keep_output_seconds
+        self.bell = Bell(clock)
+
+    async def run(self) -> None:
+        """Publish Jobs until cancelled."""
+        while True:
+            for job in await self._store.jobs_to_assemble():
+                await self._publish_or_fail(job)
+            await self.bell.wait(seconds=LOOK_SECONDS)
+
+    async def _publish_or_fail(self, job: Job) -> None:
+        try:
+            await self._publish(job)
+        except IllegalTransition:
+            logger.info("Job %s ended while it was being assembled.", job.id)
+        except (CorruptData, FileNotFoundError) as error:
+            logger.error("Job %s cannot be assembled: %s", job.id, error)
+            await self._store.fail_job(job.id, f"The output cannot be assembled: {error}")
+        except OSError as error:
+            logger.error("Job %s cannot be assembled now, and will be tried again: %s", job.id, error)
+
+    async def _publish(self, job: Job) -> None:
+        segments = await self._store.segments(job.id)
+        file = await asyncio.to_thread(self._write, job, segments)
+        missing = Tally(counts=Counts(failed=job.counts.pending))
+        await self._store.publish_job(job.id, PUBLISH[job.stopped_by], file, missing=missing)
+        # The Requests are not needed any more; the Segments stay the record of what was answered.
+        await asyncio.to_thread(self._blobs.delete, shards_folder(job.id))
+
+    def _write(self, job: Job, segments: Sequence[SegmentRef]) -> File:
+        digest = hashlib.sha256()
+        lines = 0
+        with self._blobs.writer(output_blob(job.id)) as writer:
+            for line in self._output.whole(job, segments):
+                writer.write(line)
+                digest.update(line)
+                lines += 1
+            if lines != job.counts.requests:
+                raise CorruptData(f"{lines} lines were made for {job.counts.requests} Requests.")
+            size_bytes = writer.commit()
+        now = self._clock.now()
+        return File(
+            id=output_file_id(job.id),
+            display_name=job.display_name,
+            mime_type="jsonl",
+            size_bytes=size_bytes,
+            sha256=digest.hexdigest(),
+            blob=output_blob(job.id),
+            source=FileSource.GENERATED,
+            created_at=now,
+            expires_at=now + self._keep_output_seconds,
+        )

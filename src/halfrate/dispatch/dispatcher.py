@@ -1,0 +1,136 @@
+"""Claims Shards for one Engine and keeps it busy with them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from halfrate.clock import Clock
+from halfrate.config import DispatchConfig
+from halfrate.dispatch.bell import Bell
+from halfrate.dispatch.feed import Feed
+from halfrate.dispatch.shard_run import ShardRun
+from halfrate.domain.errors import CorruptData, EngineBroken, LeaseLost
+from halfrate.domain.shard import Lease
+from halfrate.engines.api import Engine, EngineFacts
+from halfrate.metering.price import Price
+from halfrate.store.blob.api import BlobStore
+from halfrate.store.meta.api import MetaStore
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0
+PAUSE_SECONDS = 5.0
+
+
+class Dispatcher:
+    """The Worker of one Engine. `run` ends only by being cancelled; it then lets every Shard go.
+
+    While the last Requests of a Shard are being answered the next Shard is already claimed, so that
+    the lanes never run dry between two.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        engine: Engine,
+        *,
+        price: Price,
+        store: MetaStore,
+        blobs: BlobStore,
+        clock: Clock,
+        chance: Callable[[], float],
+        config: DispatchConfig,
+        drained: Callable[[], None],
+    ) -> None:
+        self._name = name
+        self._engine = engine
+        self._price = price
+        self._store = store
+        self._blobs = blobs
+        self._clock = clock
+        self._chance = chance
+        self._config = config
+        self._drained = drained
+        self._runs: dict[asyncio.Task[None], str] = {}
+        self.bell = Bell(clock)
+
+    async def run(self) -> None:
+        """Claim and run Shards until cancelled."""
+        facts = await self._await_engine()
+        feed = Feed(
+            self._engine, lanes=facts.lanes, clock=self._clock, chance=self._chance, config=self._config
+        )
+        try:
+            while True:
+                lease = await self._store.claim_shard(
+                    self._name, worker=self._name, lease_seconds=self._config.lease_seconds
+                )
+                if lease is None:
+                    await self.bell.wait(seconds=LOOK_SECONDS)
+                else:
+                    await self._start(lease, feed)
+        finally:
+            await self._let_go(list(self._runs))
+
+    async def let_go(self, job_id: str) -> None:
+        """Stop working on a Job: settle what was answered, and give its Shards back."""
+        await self._let_go([task for task, running in self._runs.items() if running == job_id])
+
+    async def _start(self, lease: Lease, feed: Feed) -> None:
+        """Begin a Shard, and return when its last Request has a lane or the Shard is over."""
+        handed_out = asyncio.Event()
+        task = asyncio.create_task(self._run_shard(lease, feed, handed_out), name=f"shard {lease}")
+        self._runs[task] = lease.job_id
+        task.add_done_callback(self._runs.pop)
+        await handed_out.wait()
+
+    async def _run_shard(self, lease: Lease, feed: Feed, handed_out: asyncio.Event) -> None:
+        run = ShardRun(
+            lease,
+            feed,
+            store=self._store,
+            blobs=self._blobs,
+            price=self._price,
+            clock=self._clock,
+            config=self._config,
+        )
+        try:
+            await run.run(handed_out.set)
+        except BaseException as error:
+            await self._explain(lease, error)
+        finally:
+            handed_out.set()
+            self._drained()
+
+    async def _explain(self, lease: Lease, error: BaseException) -> None:
+        """Act on what ended a Shard early. Anything that may pass leaves the Shard to be claimed again."""
+        causes = error.exceptions if isinstance(error, BaseExceptionGroup) else (error,)
+        for cause in causes:
+            match cause:
+                case asyncio.CancelledError():
+                    raise cause
+                case LeaseLost():
+                    logger.warning("%s", cause)
+                case CorruptData() | FileNotFoundError():
+                    logger.error("Job %s cannot go on: %s", lease.job_id, cause)
+                    await self._store.fail_job(lease.job_id, str(cause))
+                case _:
+                    logger.error("Shard %d of Job %s stopped: %s", lease.shard, lease.job_id, cause)
+                    # A full disk or a broken engine does not get better by being asked without a pause.
+                    await self._clock.sleep(PAUSE_SECONDS)
+
+    async def _await_engine(self) -> EngineFacts:
+        while True:
+            try:
+                return await self._engine.ready()
+            except EngineBroken as error:
+                logger.error("%s", error)
+                await self._clock.sleep(PAUSE_SECONDS)
+
+    @staticmethod
+    async def _let_go(tasks: list[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,84 @@
+"""A Job's Results as the lines of its output, in input order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from halfrate.domain.errors import CorruptData
+from halfrate.domain.job import Job
+from halfrate.domain.line import Line, Rejection
+from halfrate.domain.outcome import Cause, Failed
+from halfrate.domain.result import Asker, Result
+from halfrate.domain.shard import SegmentRef
+from halfrate.ingest.index import IndexReader
+from halfrate.results.assemble import Assembly, assemble
+from halfrate.store.blob.api import BlobReader, BlobStore
+from halfrate.store.blob.names import index_blob, segment_blob_of
+
+Parse = Callable[[bytes], Line | Rejection]
+
+UNANSWERED = {
+    Cause.CANCELLED: "The batch was cancelled before this request was answered.",
+    Cause.EXPIRED: "The batch expired before this request was answered.",
+}
+
+
+class Output:
+    """Makes output lines from settled Segments. Blocks on the disk: use it in a thread."""
+
+    def __init__(
+        self, blobs: BlobStore, *, parse: Parse, encode: Callable[[Job, Result], bytes], spill: Path
+    ) -> None:
+        self._blobs = blobs
+        self._parse = parse
+        self._encode = encode
+        self._spill = spill
+
+    def whole(self, job: Job, segments: Sequence[SegmentRef]) -> Iterator[bytes]:
+        """Yield one line for every Request, an error line where a stopped Job has no Result.
+
+        Raise `CorruptData` if Results are missing from a Job that was not stopped, or are there twice.
+        """
+        with self._assembly(job, segments) as assembly:
+            if assembly.missing and job.stopped_by is None:
+                raise CorruptData(
+                    f"{assembly.missing} of the {job.counts.requests} Results are missing. Nothing was "
+                    "published. Run `halfrate doctor` on the data directory."
+                )
+            if not assembly.missing:
+                yield from (
+                    self._line(job, entry) for entry in assembly.results() if isinstance(entry, Result)
+                )
+                return
+            with (
+                self._blobs.reader(index_blob(job.input_blob)) as index_reader,
+                self._blobs.reader(job.input_blob) as source,
+            ):
+                index = IndexReader(index_reader)
+                for entry in assembly.results():
+                    known = (
+                        entry if isinstance(entry, Result) else self._unanswered(job, entry, index, source)
+                    )
+                    yield self._line(job, known)
+
+    def so_far(self, job: Job, segments: Sequence[SegmentRef]) -> Iterator[bytes]:
+        """Yield a line for every Result there is."""
+        with self._assembly(job, segments) as assembly:
+            yield from (self._line(job, entry) for entry in assembly.results() if isinstance(entry, Result))
+
+    def _assembly(self, job: Job, segments: Sequence[SegmentRef]) -> Assembly:
+        def open_segment(segment: SegmentRef) -> BlobReader:
+            return self._blobs.reader(segment_blob_of(segment))
+
+        return assemble(segments, open_segment, requests=job.counts.requests, spill=self._spill)
+
+    def _line(self, job: Job, result: Result) -> bytes:
+        return self._encode(job, result) + b"\n"
+
+    def _unanswered(self, job: Job, ordinal: int, index: IndexReader, source: BlobReader) -> Result:
+        record = index.record(ordinal)
+        line = self._parse(source.read(record.offset, record.length))
+        asker = Asker(ordinal, line.key, line.metadata) if isinstance(line, Line) else Asker(ordinal)
+        cause = job.stopped_by or Cause.CANCELLED
+        return Result(asker, Failed(cause, UNANSWERED[cause]))

@@ -1,0 +1,112 @@
+"""Runs one Shard under its Lease: what it does not have yet is answered and settled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from halfrate.clock import Clock
+from halfrate.config import DispatchConfig
+from halfrate.dispatch.feed import Feed
+from halfrate.dispatch.sink import Sink
+from halfrate.domain.outcome import Failed
+from halfrate.domain.result import Assignment, Result
+from halfrate.domain.shard import Lease
+from halfrate.metering.price import Price
+from halfrate.results.segment import SegmentWriter, read_segment
+from halfrate.results.shard_file import read_shard
+from halfrate.store.blob.api import BlobStore
+from halfrate.store.blob.names import segment_blob, segment_blob_of, shard_blob
+from halfrate.store.meta.api import MetaStore
+
+
+class ShardRun:
+    """One Worker's work on one Shard.
+
+    A Worker that dies leaves settled Results behind; the next Lease's run skips them.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        feed: Feed,
+        *,
+        store: MetaStore,
+        blobs: BlobStore,
+        price: Price,
+        clock: Clock,
+        config: DispatchConfig,
+    ) -> None:
+        self.lease = lease
+        self._feed = feed
+        self._store = store
+        self._blobs = blobs
+        self._price = price
+        self._clock = clock
+        self._config = config
+
+    async def run(self, handed_out: Callable[[], None]) -> None:
+        """Answer and settle, then close the Shard. Call ``handed_out`` when the last Request has a lane.
+
+        Cancelled or failing, it settles what has been answered and gives the Shard back. Raise
+        `LeaseLost` when another Worker holds the Shard, alone or in an `ExceptionGroup`.
+        """
+        pending = await self._pending()
+        lease = self.lease
+        with self._blobs.appender(segment_blob(lease.job_id, lease.shard, lease.token)) as appender:
+            async with Sink(lease, SegmentWriter(appender), store=self._store, price=self._price) as sink:
+                try:
+                    await self._answer_all(pending, sink, handed_out)
+                except BaseException:
+                    await sink.close()
+                    await self._store.release_shard(lease)
+                    raise
+                await sink.close()
+                await self._store.finish_shard(lease)
+
+    async def _answer_all(
+        self, pending: list[Assignment], sink: Sink, handed_out: Callable[[], None]
+    ) -> None:
+        async with asyncio.TaskGroup() as group:
+            heartbeat = group.create_task(self._keep_lease())
+            answers = []
+            for assignment in pending:
+                await self._feed.lanes.acquire()
+                answer = group.create_task(self._answer(assignment, sink))
+                # Not in the task itself: one that is cancelled before its first step runs no line of it.
+                answer.add_done_callback(lambda _: self._feed.lanes.release())
+                answers.append(answer)
+            handed_out()
+            # The group would wait for the heartbeat too, which ends only when there is nothing to guard.
+            await asyncio.gather(*answers)
+            heartbeat.cancel()
+
+    async def _answer(self, assignment: Assignment, sink: Sink) -> None:
+        request = assignment.request
+        outcome = request if isinstance(request, Failed) else await self._feed.outcome(request)
+        await sink.add([Result(asker, outcome) for asker in assignment.askers])
+
+    async def _keep_lease(self) -> None:
+        while True:
+            await self._clock.sleep(self._config.lease_seconds / 3)
+            await self._store.renew_lease(self.lease, lease_seconds=self._config.lease_seconds)
+
+    async def _pending(self) -> list[Assignment]:
+        segments = await self._store.segments(self.lease.job_id, self.lease.shard)
+
+        def load() -> list[Assignment]:
+            settled: set[int] = set()
+            for segment in segments:
+                with self._blobs.reader(segment_blob_of(segment)) as reader:
+                    results = read_segment(reader, segment.settled_bytes)
+                    settled.update(result.asker.ordinal for result in results)
+            with self._blobs.reader(shard_blob(self.lease.job_id, self.lease.shard)) as reader:
+                return [left for assignment in read_shard(reader) if (left := _without(assignment, settled))]
+
+        return await asyncio.to_thread(load)
+
+
+def _without(assignment: Assignment, settled: set[int]) -> Assignment | None:
+    """Return what is left of an Assignment when some of its Askers have their Results."""
+    askers = tuple(asker for asker in assignment.askers if asker.ordinal not in settled)
+    return Assignment(assignment.request, askers) if askers else None

@@ -1,0 +1,12 @@
+"""Names that cannot be guessed."""
+
+from __future__ import annotations
+
+import secrets
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def new_id(length: int) -> str:
+    """Return ``length`` random lowercase letters and digits."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))

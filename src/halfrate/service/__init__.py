@@ -1,0 +1,1 @@
+"""The use cases behind the server and the command line."""

@@ -1,0 +1,1 @@
+"""One loop per file, each keeping one thing true as time passes."""

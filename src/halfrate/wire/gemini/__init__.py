@@ -1,0 +1,1 @@
+"""The Gemini API's dialect: one module per resource."""

@@ -1,0 +1,290 @@
+"""Jobs as the API's batches: what a create call says, and the Operation that shows a Job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from halfrate.domain.errors import InvalidArgument, Unimplemented
+from halfrate.domain.job import Job, JobState
+from halfrate.domain.line import Rejection
+from halfrate.wire.gemini.content import GenerateContentRequest, bare_model
+from halfrate.wire.gemini.files import parse_file_name
+from halfrate.wire.gemini.lenient import ABSENT, FAULTS_MAX, Fault, Message, Reader, Unreadable, refusal
+from halfrate.wire.gemini.lines import check_metadata
+from halfrate.wire.gemini.times import timestamp
+
+# What is read -----------------------------------------------------------------------------------------
+
+
+class InlinedRequest(Message):
+    """One inline request."""
+
+    request: GenerateContentRequest | None = None
+    metadata: Raw = ABSENT
+
+
+class InlinedRequests(Message):
+    """The list of inline requests, each read by itself."""
+
+    requests: list[Raw] | None = None
+
+
+class InputConfig(Message):
+    """Where a batch's requests are: in a File, or here."""
+
+    file_name: str | None = None
+    requests: InlinedRequests | None = None
+
+
+class WebhookConfig(Message):
+    """Whom to tell about a batch."""
+
+    uris: list[str] | None = None
+    user_metadata: Raw = ABSENT
+
+
+class GenerateContentBatch(Message):
+    """A batch as a client sends it. What only the server can know is read over."""
+
+    model: str | None = None
+    name: str | None = None
+    display_name: str | None = None
+    input_config: InputConfig | None = None
+    priority: int | None = None
+    webhook_config: WebhookConfig | None = None
+    output: Raw = ABSENT
+    create_time: Raw = ABSENT
+    end_time: Raw = ABSENT
+    update_time: Raw = ABSENT
+    batch_stats: Raw = ABSENT
+    state: Raw = ABSENT
+
+
+class CreateBatchRequest(Message):
+    """The body of a create call."""
+
+    batch: GenerateContentBatch | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewBatch:
+    """What a create call asks for: a File by id, or inline requests as lines of a file."""
+
+    display_name: str
+    priority: int
+    file_id: str | None
+    lines: tuple[bytes, ...]
+
+
+_CREATE = Reader(CreateBatchRequest)
+_INLINED = Reader(InlinedRequest)
+_ITEMS = "batch.input_config.requests.requests"
+_INT64_MAX = 2**63 - 1
+
+
+def parse_create(body: bytes, *, model: str) -> NewBatch:
+    """Return what a create call for ``model`` asks. Raise `Refusal` if it cannot be read or done."""
+    batch = _CREATE.read_body(body).batch or GenerateContentBatch()
+    _check_batch(batch, model)
+    config = batch.input_config or InputConfig()
+    file_name, inlined = config.file_name, config.requests
+    if (file_name is None) == (inlined is None):
+        raise _bad("batch.input_config", "must have either file_name or requests")
+    return NewBatch(
+        display_name=batch.display_name or "",
+        priority=batch.priority or 0,
+        file_id=None if file_name is None else parse_file_name(file_name),
+        lines=() if inlined is None else _lines(inlined.requests or []),
+    )
+
+
+def _check_batch(batch: GenerateContentBatch, model: str) -> None:
+    if batch.model and bare_model(batch.model) != bare_model(model):
+        raise _bad("batch.model", f"is {batch.model!r}, but the URL names {bare_model(model)!r}")
+    if abs(batch.priority or 0) > _INT64_MAX:
+        raise _bad("batch.priority", "is out of range")
+    if batch.webhook_config is not None and batch.webhook_config.uris:
+        raise Unimplemented("batch.webhook_config: webhooks are not built yet. Poll the batch instead.")
+
+
+def _lines(items: list[Raw]) -> tuple[bytes, ...]:
+    """Return inline requests as lines, each checked. Raise `InvalidArgument` with the faults of all."""
+    if not items:
+        raise _bad(_ITEMS, "is empty: give at least one request")
+    faults: list[Fault] = []
+    lines: list[bytes] = []
+    for index, item in enumerate(items):
+        fault = _faults_of(item, f"{_ITEMS}[{index}]")
+        if fault:
+            faults.extend(fault)
+        else:
+            lines.append(msgspec.json.format(item, indent=-1))
+    if faults:
+        raise refusal(tuple(faults[:FAULTS_MAX]))
+    return tuple(lines)
+
+
+def _faults_of(item: Raw, path: str) -> tuple[Fault, ...]:
+    read = _INLINED.read(item, path=path)
+    if isinstance(read, Unreadable):
+        return read.faults
+    if read.metadata is not ABSENT:
+        metadata = check_metadata(read.metadata)
+        if isinstance(metadata, Rejection):
+            place = f"{path}.metadata"
+            return (Fault(metadata.message, f"Invalid value at '{place}': {metadata.message}.", place),)
+    return ()
+
+
+def _bad(field: str, what: str) -> InvalidArgument:
+    return InvalidArgument(f"* CreateBatchRequest.{field}: {what}.", ((field, what),))
+
+
+# What is written --------------------------------------------------------------------------------------
+
+_TYPE = "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch"
+
+_STATES: dict[JobState, str] = {
+    JobState.PENDING: "BATCH_STATE_PENDING",
+    JobState.RUNNING: "BATCH_STATE_RUNNING",
+    JobState.CANCELLING: "BATCH_STATE_RUNNING",
+    JobState.ASSEMBLING: "BATCH_STATE_RUNNING",
+    JobState.SUCCEEDED: "BATCH_STATE_SUCCEEDED",
+    JobState.FAILED: "BATCH_STATE_FAILED",
+    JobState.CANCELLED: "BATCH_STATE_CANCELLED",
+    JobState.EXPIRED: "BATCH_STATE_EXPIRED",
+}
+
+_WITH_OUTPUT = frozenset({JobState.SUCCEEDED, JobState.CANCELLED, JobState.EXPIRED})
+
+
+def wire_state(state: JobState) -> str:
+    """Return the name a client sees for a Job's state."""
+    return _STATES[state]
+
+
+def has_output(job: Job) -> bool:
+    """Whether the Job's output is published."""
+    return job.state in _WITH_OUTPUT
+
+
+def output_file_id(job_id: str) -> str:
+    """Return the id of the File that holds a Job's output."""
+    return f"batch-{job_id}"
+
+
+def operation(
+    job: Job,
+    *,
+    inline_items: Sequence[bytes] | None = None,
+    waiting_reason: str | None = None,
+    finish_expected_at: float | None = None,
+) -> Raw:
+    """Return the Operation that shows ``job``.
+
+    ``inline_items`` are the Results of a Job whose Requests came inline (`lines.inline_item`); without
+    them such a Job is shown without output, as lists do. ``waiting_reason`` says why it does not run.
+    """
+    output = _output(job, inline_items)
+    shown: dict[str, Any] = {
+        "name": f"batches/{job.id}",
+        "metadata": _metadata(job, output, waiting_reason, finish_expected_at),
+    }
+    if job.state.final:
+        shown["done"] = True
+        error = _error(job)
+        if error is not None:
+            shown["error"] = error
+        elif output is not None:
+            shown["response"] = {"@type": f"{_TYPE}Output", **output}
+    return Raw(msgspec.json.encode(shown))
+
+
+def _metadata(
+    job: Job, output: dict[str, Any] | None, waiting_reason: str | None, finish_expected_at: float | None
+) -> dict[str, Any]:
+    shown = {
+        "@type": _TYPE,
+        "model": f"models/{bare_model(job.model)}",
+        "displayName": job.display_name,
+        "inputConfig": {"fileName": f"files/{job.input_file}"} if job.input_file else None,
+        "output": output,
+        "createTime": timestamp(job.created_at),
+        "endTime": None if job.ended_at is None else timestamp(job.ended_at),
+        "updateTime": timestamp(job.updated_at),
+        "batchStats": _stats(job),
+        "state": wire_state(job.state),
+        "name": f"batches/{job.id}",
+        "priority": str(job.priority) if job.priority else None,
+        "halfrate": _own_figures(job, waiting_reason, finish_expected_at),
+    }
+    return _without_defaults(shown)
+
+
+def _stats(job: Job) -> dict[str, Any]:
+    counts = job.counts
+    return _int64s(
+        requestCount=counts.requests,
+        successfulRequestCount=counts.succeeded,
+        failedRequestCount=counts.failed,
+        pendingRequestCount=counts.pending,
+    )
+
+
+def _own_figures(job: Job, waiting_reason: str | None, finish_expected_at: float | None) -> dict[str, Any]:
+    """Return what the API has no field for, under this server's own name."""
+    figures = {
+        "usage": _int64s(
+            promptTokenCount=job.usage.input_tokens,
+            cachedContentTokenCount=job.usage.cached_tokens,
+            candidatesTokenCount=job.usage.output_tokens,
+            totalTokenCount=job.usage.total_tokens,
+        ),
+        "costUsd": _usd(job.cost_picos),
+        "interactiveCostUsd": _usd(job.interactive_cost_picos),
+        "waitingReason": waiting_reason,
+        "eta": None if finish_expected_at is None else timestamp(finish_expected_at),
+    }
+    return _without_defaults(figures)
+
+
+def _usd(picos: int) -> str:
+    """Return an amount in US dollars, exactly."""
+    dollars, fraction = divmod(picos, 10**12)
+    digits = f"{fraction:012d}".rstrip("0")
+    return f"{dollars}.{digits}" if digits else str(dollars)
+
+
+def _int64s(**counts: int) -> dict[str, Any]:
+    return {name: str(count) for name, count in counts.items() if count}
+
+
+def _without_defaults(shown: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in shown.items() if value not in (None, "", {})}
+
+
+def _output(job: Job, inline_items: Sequence[bytes] | None) -> dict[str, Any] | None:
+    if not has_output(job):
+        return None
+    if job.input_file is not None:
+        return {"responsesFile": f"files/{output_file_id(job.id)}"}
+    if inline_items is None:
+        return None
+    return {"inlinedResponses": {"inlinedResponses": [Raw(item) for item in inline_items]}}
+
+
+def _error(job: Job) -> dict[str, Any] | None:
+    match job.state:
+        case JobState.FAILED:
+            return {"code": 3, "message": job.error or "The job failed."}
+        case JobState.CANCELLED:
+            return {"code": 1, "message": "The job was cancelled. What was answered before is in its output."}
+        case JobState.EXPIRED:
+            return {"code": 4, "message": "The job expired. What was answered before is in its output."}
+        case _:
+            return None

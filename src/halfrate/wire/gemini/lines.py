@@ -1,0 +1,146 @@
+"""Lines of an input file, and lines of the output file that answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Raw
+
+from halfrate.domain.errors import InvalidArgument
+from halfrate.domain.line import Line, Rejection
+from halfrate.domain.outcome import Answered, Cause, Failed, Outcome
+from halfrate.domain.request import Request
+from halfrate.wire.gemini.content import (
+    GenerateContentRequest,
+    GenerateContentResponse,
+    bare_model,
+    generate_response,
+    understand,
+)
+from halfrate.wire.gemini.errors import Status, status_of
+from halfrate.wire.gemini.lenient import ABSENT, Message, Reader
+
+# Input ------------------------------------------------------------------------------------------------
+
+
+class KeyedLine(Message):
+    """The documented form of a line."""
+
+    key: str | None = None
+    request: GenerateContentRequest | None = None
+    metadata: Raw = ABSENT
+
+
+class BareLine(GenerateContentRequest):
+    """A request that stands on a line by itself."""
+
+    key: str | None = None
+    metadata: Raw = ABSENT
+
+
+_KEYED = Reader(KeyedLine)
+_BARE = Reader(BareLine)
+_BOM = b"\xef\xbb\xbf"
+
+
+def parse_line(raw: bytes) -> Line | Rejection:
+    """Return what one line says, or why it cannot be read. Never raises; blank lines are rejected."""
+    if raw.startswith(_BOM):
+        raw = raw[len(_BOM) :]
+    if b'"request"' in raw:
+        keyed = _KEYED.read(raw)
+        if isinstance(keyed, KeyedLine):
+            return _line(keyed, keyed.request or GenerateContentRequest())
+        bare = _BARE.read(raw)  # "request" may have been a mere string in it
+        return _line(bare, bare) if isinstance(bare, BareLine) else Rejection(keyed.as_line())
+    bare = _BARE.read(raw)
+    return _line(bare, bare) if isinstance(bare, BareLine) else Rejection(bare.as_line())
+
+
+def asked_of(line: Line, model: str) -> Request | Failed:
+    """Return the Request of a line in a Job of ``model``, or why it cannot be answered."""
+    if line.model is None or bare_model(line.model) == bare_model(model):
+        return line.request
+    return Failed(
+        Cause.INVALID,
+        f"request.model is {line.model!r}, but the job runs on {bare_model(model)!r}. "
+        "Leave request.model out, or send the line in a job of its own model.",
+    )
+
+
+def _line(sent: KeyedLine | BareLine, asked: GenerateContentRequest) -> Line | Rejection:
+    if sent.metadata is ABSENT:
+        return Line(sent.key, None, asked.model, understand(asked))
+    metadata = check_metadata(sent.metadata)
+    if isinstance(metadata, Rejection):
+        return metadata
+    return Line(sent.key, metadata, asked.model, understand(asked))
+
+
+def check_metadata(raw: Raw) -> bytes | Rejection | None:
+    """Return metadata's own JSON text, None for null. It must be an object."""
+    try:
+        metadata = msgspec.json.decode(raw)
+    except (ValueError, RecursionError) as error:
+        return Rejection(f"invalid JSON in metadata: {error}")
+    if metadata is None:
+        return None
+    if not isinstance(metadata, dict):
+        return Rejection("invalid JSON in metadata: it must be an object")
+    return bytes(raw)
+
+
+REJECTIONS_MAX = 100
+"""A refused file's bad lines beyond this many are counted, not told one by one."""
+
+
+def refuse_lines(rejections: Iterable[tuple[int, Rejection]], *, more: int = 0) -> InvalidArgument:
+    """Return the error of a create call whose file has bad lines, numbered from 1.
+
+    ``more`` counts bad lines the caller knows of beyond those given.
+    """
+    told: list[str] = []
+    for number, rejection in rejections:
+        if len(told) < REJECTIONS_MAX:
+            told.append(f"Error on line {number}: {rejection.message}")
+        else:
+            more += 1
+    if more:
+        told.append(f"... and {more} more bad lines.")
+    return InvalidArgument("\n".join(told))
+
+
+# Output -----------------------------------------------------------------------------------------------
+
+
+class ResultLine(msgspec.Struct, omit_defaults=True):
+    """A Result: ``key`` in files, ``metadata`` inline; a response or an error."""
+
+    key: str | None = None
+    metadata: Raw = ABSENT
+    response: GenerateContentResponse | None = None
+    error: Status | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def result_line(key: str | None, outcome: Outcome, *, model_version: str, response_id: str) -> bytes:
+    """Return a line of the output file, without its newline."""
+    return _encode(_result(key, ABSENT, outcome, model_version, response_id))
+
+
+def inline_item(metadata: bytes | None, outcome: Outcome, *, model_version: str, response_id: str) -> bytes:
+    """Return an entry of ``inlinedResponses``. ``metadata`` is echoed as it was sent."""
+    echoed = ABSENT if metadata is None else Raw(metadata)
+    return _encode(_result(None, echoed, outcome, model_version, response_id))
+
+
+def _result(
+    key: str | None, metadata: Raw, outcome: Outcome, model_version: str, response_id: str
+) -> ResultLine:
+    if isinstance(outcome, Answered):
+        response = generate_response(outcome, model_version=model_version, response_id=response_id)
+        return ResultLine(key, metadata, response)
+    return ResultLine(key, metadata, error=status_of(outcome))

@@ -1,0 +1,106 @@
+"""Models as resources, and the interactive calls on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from halfrate.domain.errors import InvalidArgument, Unimplemented
+from halfrate.domain.outcome import Answered, Cause, Failed
+from halfrate.domain.request import Request
+from halfrate.wire.gemini.content import (
+    Content,
+    GenerateContentRequest,
+    ModalityTokens,
+    bare_model,
+    generate_response,
+    understand,
+)
+from halfrate.wire.gemini.lenient import Message, Reader
+
+# What is read -----------------------------------------------------------------------------------------
+
+
+class CountTokensRequest(Message):
+    """The body of ``countTokens``: contents alone, or a whole request."""
+
+    contents: list[Content] | None = None
+    generate_content_request: GenerateContentRequest | None = None
+
+
+_GENERATE = Reader(GenerateContentRequest)
+_COUNT = Reader(CountTokensRequest)
+
+
+def parse_generate(body: bytes, *, model: str) -> Request:
+    """Return the Request in a ``generateContent`` call to ``model``.
+
+    Raise `InvalidArgument` if it cannot be read or understood, `Unimplemented` if it cannot be done.
+    """
+    return _understood(_GENERATE.read_body(body), model)
+
+
+def parse_count_tokens(body: bytes, *, model: str) -> Request:
+    """Return the Request whose tokens a ``countTokens`` call asks for. Raises as `parse_generate` does."""
+    asked = _COUNT.read_body(body)
+    if asked.contents and asked.generate_content_request is not None:
+        raise InvalidArgument("contents and generate_content_request cannot both be set.")
+    return _understood(
+        asked.generate_content_request or GenerateContentRequest(contents=asked.contents), model
+    )
+
+
+def _understood(asked: GenerateContentRequest, model: str) -> Request:
+    if asked.model and bare_model(asked.model) != bare_model(model):
+        raise InvalidArgument(f"model is {asked.model!r}, but the URL names {bare_model(model)!r}.")
+    request = understand(asked)
+    if isinstance(request, Failed):
+        error = Unimplemented if request.cause is Cause.UNSUPPORTED else InvalidArgument
+        raise error(request.detail)
+    return request
+
+
+# What is written --------------------------------------------------------------------------------------
+
+
+def generated(answered: Answered, *, model_version: str, response_id: str) -> bytes:
+    """Return the body that answers ``generateContent``."""
+    response = generate_response(answered, model_version=model_version, response_id=response_id)
+    return msgspec.json.encode(response)
+
+
+def tokens_counted(tokens: int) -> bytes:
+    """Return the body that answers ``countTokens``."""
+    return msgspec.json.encode({"totalTokens": tokens, "promptTokensDetails": (ModalityTokens(tokens),)})
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a client may know of a model. Limits are None while its Engine has not said."""
+
+    name: str
+    version: str
+    display_name: str
+    description: str
+    context_tokens: int | None
+    default_temperature: float | None
+
+
+def model_resource(facts: ModelFacts) -> dict[str, Any]:
+    """Return a model as clients see it."""
+    name = bare_model(facts.name)
+    shown = {
+        "name": f"models/{name}",
+        "baseModelId": name,
+        "version": facts.version,
+        "displayName": facts.display_name or name,
+        "description": facts.description,
+        "inputTokenLimit": facts.context_tokens,
+        "outputTokenLimit": facts.context_tokens,
+        "supportedGenerationMethods": ["generateContent", "countTokens", "batchGenerateContent"],
+        "temperature": facts.default_temperature,
+        "maxTemperature": 2.0,
+    }
+    return {name: value for name, value in shown.items() if value is not None and value != ""}

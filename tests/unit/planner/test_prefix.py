@@ -1,0 +1,47 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from halfrate.domain.outcome import Cause, Failed
+from halfrate.domain.request import Message, Request, Role, Sampling
+from halfrate.planner.prefix import prompt_bytes, sort_key
+from tests.unit.planner.strategies import REQUESTS, TEXTS
+
+
+def ask(text, system="", sampling=Sampling()):
+    return Request((Message(Role.SYSTEM, system), Message(Role.USER, text)), sampling)
+
+
+def test_the_system_instruction_comes_before_the_question():
+    requests = [ask("b", "one"), ask("a", "two"), ask("a", "one")]
+    assert sorted(requests, key=sort_key) == [ask("a", "one"), ask("b", "one"), ask("a", "two")]
+
+
+def test_decoding_parameters_never_part_prompts_that_begin_alike():
+    hot, cold = Sampling(temperature=1.0), Sampling(temperature=0.0)
+    requests = [ask("b", sampling=cold), ask("a", sampling=hot), ask("a", sampling=cold)]
+    assert [request.messages[1].text for request in sorted(requests, key=sort_key)] == ["a", "a", "b"]
+
+
+def test_what_failed_goes_first():
+    assert sort_key(Failed(Cause.INVALID, "no")) < sort_key(ask(""))
+
+
+@given(REQUESTS, REQUESTS)
+def test_keys_are_equal_exactly_when_requests_are(one, other):
+    assert (sort_key(one) == sort_key(other)) == (one == other)
+
+
+@given(TEXTS, st.lists(REQUESTS), st.sampled_from(Role))
+def test_requests_that_share_a_beginning_are_neighbours(beginning, requests, role):
+    """The defining property of a depth-first walk: each subtree is visited in one go."""
+
+    def within(request):
+        return request.messages[0].role == role and request.messages[0].text.startswith(beginning)
+
+    flags = [within(request) for request in sorted(requests, key=sort_key)]
+    assert sum(a != b for a, b in zip([False, *flags], [*flags, False], strict=True)) <= 2
+
+
+@given(REQUESTS)
+def test_a_prompt_is_measured_in_bytes_of_text(request):
+    assert prompt_bytes(request) == sum(len(message.text.encode()) for message in request.messages)

@@ -1,0 +1,45 @@
+import pytest
+from hypothesis import given
+
+from halfrate.domain.errors import CorruptData
+from halfrate.domain.outcome import Cause, Failed
+from halfrate.domain.request import Message, Request, Role
+from halfrate.domain.result import Asker, Assignment, Result
+from halfrate.results.records import (
+    decode_assignment,
+    decode_ordinal,
+    decode_result,
+    encode_assignment,
+    encode_result,
+)
+from tests.unit.results.strategies import ASSIGNMENTS, RESULTS
+
+
+@given(ASSIGNMENTS)
+def test_an_assignment_comes_back_equal(assignment):
+    assert decode_assignment(encode_assignment(assignment)) == assignment
+
+
+@given(RESULTS)
+def test_a_result_comes_back_equal(result):
+    payload = encode_result(result)
+    assert decode_result(payload) == result
+    assert decode_ordinal(payload) == result.asker.ordinal
+
+
+def test_records_are_compact():
+    request = Request((Message(Role.USER, "x" * 100),))
+    assert len(encode_assignment(Assignment(request, (Asker(7, "key-7"),)))) < 130
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x01", b"\x01\x93", b"\x01\xc0"])
+def test_bytes_that_are_no_record_raise(payload):
+    for decode in (decode_assignment, decode_result, decode_ordinal):
+        with pytest.raises(CorruptData, match=r"Run the Job again|another version"):
+            decode(payload)
+
+
+def test_a_record_of_another_version_says_so():
+    payload = b"\x02" + encode_result(Result(Asker(0), Failed(Cause.INVALID, "no")))[1:]
+    with pytest.raises(CorruptData, match="another version wrote it"):
+        decode_result(payload)

@@ -1,0 +1,251 @@
+"""Create calls are read whole or refused with every fault; Jobs are shown as Operations."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from halfrate.domain.errors import InvalidArgument, Unimplemented
+from halfrate.domain.job import FINAL_STATES, Counts, Job, JobState
+from halfrate.domain.outcome import Answered, Finish
+from halfrate.domain.usage import Usage
+from halfrate.wire.gemini.batches import NewBatch, operation, output_file_id, parse_create, wire_state
+from halfrate.wire.gemini.lines import inline_item
+
+JOB = Job(
+    id="abc123",
+    model="gemini-3.5-flash",
+    engine="demo",
+    display_name="nightly",
+    priority=0,
+    state=JobState.PENDING,
+    input_file="in1",
+    input_blob="blob",
+    keep_going=False,
+    created_at=1_767_225_600.25,
+    updated_at=1_767_225_600.25,
+    deadline=1_767_312_000.0,
+    counts=Counts(requests=3),
+)
+
+
+def shown(job: Job, **more: object) -> dict:
+    return json.loads(bytes(operation(job, **more)))
+
+
+def create(batch: object, model: str = "m") -> NewBatch:
+    return parse_create(json.dumps({"batch": batch}).encode(), model=model)
+
+
+def refused(body: bytes) -> InvalidArgument:
+    with pytest.raises(InvalidArgument) as caught:
+        parse_create(body, model="m")
+    return caught.value
+
+
+# Creating --------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_named_by_its_id():
+    assert create({"input_config": {"file_name": "files/in-1"}, "displayName": "d", "priority": "-2"}) == (
+        NewBatch(display_name="d", priority=-2, file_id="in-1", lines=())
+    )
+    assert create({"inputConfig": {"fileName": "http://h/v1beta/files/in1"}}).file_id == "in1"
+
+
+def test_inline_requests_become_lines_as_they_were_sent():
+    item = {"request": {"contents": [{"parts": [{"text": "a\nb"}]}]}, "metadata": {"a_b": "c"}}
+    batch = {"inputConfig": {"requests": {"requests": [item, {"request": {"contents": []}}]}}}
+    body = json.dumps({"batch": batch}, indent=2).encode()
+    lines = parse_create(body, model="m").lines
+    assert all(b"\n" not in line for line in lines)
+    assert [json.loads(line) for line in lines] == batch["inputConfig"]["requests"]["requests"]
+
+
+def test_apostrophes_may_quote_a_body():
+    body = b"""{'batch': {'display_name': 'it\\'s "x"', 'input_config': {'file_name': 'files/a'}}}"""
+    assert parse_create(body, model="m") == NewBatch('it\'s "x"', 0, "a", ())
+
+
+def test_the_model_may_be_repeated_and_not_contradicted():
+    assert create({"model": "models/m", "inputConfig": {"fileName": "files/a"}}, model="m").file_id == "a"
+    with pytest.raises(InvalidArgument, match="the URL names 'm'"):
+        create({"model": "models/other", "inputConfig": {"fileName": "files/a"}}, model="m")
+
+
+def test_an_unknown_field_is_refused_with_its_path():
+    error = refused(b'{"batch": {"inputConfig": {"fileName": "files/a", "foo": 1}, "bar_baz": {}}}')
+    assert str(error) == (
+        "Invalid JSON payload received. Unknown name \"foo\" at 'batch.input_config': Cannot find field.\n"
+        "Invalid JSON payload received. Unknown name \"bar_baz\" at 'batch': Cannot find field."
+    )
+    assert [field for field, _ in error.violations] == ["batch.input_config", "batch"]
+    assert str(refused(b'{"foo": 1}')) == (
+        'Invalid JSON payload received. Unknown name "foo": Cannot find field.'
+    )
+
+
+def test_an_unknown_field_of_an_inline_request_is_refused_with_its_path():
+    error = refused(
+        b'{"batch": {"input_config": {"requests": {"requests": ['
+        b'{"request": {"contents": [{"parts": [{"text": "q"}]}]}},'
+        b'{"request": {"generationConfig": {"temperature": [1], "tmp": 1}}, "key": "k"}]}}}}'
+    )
+    item = "batch.input_config.requests.requests[1]"
+    assert [field for field, _ in error.violations] == [
+        f"{item}.request.generation_config.temperature",
+        f"{item}.request.generation_config",
+        item,
+    ]
+    assert f"Unknown name \"key\" at '{item}': Cannot find field." in str(error)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "must have either file_name or requests"),
+        (b"{}", "must have either file_name or requests"),
+        (b'{"batch": {"inputConfig": {"fileName": "files/a", "requests": {"requests": []}}}}', "either"),
+        (b'{"batch": {"inputConfig": {"requests": {}}}}', "is empty"),
+        (b'{"batch": {"inputConfig": {"fileName": "a/b"}}}', "is not the name of a file"),
+        (b'{"batch": {"inputConfig": {"fileName": "files/../x"}}}', "is not the name of a file"),
+        (b'{"batch": []}', "Proto field is not repeating, cannot start list"),
+        (b"[]", "Root element must be a message"),
+        (b'{"batch": ', "Unexpected end"),
+        (b"\xff", "not UTF-8"),
+        (b'{"batch": {"priority": "many"}}', "Invalid value at 'batch.priority'"),
+        (b'{"batch": {"priority": 9e99, "inputConfig": {"fileName": "files/a"}}}', "batch.priority"),
+        (b'{"batch":' * 99_999, "nested too deeply"),
+    ],
+)
+def test_a_bad_body_is_refused(body, says):
+    assert says in str(refused(body))
+
+
+def test_a_webhook_is_not_promised():
+    with pytest.raises(Unimplemented, match="webhooks"):
+        create({"inputConfig": {"fileName": "files/a"}, "webhookConfig": {"uris": ["https://e.test"]}})
+
+
+def test_very_many_faults_are_told_in_part():
+    items = [{"bad": 1}] * 5000
+    error = refused(json.dumps({"batch": {"inputConfig": {"requests": {"requests": items}}}}).encode())
+    assert len(error.violations) == 20
+
+
+# Showing ---------------------------------------------------------------------------------------------
+
+
+def test_a_new_job():
+    assert shown(JOB, waiting_reason="3 jobs are ahead", finish_expected_at=1_767_225_660.0) == {
+        "name": "batches/abc123",
+        "metadata": {
+            "@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch",
+            "model": "models/gemini-3.5-flash",
+            "displayName": "nightly",
+            "inputConfig": {"fileName": "files/in1"},
+            "createTime": "2026-01-01T00:00:00.250000Z",
+            "updateTime": "2026-01-01T00:00:00.250000Z",
+            "batchStats": {"requestCount": "3", "pendingRequestCount": "3"},
+            "state": "BATCH_STATE_PENDING",
+            "name": "batches/abc123",
+            "halfrate": {
+                "costUsd": "0",
+                "interactiveCostUsd": "0",
+                "waitingReason": "3 jobs are ahead",
+                "eta": "2026-01-01T00:01:00.000000Z",
+            },
+        },
+    }
+
+
+def test_a_finished_job_shows_its_output_twice():
+    job = dataclasses.replace(
+        JOB,
+        state=JobState.SUCCEEDED,
+        ended_at=JOB.created_at,
+        counts=Counts(3, 2, 1),
+        usage=Usage(100, 20, 30),
+        cost_picos=1_250_000_300_000,
+        interactive_cost_picos=2_500_000_600_000,
+    )
+    operation_ = shown(job)
+    assert operation_["done"] is True
+    assert operation_["metadata"]["output"] == {"responsesFile": "files/batch-abc123"}
+    assert operation_["response"] == {
+        "@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatchOutput",
+        "responsesFile": "files/batch-abc123",
+    }
+    assert operation_["metadata"]["batchStats"] == {
+        "requestCount": "3",
+        "successfulRequestCount": "2",
+        "failedRequestCount": "1",
+    }
+    assert operation_["metadata"]["halfrate"] == {
+        "usage": {
+            "promptTokenCount": "100",
+            "cachedContentTokenCount": "30",
+            "candidatesTokenCount": "20",
+            "totalTokenCount": "120",
+        },
+        "costUsd": "1.2500003",
+        "interactiveCostUsd": "2.5000006",
+    }
+
+
+def test_inline_results_are_doubly_nested_and_left_out_of_lists():
+    job = dataclasses.replace(JOB, state=JobState.SUCCEEDED, input_file=None)
+    item = inline_item(
+        b'{"k":"v"}', Answered("x", Finish.STOP, Usage(1, 1)), model_version="m", response_id="r"
+    )
+    complete = shown(job, inline_items=[item, item])
+    nested = {"inlinedResponses": {"inlinedResponses": [json.loads(item)] * 2}}
+    assert complete["metadata"]["output"] == nested
+    assert nested.items() <= complete["response"].items()
+    assert "inputConfig" not in complete["metadata"]
+    listed = shown(job)
+    assert "output" not in listed["metadata"]
+    assert "response" not in listed
+
+
+@pytest.mark.parametrize(("state", "code"), [(JobState.CANCELLED, 1), (JobState.EXPIRED, 4)])
+def test_a_job_cut_short_shows_an_error_and_what_it_had(state, code):
+    operation_ = shown(dataclasses.replace(JOB, state=state))
+    assert operation_["done"] is True
+    assert operation_["error"]["code"] == code
+    assert operation_["metadata"]["output"] == {"responsesFile": "files/batch-abc123"}
+
+
+def test_a_failed_job_shows_why_and_no_output():
+    operation_ = shown(dataclasses.replace(JOB, state=JobState.FAILED, error="Error on line 1: x"))
+    assert operation_["done"] is True
+    assert operation_["error"] == {"code": 3, "message": "Error on line 1: x"}
+    assert "output" not in operation_["metadata"]
+    assert "response" not in operation_
+
+
+@pytest.mark.parametrize("state", JobState)
+def test_every_state_has_a_wire_name(state):
+    operation_ = shown(dataclasses.replace(JOB, state=state))
+    assert operation_["metadata"]["state"] == wire_state(state)
+    assert operation_.get("done", False) is (state in FINAL_STATES)
+    assert wire_state(state).removeprefix("BATCH_STATE_") in {
+        "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"
+    }  # fmt: skip
+
+
+def test_an_output_file_id_fits_the_files_api():
+    assert len(output_file_id("x" * 34)) == 40
+
+
+@pytest.mark.parametrize("state", JobState)
+def test_the_official_sdk_reads_every_operation(state):
+    """Its converter must tolerate what the API does not have: our own figures."""
+    batches = pytest.importorskip("google.genai.batches")
+    types = pytest.importorskip("google.genai.types")
+    operation_ = shown(dataclasses.replace(JOB, state=state), waiting_reason="x", finish_expected_at=1.0)
+    job = types.BatchJob._from_response(response=batches._BatchJob_from_mldev(operation_), kwargs={})
+    assert job.name == "batches/abc123"
+    assert job.state == f"JOB_STATE_{wire_state(state).removeprefix('BATCH_STATE_')}"
