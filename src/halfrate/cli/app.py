@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from halfrate.cli import cancel, delete, jobs, models, results, submit, watch
+from halfrate.cli import cancel, delete, jobs, models, results, submit, validate, watch
 
 app = typer.Typer(
     name="halfrate",
@@ -24,6 +24,7 @@ for command in (
     results.results,
     cancel.cancel,
     delete.delete,
+    validate.validate,
     models.models,
 ):
     app.command()(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,5 +15,6 @@ JobName = Annotated[str, typer.Argument(metavar="JOB", help="The job's name: bat
 Model = Annotated[
     str | None, typer.Option("--model", "-m", help="The model to ask; `halfrate models` lists them.")
 ]
+Config = Annotated[Path | None, typer.Option("--config", help="A configuration file (halfrate.toml).")]
 
-__all__ = ["DEFAULT_URL", "JobName", "Json", "Model", "Url"]
+__all__ = ["DEFAULT_URL", "Config", "JobName", "Json", "Model", "Url"]

@@ -13,9 +13,9 @@ import typer
 from halfrate.cli.connect import choose_model, connect
 from halfrate.cli.console import say, write_json
 from halfrate.cli.describe import job_document
+from halfrate.cli.files import check_input
 from halfrate.cli.follow import watch_to_the_end
 from halfrate.cli.options import DEFAULT_URL, Json, Model, Url
-from halfrate.domain.errors import InvalidArgument
 
 
 def submit(
@@ -30,8 +30,7 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Send FILE to a server and make a job of it. Prints the job's name."""
-    if not file.is_file():
-        raise InvalidArgument(f"There is no file {file}. Give a JSON Lines file, one request a line.")
+    check_input(file)
     client = connect(url)
     model = choose_model(client, model)
     with _progress(file) as on_progress:

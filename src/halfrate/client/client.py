@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import time
@@ -147,8 +148,10 @@ def _pieces(body: BinaryIO, expected_bytes: int | None) -> Iterator[bytes]:
         while piece := body.read(PIECE_BYTES):
             received_bytes += len(piece)
             yield piece
-    except OSError as error:
-        raise Unreachable(f"The server broke off after {received_bytes} bytes ({error}).") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(
+            f"The server broke off after {received_bytes} bytes ({error or type(error).__name__})."
+        ) from error
     # A connection that closes early looks like an end: only the announced length tells.
     if expected_bytes is not None and received_bytes < expected_bytes:
         raise Unreachable(f"The server broke off after {received_bytes} of {expected_bytes} bytes.")
