@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class Planner:
         inputs: Inputs,
         parse: Parse,
         serves: Callable[[str, Job], bool],
-        default_temperature: Callable[[Job], float],
+        default_temperature: Callable[[Job], Awaitable[float]],
         spill: Path,
         clock: Clock,
         config: DispatchConfig,
@@ -78,7 +78,8 @@ class Planner:
                 # The Job was accepted before its input was indexed.
                 refuse_bad_input(summary, keep_going=job.keep_going)
                 await self._store.set_requests(job.id, summary.requests)
-            sizes = await asyncio.to_thread(self._write_shards, job)
+            temperature = await self._default_temperature(job)
+            sizes = await asyncio.to_thread(self._write_shards, job, temperature)
             await self._store.save_plan(job.id, sizes)
         except IllegalTransition:
             logger.info("Job %s was stopped while it was being planned.", job.id)
@@ -91,7 +92,7 @@ class Planner:
             return
         self._planned()
 
-    def _write_shards(self, job: Job) -> list[int]:
+    def _write_shards(self, job: Job, default_temperature: float) -> list[int]:
         """Write the Shards of a Job, in place of any half-written ones, and return their sizes."""
         self._blobs.delete(shards_folder(job.id))
         with ExitStack() as stack:
@@ -104,7 +105,7 @@ class Planner:
                 sort,
                 encode=encode_assignment,
                 decode=decode_assignment,
-                default_temperature=self._default_temperature(job),
+                default_temperature=default_temperature,
             )
             shards = cut(
                 assignments, askers_max=self._config.shard_requests, bytes_max=self._config.shard_bytes

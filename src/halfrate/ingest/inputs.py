@@ -65,7 +65,9 @@ class Inputs:
             for chunk in read_chunks(reader):
                 indexer.feed(chunk)
             with self._blobs.writer(index_blob(blob)) as writer:
-                return indexer.finish(writer)
+                summary = indexer.finish(writer)
+                writer.commit()
+            return summary
 
     def _indexer(self) -> Indexer:
         return Indexer(
@@ -114,6 +116,7 @@ class Receiver:
         self._appender.sync()
         with self._blobs.writer(index_blob(blob)) as writer:
             self._indexer.finish(writer)
+            writer.commit()
         self._blobs.rename(self._blob, blob)
         return self._digest.hexdigest()
 

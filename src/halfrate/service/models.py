@@ -15,9 +15,14 @@ from halfrate.metering.price import Price
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model that is served. ``aliases`` are further names for it; ``*`` in one stands for anything."""
+    """One model that is served.
+
+    ``version`` names what really answers, in every response. ``aliases`` are further names a client may
+    ask for; ``*`` in one stands for anything.
+    """
 
     name: str
+    version: str
     engine: Engine
     price: Price
     aliases: tuple[str, ...]
@@ -58,11 +63,11 @@ class Models:
             raise Unavailable(trouble or f"The model {model.name} is still loading. Try again in a moment.")
         return await model.engine.ready()
 
-    async def answer(self, name: str, request: Request) -> tuple[Outcome, EngineFacts]:
+    async def answer(self, name: str, request: Request) -> tuple[Outcome, Model]:
         """Answer one interactive Request, ahead of all Jobs. Raise `NotFound` or `Unavailable`."""
         model = self.resolve(name)
-        facts = await self._wait_for(model)
-        return await model.engine.answer(request, interactive=True), facts
+        await self._wait_for(model)
+        return await model.engine.answer(request, interactive=True), model
 
     async def count_tokens(self, name: str, request: Request) -> int:
         """Count the tokens of a rendered prompt. Raise `NotFound` or `Unavailable`."""

@@ -1,0 +1,272 @@
+"""The composition root: reads a Config, builds the objects, owns start and stop.
+
+The only module that names a concrete store, dialect or Engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import random
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from halfrate.clock import Clock, WallClock
+from halfrate.config import Config, ModelConfig, model_name
+from halfrate.dispatch.assembling import Assembler
+from halfrate.dispatch.dispatcher import Dispatcher
+from halfrate.dispatch.output import Output
+from halfrate.dispatch.planning import Planner
+from halfrate.domain.errors import ConfigError
+from halfrate.domain.job import Job
+from halfrate.domain.result import Result
+from halfrate.engines.api import Engine, EngineState
+from halfrate.engines.embedded.engine import EmbeddedEngine
+from halfrate.engines.embedded.settings import EmbeddedSettings
+from halfrate.ingest.inputs import Inputs
+from halfrate.metering.price import Price
+from halfrate.service.files import Files
+from halfrate.service.jobs import Jobs
+from halfrate.service.models import Model, Models
+from halfrate.store.blob.local import LocalBlobStore, make_directories
+from halfrate.store.meta.sqlite import SqliteStore
+from halfrate.upkeep.expirer import Expirer
+from halfrate.upkeep.pruner import Pruner
+from halfrate.upkeep.rescuer import Rescuer
+from halfrate.wire.gemini.content import bare_model
+from halfrate.wire.gemini.lines import inline_item, parse_line, result_line
+
+logger = logging.getLogger(__name__)
+
+RESTART_SECONDS = 5.0
+EXPIRE_EVERY_SECONDS = 5.0
+PRUNE_EVERY_SECONDS = 60.0
+
+MakeEngine = Callable[[ModelConfig], Engine]
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A running halfrate, without its HTTP face."""
+
+    config: Config
+    jobs: Jobs
+    files: Files
+    models: Models
+    store: SqliteStore
+    blobs: LocalBlobStore
+
+
+@asynccontextmanager
+async def open_app(
+    config: Config,
+    *,
+    clock: Clock | None = None,
+    chance: Callable[[], float] = random.random,
+    make_engine: MakeEngine | None = None,
+) -> AsyncIterator[App]:
+    """Run halfrate on ``config.data_dir``: engines loading, Jobs going on where they were left.
+
+    Leaving settles what has been answered and ends every process that was started. Raise `ConfigError`
+    if another process uses the directory, `CorruptData` if its database cannot be used.
+    """
+    clock = clock or WallClock()
+    make_engine = make_engine or embedded_engine
+    async with AsyncExitStack() as stack:
+        data = config.data_path
+        stack.enter_context(only_process(data))
+        blobs = LocalBlobStore(data / "blobs")
+        blobs.sweep()
+        store = SqliteStore(data / "halfrate.db", clock)
+        stack.callback(store.close)
+        spill = _empty_directory(data / "spill")
+        models = Models(
+            [await _start_model(name, entry, make_engine, stack) for name, entry in config.models.items()]
+        )
+        inputs = Inputs(blobs, parse=parse_line, spill=spill, limits=config.limits)
+        output = Output(blobs, parse=parse_line, encode=_encoder(models), spill=spill)
+        assembler = Assembler(
+            store=store,
+            blobs=blobs,
+            output=output,
+            clock=clock,
+            keep_output_seconds=config.limits.output_days * 86_400,
+        )
+        dispatchers = {
+            model.name: Dispatcher(
+                model.name,
+                model.engine,
+                price=model.price,
+                store=store,
+                blobs=blobs,
+                clock=clock,
+                chance=chance,
+                config=config.dispatch,
+                drained=assembler.bell.ring,
+            )
+            for model in models.all()
+        }
+
+        def ring_dispatchers() -> None:
+            for dispatcher in dispatchers.values():
+                dispatcher.bell.ring()
+            assembler.bell.ring()
+
+        planner = Planner(
+            store=store,
+            blobs=blobs,
+            inputs=inputs,
+            parse=parse_line,
+            serves=_serves,
+            default_temperature=_default_temperature(models),
+            spill=spill,
+            clock=clock,
+            config=config.dispatch,
+            planned=ring_dispatchers,
+        )
+
+        async def let_go(job: Job) -> None:
+            if job.engine in dispatchers:
+                await dispatchers[job.engine].let_go(job.id)
+            assembler.bell.ring()
+
+        jobs = Jobs(
+            store=store,
+            blobs=blobs,
+            inputs=inputs,
+            models=models,
+            clock=clock,
+            limits=config.limits,
+            created=planner.bell.ring,
+            let_go=let_go,
+        )
+        files = Files(
+            store=store, blobs=blobs, inputs=inputs, output=output, clock=clock, limits=config.limits
+        )
+        stack.callback(files.close)
+        pruner = Pruner(
+            store=store,
+            blobs=blobs,
+            clock=clock,
+            every_seconds=PRUNE_EVERY_SECONDS,
+            keep_upload_seconds=config.limits.upload_hours * 3_600,
+        )
+        # This process has the directory to itself: whoever held a Lease is dead.
+        await store.rescue_shards(lapsed_only=False)
+        await pruner.prune_orphans()
+        expirer = Expirer(store=store, stop=jobs.stop, clock=clock, every_seconds=EXPIRE_EVERY_SECONDS)
+        rescuer = Rescuer(
+            store=store,
+            clock=clock,
+            every_seconds=config.dispatch.lease_seconds / 3,
+            rescued=ring_dispatchers,
+        )
+        loops = [planner.run, assembler.run, expirer.run, rescuer.run, pruner.run]
+        loops += [dispatcher.run for dispatcher in dispatchers.values()]
+        stack.push_async_callback(
+            _cancel, [asyncio.create_task(_keep_running(loop, clock)) for loop in loops]
+        )
+        yield App(config=config, jobs=jobs, files=files, models=models, store=store, blobs=blobs)
+
+
+def embedded_engine(entry: ModelConfig) -> Engine:
+    """Return the embedded engine for a configured model."""
+    settings = EmbeddedSettings(threads=entry.threads)
+    return EmbeddedEngine(entry.path, settings=settings)
+
+
+@contextmanager
+def only_process(data: Path) -> Iterator[None]:
+    """Hold a data directory. Raise `ConfigError` if another process does, or it cannot be written."""
+    with ExitStack() as stack:
+        try:
+            make_directories(data)
+            lock = stack.enter_context((data / "lock").open("a+"))
+        except OSError as error:
+            raise ConfigError(
+                f"The data directory {data} cannot be used: {error.strerror}. Choose another with --data."
+            ) from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise ConfigError(
+                f"Another halfrate (process {lock.read().strip() or 'unknown'}) uses the data directory "
+                f"{data}. Stop it, or choose another directory with --data."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+async def _start_model(
+    name: str, entry: ModelConfig, make_engine: MakeEngine, stack: AsyncExitStack
+) -> Model:
+    engine = await stack.enter_async_context(make_engine(entry))
+    price = entry.price
+    return Model(
+        name=name,
+        version=model_name(entry.path),
+        engine=engine,
+        price=Price.of(
+            input=price.input,
+            output=price.output,
+            cached_input=price.cached_input,
+            batch_percent=price.batch_percent,
+        ),
+        aliases=entry.aliases,
+    )
+
+
+def _encoder(models: Models) -> Callable[[Job, Result], bytes]:
+    def encode(job: Job, result: Result) -> bytes:
+        asker = result.asker
+        version = models.resolve(job.engine).version
+        response_id = f"{job.id}-{asker.ordinal}"
+        if job.input_file is None:
+            return inline_item(asker.metadata, result.outcome, model_version=version, response_id=response_id)
+        return result_line(asker.key, result.outcome, model_version=version, response_id=response_id)
+
+    return encode
+
+
+def _serves(model: str, job: Job) -> bool:
+    return bare_model(model) == bare_model(job.model)
+
+
+def _default_temperature(models: Models) -> Callable[[Job], Awaitable[float]]:
+    async def of(job: Job) -> float:
+        engine = models.resolve(job.engine).engine
+        # Not known before the model is loaded: then only what names its own temperature may be joined.
+        return (await engine.ready()).default_temperature if engine.state is EngineState.READY else 1.0
+
+    return of
+
+
+def _empty_directory(path: Path) -> Path:
+    """Make a directory for what is worthless after a restart, without what the last process left in it."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    return path
+
+
+async def _keep_running(loop: Callable[[], Awaitable[None]], clock: Clock) -> None:
+    """Run a loop that should never end; a failure nobody foresaw is told, and it starts again."""
+    while True:
+        try:
+            await loop()
+        except Exception:
+            logger.exception("%s failed and starts again in %g s.", loop, RESTART_SECONDS)
+            await clock.sleep(RESTART_SECONDS)
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,220 @@
+"""Which waiting Requests may enter the pipeline now. Pure: no clock, no pipeline, no I/O.
+
+The pipeline itself takes whatever it is given, and then does two things a batch should not pay for.
+Requests that enter together compute a shared prefix once each, because a block can be shared only after
+someone has computed it. And when its KV cache runs full it throws out a Request that was under way and
+computes it again. So:
+
+* of Requests that begin with the same blocks, one leader goes ahead, and the others wait for its first token;
+* a Request enters only when the cache has room for its prompt and the longest answer it may give;
+* apart from that the order is first come, first served, and interactive Requests go ahead of batch ones.
+
+Nobody waits for ever: a Request too large for the room that is left holds back those behind it, one is held
+for at most `HOLDS_MAX` leaders, and while interactive Requests pour in, a batch one enters after every
+`INTERACTIVE_RUN` of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from halfrate.engines.embedded.prefix import BLOCK_TOKENS, PrefixMirror, Stamp
+
+HELD_BLOCKS_MIN = 2  # a shorter shared prefix costs less to compute twice than to wait for
+HOLDS_MAX = 4
+INTERACTIVE_RUN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A Request that waits. ``keys`` is the `chain` of its prompt; ``output_tokens`` the longest answer."""
+
+    id: int
+    prompt_tokens: int
+    output_tokens: int
+    keys: tuple[int, ...]
+    interactive: bool = False
+
+    @property
+    def blocks(self) -> int:
+        """Cache blocks it may come to need, sharing nothing, and one that the pipeline takes ahead."""
+        return -(-(self.prompt_tokens + self.output_tokens) // BLOCK_TOKENS) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Leave to enter. ``cached_tokens`` of the prompt will come from the cache."""
+
+    id: int
+    cached_tokens: int
+
+
+@dataclass(slots=True)
+class _Running:
+    keys: tuple[int, ...]
+    counted: tuple[int, ...]  # keys that this one holds a reference to
+    private_blocks: int
+    leads: tuple[int, ...]  # keys that it computes and others may be waiting for
+    stamp: Stamp
+
+
+@dataclass(slots=True)
+class _Queue:
+    """Candidates in the order they came, and for which leaders each was held."""
+
+    waiting: dict[int, Candidate] = field(default_factory=dict)
+    held_for: dict[int, set[int]] = field(default_factory=dict)
+
+
+class Admission:
+    """Decides who enters, and keeps count of what those inside hold."""
+
+    def __init__(self, *, sequences_max: int, blocks_total: int, prefix_caching: bool = True) -> None:
+        self._sequences_max = sequences_max
+        self._blocks_total = blocks_total
+        self._prefix_caching = prefix_caching
+        self._batch, self._interactive = _Queue(), _Queue()
+        self._interactive_in_a_row = 0
+        self._running: dict[int, _Running] = {}
+        self._references: Counter[int] = Counter()
+        self._private_blocks = 0
+        self._leaders: dict[int, int] = {}  # key of a block being computed -> who computes it
+        self._mirror = PrefixMirror(blocks_total)
+
+    @property
+    def running(self) -> int:
+        """How many are inside."""
+        return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """How many are not."""
+        return len(self._batch.waiting) + len(self._interactive.waiting)
+
+    @property
+    def blocks_in_use(self) -> int:
+        """Blocks promised to those inside, a shared one counted once."""
+        return len(self._references) + self._private_blocks
+
+    def offer(self, candidate: Candidate) -> None:
+        """Let it wait. Its `Candidate.blocks` must not exceed the whole cache, or it would wait for ever."""
+        assert candidate.blocks <= self._blocks_total
+        queue = self._interactive if candidate.interactive else self._batch
+        queue.waiting[candidate.id] = candidate
+
+    def withdraw(self, id: int) -> bool:
+        """Forget one that still waits. False if it does not wait."""
+        for queue in (self._batch, self._interactive):
+            if queue.waiting.pop(id, None) is not None:
+                queue.held_for.pop(id, None)
+                return True
+        return False
+
+    def admit(self) -> list[Entry]:
+        """Let in everyone who may enter now, in the order in which they are to be added."""
+        entries: list[Entry] = []
+        while self.running < self._sequences_max:
+            candidate = self._next()
+            if candidate is None:
+                break
+            self.withdraw(candidate.id)
+            entries.append(self._enter(candidate))
+        return entries
+
+    def prefilled(self, id: int) -> None:
+        """It produced its first token: its prompt is in the cache, and its siblings may enter."""
+        running = self._running.get(id)
+        if running is None:
+            return
+        self._stop_leading(id, running)
+        if self._prefix_caching:
+            self._mirror.use(running.keys, running.stamp)
+
+    def left(self, id: int) -> None:
+        """It is out of the pipeline, finished or cancelled; its blocks are free. Unknown ids are ignored."""
+        running = self._running.pop(id, None)
+        if running is None:
+            return
+        self._stop_leading(id, running)
+        self._private_blocks -= running.private_blocks
+        self._references.subtract(running.counted)
+        for key in running.counted:
+            if not self._references[key]:
+                del self._references[key]
+
+    def _next(self) -> Candidate | None:
+        """The first of the preferred queue, or of the other, that is not held and has room."""
+        for queue in self._preference():
+            candidate = next(self._not_held(queue), None)
+            if candidate is not None:
+                # One without room holds back everyone, the other queue too: else it might never find room.
+                return candidate if self._fits(candidate) else None
+        return None
+
+    def _preference(self) -> tuple[_Queue, _Queue]:
+        if self._interactive_in_a_row >= INTERACTIVE_RUN:
+            return self._batch, self._interactive
+        return self._interactive, self._batch
+
+    def _not_held(self, queue: _Queue) -> Iterator[Candidate]:
+        return (candidate for candidate in queue.waiting.values() if not self._held(queue, candidate))
+
+    def _held(self, queue: _Queue, candidate: Candidate) -> bool:
+        """Whether waiting for a leader saves it the computing of at least `HELD_BLOCKS_MIN` blocks."""
+        leader = self._leader_of(candidate)
+        if leader is None:
+            return False
+        held_for = queue.held_for.setdefault(candidate.id, set())
+        if leader in held_for:
+            return True
+        if len(held_for) >= HOLDS_MAX:
+            return False
+        held_for.add(leader)
+        return True
+
+    def _leader_of(self, candidate: Candidate) -> int | None:
+        if not self._leaders:
+            return None
+        leading = [key for key in candidate.keys if key in self._leaders]
+        return self._leaders[leading[-1]] if len(leading) >= HELD_BLOCKS_MIN else None
+
+    def _fits(self, candidate: Candidate) -> bool:
+        shared = sum(1 for key in candidate.keys[: self._cached_blocks(candidate)] if key in self._references)
+        return self.blocks_in_use + candidate.blocks - shared <= self._blocks_total
+
+    def _cached_blocks(self, candidate: Candidate) -> int:
+        return self._mirror.depth(candidate.keys) if self._prefix_caching else 0
+
+    def _enter(self, candidate: Candidate) -> Entry:
+        self._interactive_in_a_row = self._interactive_in_a_row + 1 if candidate.interactive else 0
+        cached = self._cached_blocks(candidate)
+        # A block computed a second time while its twin is in use is a block of its own, not a shared one.
+        counted = tuple(
+            key for depth, key in enumerate(candidate.keys) if depth < cached or key not in self._references
+        )
+        new = sum(1 for key in counted if key not in self._references)
+        private = candidate.blocks - len(counted)
+        running = _Running(
+            keys=candidate.keys,
+            counted=counted,
+            private_blocks=private,
+            leads=tuple(key for key in candidate.keys[cached:] if key not in self._leaders),
+            stamp=self._mirror.stamp(self.blocks_in_use),
+        )
+        self._running[candidate.id] = running
+        self._references.update(counted)
+        self._private_blocks += private
+        self._mirror.use(candidate.keys[:cached], running.stamp)
+        self._mirror.allocate(new + private)
+        if self._prefix_caching:
+            self._leaders.update(dict.fromkeys(running.leads, candidate.id))
+        # The last token of a prompt is always computed: its logits begin the answer.
+        return Entry(candidate.id, min(cached * BLOCK_TOKENS, candidate.prompt_tokens - 1))
+
+    def _stop_leading(self, id: int, running: _Running) -> None:
+        for key in running.leads:
+            if self._leaders.get(key) == id:
+                del self._leaders[key]
+        running.leads = ()

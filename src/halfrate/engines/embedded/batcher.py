@@ -1,0 +1,305 @@
+"""Feeds the pipeline, turn by turn: encode what is new, let in who may enter, step, hand out answers.
+
+Everything here runs in one thread, on purpose. The pipeline's ``step()`` and its tokenizer hold Python's
+interpreter lock from beginning to end, so a second thread would run only between steps anyway; and
+``add_request`` changes the block tables that ``step()`` reads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from halfrate.domain.outcome import Cause, Finish
+from halfrate.domain.request import Request
+from halfrate.domain.usage import Usage
+from halfrate.engines.embedded import native, protocol
+from halfrate.engines.embedded.admission import Admission, Candidate, Entry
+from halfrate.engines.embedded.decoding import StopWatch, configure
+from halfrate.engines.embedded.grammar import GrammarProbe
+from halfrate.engines.embedded.loading import Model, reason
+from halfrate.engines.embedded.prefix import chain
+from halfrate.engines.embedded.prompts import BadPrompt, Prompts
+from halfrate.engines.embedded.schema import BadSchema, UnenforcedSchema
+from halfrate.engines.embedded.settings import EmbeddedSettings
+
+if TYPE_CHECKING:
+    from openvino_genai import GenerationHandle
+
+# Between two steps at most this long is spent on encoding new prompts: those decoding should not wait for
+# them.
+_PREPARE_SECONDS = 0.02
+_BEAT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Encoded, checked, and waiting to enter."""
+
+    request: Request
+    tokens: list[int]
+    output_tokens: int
+
+
+@dataclass(slots=True)
+class _Running:
+    """In the pipeline. ``written`` is read early only for first tokens and stop strings."""
+
+    handle: GenerationHandle
+    input_tokens: int
+    cached_tokens: int
+    stops: StopWatch | None
+    prefilled: bool = False
+    finish: Finish = Finish.STOP
+    written: list[int] = field(default_factory=list)
+
+
+class Batcher:
+    """Owns the model. ``send`` is called with every message for the server, from inside `turn`."""
+
+    def __init__(
+        self, model: Model, settings: EmbeddedSettings, send: Callable[[protocol.FromChild], None]
+    ) -> None:
+        self._model = model
+        self._settings = settings
+        self._send = send
+        self._prompts = Prompts(model.tokenizer, settings.template_options)
+        self._probe = GrammarProbe()
+        self._admission = Admission(
+            sequences_max=settings.sequences_max,
+            blocks_total=model.blocks_total,
+            prefix_caching=settings.prefix_caching,
+        )
+        self._new: tuple[deque[protocol.Ask], deque[protocol.Ask]] = (deque(), deque())  # interactive, batch
+        self._prepared: dict[int, _Prepared] = {}
+        self._running: dict[int, _Running] = {}
+        self._leaving: list[int] = []  # cancelled; their blocks are free after the next step
+        self._steps = 0
+        self._beat_at = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether `turn` has anything to do."""
+        return bool(any(self._new) or self._prepared or self._running or self._leaving)
+
+    def take(self, message: protocol.ToChild) -> None:
+        """Accept one message. Cheap, except a `Count`, which is answered at once."""
+        match message:
+            case protocol.Ask(interactive=interactive):
+                self._new[0 if interactive else 1].append(message)
+            case protocol.Count(id=id, request=request):
+                self._count(id, request)
+            case protocol.Cancel(id=id):
+                self._cancel(id)
+            case protocol.Load():
+                raise protocol.BadFrame("a second Load")
+
+    def turn(self) -> None:
+        """Make one round. Raise `RuntimeError` when the pipeline failed; it is of no use after that."""
+        self._prepare()
+        self._let_in()
+        if self._running or self._leaving:
+            self._step()
+        self._beat()
+
+    def _prepare(self) -> None:
+        until = time.monotonic() + _PREPARE_SECONDS
+        while any(self._new):
+            ask = (self._new[0] or self._new[1]).popleft()
+            try:
+                self._offer(ask)
+            except _Refusal as refusal:
+                self._send(protocol.Refused(ask.id, refusal.cause, refusal.detail))
+            if self._running and time.monotonic() > until:
+                return
+
+    def _offer(self, ask: protocol.Ask) -> None:
+        prepared = self._encode(ask.request)
+        self._check_schema(ask.request.sampling.json_schema)
+        self._prepared[ask.id] = prepared
+        self._admission.offer(
+            Candidate(
+                id=ask.id,
+                prompt_tokens=len(prepared.tokens),
+                output_tokens=prepared.output_tokens,
+                keys=chain(prepared.tokens),
+                interactive=ask.interactive,
+            )
+        )
+
+    def _encode(self, request: Request) -> _Prepared:
+        tokens = self._tokens(request)
+        context = self._model.context_tokens
+        asked = request.sampling.max_output_tokens
+        least = 1 if asked is None else asked
+        if len(tokens) + least > context:
+            raise _Refusal(
+                Cause.TOO_LONG,
+                f"A prompt of {len(tokens)} tokens and {least} output tokens do not fit the context of "
+                f"{context} tokens of {self._model.name}. Shorten the prompt, or lower max_output_tokens.",
+            )
+        default = min(self._settings.output_tokens_default, context - len(tokens))
+        return _Prepared(request, tokens, default if asked is None else asked)
+
+    def _tokens(self, request: Request) -> list[int]:
+        try:
+            tokens = self._prompts.tokens(request)
+        except BadPrompt as error:
+            raise _Refusal(Cause.INVALID, _sentence(str(error))) from error
+        except RuntimeError as error:
+            raise _Refusal(Cause.INVALID, f"The prompt cannot be encoded: {reason(error)}") from error
+        if not tokens:
+            raise _Refusal(Cause.INVALID, "The prompt is empty.")
+        return tokens
+
+    def _check_schema(self, schema: str | None) -> None:
+        if schema is None:
+            return
+        try:
+            self._probe.check(schema)
+        except BadSchema as error:
+            raise _Refusal(Cause.INVALID, _sentence(str(error))) from error
+        except UnenforcedSchema as error:
+            raise _Refusal(Cause.UNSUPPORTED, _sentence(str(error))) from error
+
+    def _count(self, id: int, request: Request) -> None:
+        try:
+            self._send(protocol.Counted(id, len(self._tokens(request))))
+        except _Refusal as refusal:
+            self._send(protocol.Refused(id, refusal.cause, refusal.detail))
+
+    def _let_in(self) -> None:
+        for entry in self._admission.admit():
+            prepared = self._prepared.pop(entry.id)
+            try:
+                self._running[entry.id] = self._enter(entry, prepared)
+            except (RuntimeError, TypeError, ValueError) as error:  # a value the pipeline does not accept
+                self._admission.left(entry.id)
+                detail = f"The engine does not accept the Request: {reason(error)}"
+                self._send(protocol.Refused(entry.id, Cause.INVALID, detail))
+
+    def _enter(self, entry: Entry, prepared: _Prepared) -> _Running:
+        sampling = prepared.request.sampling
+        pipeline = self._model.pipeline
+        config = configure(
+            pipeline.get_config(),
+            sampling,
+            default_temperature=self._model.default_temperature,
+            output_tokens=prepared.output_tokens,
+        )
+        return _Running(
+            handle=pipeline.add_request(entry.id, native.tensor(prepared.tokens), config),
+            input_tokens=len(prepared.tokens),
+            cached_tokens=entry.cached_tokens,
+            stops=StopWatch(sampling.stop, self._prompts.text) if sampling.stop else None,
+        )
+
+    def _step(self) -> None:
+        self._model.pipeline.step()
+        self._steps += 1
+        self._free(self._leaving)
+        for id, running in list(self._running.items()):
+            self._look_at(id, running)
+
+    def _free(self, leaving: list[int]) -> None:
+        for id in leaving:
+            self._admission.left(id)
+        leaving.clear()
+
+    def _look_at(self, id: int, running: _Running) -> None:
+        """Read what a step wrote for one Request, as far as somebody must know."""
+        finished = running.handle.get_status() != native.genai().GenerationStatus.RUNNING
+        if not running.prefilled or running.stops is not None or finished:
+            new = self._read(running)
+            if new and not running.prefilled:
+                running.prefilled = True
+                self._admission.prefilled(id)
+        if finished:
+            self._finish(id, running)
+        elif running.stops is not None and running.stops.stopped(running.written):
+            self._stop(id, running)
+
+    def _read(self, running: _Running) -> bool:
+        """Take over what was written since the last time. Whether that was anything."""
+        before = len(running.written)
+        reasons = native.genai().GenerationFinishReason
+        while running.handle.can_read():
+            for output in running.handle.read().values():
+                running.written.extend(output.generated_ids)
+                if output.finish_reason == reasons.LENGTH:
+                    running.finish = Finish.LENGTH
+        return len(running.written) > before
+
+    def _stop(self, id: int, running: _Running) -> None:
+        """End an answer that has reached a stop string."""
+        running.handle.cancel()
+        del self._running[id]
+        self._leaving.append(id)
+        self._send(self._answer(id, running))
+
+    def _finish(self, id: int, running: _Running) -> None:
+        del self._running[id]
+        self._admission.left(id)
+        if running.handle.get_status() == native.genai().GenerationStatus.FINISHED:
+            self._send(self._answer(id, running))
+        else:
+            # Admission leaves room for every token of everyone inside, so this is a fault of its bookkeeping.
+            detail = "The engine's cache ran full while it worked on this Request."
+            self._send(protocol.Refused(id, Cause.OVERLOADED, detail))
+
+    def _answer(self, id: int, running: _Running) -> protocol.Done:
+        text = self._prompts.text(running.written) if running.written else ""
+        finish = running.finish
+        if running.stops is not None:
+            text, stopped = running.stops.cut(text)
+            finish = Finish.STOP if stopped else finish
+        if finish is Finish.LENGTH:
+            text = text.rstrip("\ufffd")  # what is left of a character cut in two by the bound
+        return protocol.Done(
+            id=id,
+            text=text,
+            finish=finish,
+            usage=Usage(
+                input_tokens=running.input_tokens,
+                # Tokens computed, the end of text and those of a stop string among them: they cost as much.
+                output_tokens=len(running.written),
+                cached_tokens=running.cached_tokens,
+            ),
+        )
+
+    def _cancel(self, id: int) -> None:
+        running = self._running.pop(id, None)
+        if running is not None:
+            running.handle.cancel()
+            self._leaving.append(id)
+        elif self._prepared.pop(id, None) is not None:
+            self._admission.withdraw(id)
+        else:
+            for queue in self._new:
+                for ask in [ask for ask in queue if ask.id == id]:
+                    queue.remove(ask)
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        if now - self._beat_at < _BEAT_SECONDS:
+            return
+        self._beat_at = now
+        waiting = self._admission.waiting + sum(map(len, self._new))
+        usage = self._model.pipeline.get_metrics().cache_usage
+        self._send(protocol.Beat(self._steps, len(self._running), waiting, usage))
+
+
+class _Refusal(Exception):
+    """This Request will get no answer."""
+
+    def __init__(self, cause: Cause, detail: str) -> None:
+        super().__init__(detail)
+        self.cause = cause
+        self.detail = detail
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

@@ -1,0 +1,106 @@
+"""The process that holds the model: ``python -m halfrate.engines.embedded.child PARENT_PID``.
+
+Frames come in on standard input and go out on what was standard output when the process began. Native code
+prints where it likes, so both names lead elsewhere before any of it is loaded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+from halfrate.engines.embedded import loading, protocol
+from halfrate.engines.embedded.batcher import Batcher
+
+_READ_BYTES = 1024 * 1024
+_EXIT_BROKEN = 3
+_PR_SET_PDEATHSIG = 1
+
+Inbox = queue.SimpleQueue[protocol.ToChild]
+
+
+def main() -> int:
+    """Load, then answer until the parent closes the pipe or dies. The exit status of the process."""
+    _die_with(int(sys.argv[1]))
+    source, sink = _take_pipes()
+    inbox: Inbox = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(source, inbox), daemon=True).start()
+    return _serve(inbox, lambda message: _write(sink, protocol.encode(message)))
+
+
+def _serve(inbox: Inbox, send: Callable[[protocol.FromChild], None]) -> int:
+    load = inbox.get()
+    assert isinstance(load, protocol.Load)
+    try:
+        model = loading.load(loading.find(load.model), load.settings)
+    except loading.Unloadable as error:
+        send(protocol.Broken(str(error)))
+        return _EXIT_BROKEN
+    batcher = Batcher(model, load.settings, send)
+    send(
+        protocol.Loaded(
+            model_version=model.name,
+            context_tokens=model.context_tokens,
+            default_temperature=model.default_temperature,
+            # Twice what is decoded together: whenever one leaves, the next has long been encoded.
+            lanes=2 * load.settings.sequences_max,
+        )
+    )
+    while True:
+        for message in _messages(inbox, wait=not batcher.busy):
+            batcher.take(message)
+        if batcher.busy:
+            batcher.turn()
+
+
+def _messages(inbox: Inbox, *, wait: bool) -> Iterator[protocol.ToChild]:
+    """All that have come; with ``wait`` at least one."""
+    try:
+        yield inbox.get(block=wait)
+        while True:
+            yield inbox.get_nowait()
+    except queue.Empty:
+        return
+
+
+def _read(source: int, inbox: Inbox) -> None:
+    """Move frames from the pipe to the inbox; end the process at the end of the stream."""
+    frames = protocol.Frames()
+    while data := os.read(source, _READ_BYTES):
+        for body in frames.feed(data):
+            inbox.put(protocol.decode_to_child(body))
+    # The parent is gone, or wants us gone. Nobody waits for what is half done, and unwinding native threads
+    # can hang.
+    os._exit(0)
+
+
+def _write(sink: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(sink, view) :]
+
+
+def _take_pipes() -> tuple[int, int]:
+    source, sink = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(2, 1)
+    return source, sink
+
+
+def _die_with(parent: int) -> None:
+    """Ask Linux to kill this process when its parent dies, even in the midst of a long step."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before we asked
+            os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

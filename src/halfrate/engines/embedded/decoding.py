@@ -1,0 +1,80 @@
+"""How a Request wants to be answered, in the pipeline's terms; and where its answer ends."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from halfrate.domain.request import Sampling
+from halfrate.engines.embedded.grammar import structured
+
+if TYPE_CHECKING:
+    from openvino_genai import GenerationConfig
+
+# Colder than this, the pipeline divides by something too near 0; the outcome is greedy all the same.
+_TEMPERATURE_MIN = 0.01
+_TOP_P_MIN = 1e-6
+
+
+def configure(
+    config: GenerationConfig, sampling: Sampling, *, default_temperature: float, output_tokens: int
+) -> GenerationConfig:
+    """Fill in a copy of the model's own defaults. What ``sampling`` leaves open stays the model's choice."""
+    config.max_new_tokens = output_tokens
+    config.apply_chat_template = False
+    temperature = default_temperature if sampling.temperature is None else sampling.temperature
+    if temperature > 0:
+        _sample(config, sampling, temperature)
+    else:
+        config.do_sample = False
+    if sampling.presence_penalty is not None:
+        config.presence_penalty = sampling.presence_penalty
+    if sampling.frequency_penalty is not None:
+        config.frequency_penalty = sampling.frequency_penalty
+    if sampling.json_schema is not None:
+        config.structured_output_config = structured(sampling.json_schema)
+    return config
+
+
+def _sample(config: GenerationConfig, sampling: Sampling, temperature: float) -> None:
+    config.do_sample = True
+    config.temperature = max(temperature, _TEMPERATURE_MIN)
+    if sampling.top_p is not None:
+        config.top_p = max(sampling.top_p, _TOP_P_MIN)
+    if sampling.top_k is not None:
+        config.top_k = sampling.top_k
+    # Every Request has a generator of its own in the pipeline, seeded with 0 unless told otherwise: without
+    # this line all unseeded Requests would draw the same numbers.
+    seed = secrets.randbits(32) if sampling.seed is None else sampling.seed
+    config.rng_seed = seed % 2**64
+
+
+class StopWatch:
+    """Watches an answer grow for the strings that end it.
+
+    The pipeline has stop strings too, but looks only at as many last tokens as the string itself is long
+    when encoded alone. A model that spells it with other tokens runs on, and a token that holds more than
+    the string's beginning leaves a piece of it in the answer.
+    """
+
+    def __init__(self, stop: Sequence[str], decode: Callable[[list[int]], str]) -> None:
+        self._stop = tuple(stop)
+        self._decode = decode
+        # A character takes at most four tokens, one for each of its bytes.
+        self._tail_tokens = 4 * max(map(len, stop), default=0) + 8
+
+    def stopped(self, tokens: list[int]) -> bool:
+        """Whether the answer so far holds a stop string, given that it held none one token ago."""
+        tail = self._decode(tokens[-self._tail_tokens :])
+        # The tail may begin in the middle of a character, so only the whole text counts.
+        return self._find(tail) is not None and self._find(self._decode(tokens)) is not None
+
+    def cut(self, text: str) -> tuple[str, bool]:
+        """The text before the first stop string, and whether there was one."""
+        found = self._find(text)
+        return (text, False) if found is None else (text[:found], True)
+
+    def _find(self, text: str) -> int | None:
+        places = [place for stop in self._stop if (place := text.find(stop)) >= 0]
+        return min(places, default=None)

@@ -1,0 +1,261 @@
+"""The embedded engine as the server sees it: a child process that is asked, watched, and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from halfrate.clock import Clock, WallClock
+from halfrate.domain.errors import EngineBroken, InvalidArgument, Unavailable
+from halfrate.domain.outcome import Answered, Cause, Failed, Outcome
+from halfrate.domain.request import Request
+from halfrate.engines.api import EngineFacts, EngineState
+from halfrate.engines.embedded import protocol
+from halfrate.engines.embedded.process import Child
+from halfrate.engines.embedded.prompts import BYTES_PER_TOKEN_MAX, prompt_bytes
+from halfrate.engines.embedded.settings import EmbeddedSettings
+
+_Reply = protocol.Done | protocol.Refused | protocol.Counted
+
+
+class EmbeddedEngine:
+    """Answers with one model, loaded by a child process.
+
+    ``model`` is a GGUF file, a folder with a model in OpenVINO's format, or the hub id of one. When the
+    child dies, every Request it held comes back as ``Failed(Cause.ENGINE_DIED)`` and it is started again,
+    after a delay that doubles with each death in a row. A model that cannot be loaded makes the Engine
+    BROKEN, for good.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        settings: EmbeddedSettings | None = None,
+        clock: Clock | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._model = str(model)
+        self._settings = settings or EmbeddedSettings()
+        self._clock = clock or WallClock()
+        self._chance = chance
+        self._state = EngineState.LOADING
+        self._trouble: str | None = None
+        self._facts: EngineFacts | None = None
+        self._changed = asyncio.Condition()
+        self._child: Child | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._waiting: dict[int, asyncio.Future[_Reply]] = {}
+        self._last_id = 0
+        self._heard_at = 0.0  # monotonic seconds: when the child last gave a sign of life
+        self._beat: protocol.Beat | None = None
+
+    @property
+    def state(self) -> EngineState:
+        """LOADING until the model is in memory, and again while a dead child is restarted."""
+        return self._state
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the Engine is not READY, as a sentence, when there is more to say than "loading"."""
+        return self._trouble
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, for operators and tests; None when there is none."""
+        return self._child.pid if self._child is not None else None
+
+    @property
+    def beat(self) -> protocol.Beat | None:
+        """The child's last report of how it is doing, at most a second or one step old while it works."""
+        return self._beat
+
+    async def ready(self) -> EngineFacts:
+        """Wait until READY and say what was loaded. Raise `EngineBroken` if it cannot load."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._state is not EngineState.LOADING)
+        if self._state is EngineState.BROKEN or self._facts is None:
+            raise EngineBroken(self._trouble or "the engine has been stopped")
+        return self._facts
+
+    async def answer(self, request: Request, *, interactive: bool = False) -> Outcome:
+        """Make one Attempt, once the model is loaded. Interactive Requests go ahead of the others.
+
+        Every failure is a returned `Failed`. Cancelling the awaiting task frees what the Attempt holds.
+        """
+        try:
+            facts = await self.ready()
+        except EngineBroken as error:
+            return Failed(Cause.ENGINE_DIED, str(error))
+        refusal = _refuse(request, facts)
+        if refusal is not None:
+            return refusal
+        reply = await self._ask(lambda id: protocol.Ask(id, request, interactive))
+        match reply:
+            case protocol.Done(text=text, finish=finish, usage=usage):
+                return Answered(text, finish, usage)
+            case protocol.Refused(cause=cause, detail=detail):
+                return Failed(cause, detail)
+            case protocol.Counted():
+                raise AssertionError("a count in answer to an Ask")
+
+    async def count_tokens(self, request: Request) -> int:
+        """The tokens of the rendered prompt, exactly as `answer` would report ``input_tokens``.
+
+        Raise `EngineBroken`; `InvalidArgument` for a prompt that could never be answered; `Unavailable`
+        when the child dies over it.
+        """
+        facts = await self.ready()
+        refusal = _refuse(request, facts)
+        if refusal is not None:
+            raise InvalidArgument(refusal.detail)
+        reply = await self._ask(lambda id: protocol.Count(id, request))
+        match reply:
+            case protocol.Counted(tokens=tokens):
+                return tokens
+            case protocol.Refused(cause=Cause.ENGINE_DIED, detail=detail):
+                raise Unavailable(detail)
+            case protocol.Refused(detail=detail):
+                raise InvalidArgument(detail)
+            case protocol.Done():
+                raise AssertionError("an answer to a Count")
+
+    async def __aenter__(self) -> Self:
+        self._supervisor = asyncio.create_task(self._supervise())
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._supervisor
+
+    async def _ask(self, make: Callable[[int], protocol.ToChild]) -> _Reply:
+        """Send one question and wait for its reply. A cancelled wait tells the child to forget it."""
+        child = self._child
+        self._last_id += 1
+        id = self._last_id
+        if child is None:
+            return protocol.Refused(id, Cause.ENGINE_DIED, self._trouble or "The engine's process has ended.")
+        if not self._waiting:
+            self._heard_at = time.monotonic()  # silence counts from when there is something to say
+        reply: asyncio.Future[_Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[id] = reply
+        try:
+            child.send(make(id))
+            return await reply
+        except asyncio.CancelledError:
+            child.send(protocol.Cancel(id))
+            raise
+        finally:
+            self._waiting.pop(id, None)
+
+    async def _supervise(self) -> None:
+        """Keep a child alive until cancelled, or until the model proves to be unloadable."""
+        deaths = loads_failed = 0
+        try:
+            while True:
+                started = time.monotonic()
+                last_words = await self._live_once()
+                was_ready, up_seconds = self._facts is not None, time.monotonic() - started
+                self._facts = None
+                self._fail_all(last_words)
+                loads_failed = 0 if was_ready else loads_failed + 1
+                if self._state is EngineState.BROKEN:
+                    return
+                if loads_failed >= self._settings.load_attempts_max:
+                    detail = f"{self._model} could not be loaded in {loads_failed} attempts. {last_words}"
+                    await self._become(EngineState.BROKEN, detail)
+                    return
+                deaths = 1 if was_ready and up_seconds >= self._settings.healthy_seconds else deaths + 1
+                delay = restart_delay(self._settings, deaths=deaths, chance=self._chance())
+                await self._become(EngineState.LOADING, f"{last_words} It is started again in {delay:.1f} s.")
+                await self._clock.sleep(delay)
+        finally:
+            if self._state is not EngineState.BROKEN:
+                self._fail_all("The engine has been stopped.")
+                await self._become(EngineState.BROKEN, "The engine has been stopped.")
+
+    async def _live_once(self) -> str:
+        """Start a child and read what it says until it is gone. Why it went, as a sentence."""
+        async with Child.start(stop_seconds=self._settings.stop_seconds) as child:
+            child.send(protocol.Load(self._model, self._settings))
+            self._heard_at = time.monotonic()
+            watch = asyncio.create_task(self._watch(child))
+            try:
+                async for message in child.messages():
+                    self._heard_at = time.monotonic()
+                    await self._hear(child, message)
+            finally:
+                self._child = None
+                watch.cancel()
+            return await child.last_words()
+
+    async def _hear(self, child: Child, message: protocol.FromChild) -> None:
+        match message:
+            case protocol.Loaded():
+                self._child = child
+                self._facts = EngineFacts(
+                    model_version=message.model_version,
+                    context_tokens=message.context_tokens,
+                    default_temperature=message.default_temperature,
+                    lanes=message.lanes,
+                )
+                await self._become(EngineState.READY, None)
+            case protocol.Broken(detail=detail):
+                await self._become(EngineState.BROKEN, detail)
+            case protocol.Beat():
+                self._beat = message
+            case protocol.Done() | protocol.Refused() | protocol.Counted():
+                reply = self._waiting.get(message.id)
+                if reply is not None and not reply.done():  # else its asker was cancelled a moment ago
+                    reply.set_result(message)
+
+    async def _watch(self, child: Child) -> None:
+        """Kill a child that is silent for too long while it holds work or loads."""
+        while True:
+            loading = self._state is EngineState.LOADING
+            patience = self._settings.load_seconds_max if loading else self._settings.hang_seconds
+            silent = time.monotonic() - self._heard_at if loading or self._waiting else 0.0
+            if silent >= patience:
+                what = "did not finish loading" if loading else "gave no sign of life"
+                child.kill(f"it {what} in {patience:.0f} s")
+                return
+            await asyncio.sleep(min(max(patience - silent, 0.05), patience / 4))
+
+    def _fail_all(self, detail: str) -> None:
+        """Every Request in flight learns that it was in the hands of a process that is gone."""
+        for id, reply in list(self._waiting.items()):
+            if not reply.done():
+                reply.set_result(protocol.Refused(id, Cause.ENGINE_DIED, detail))
+
+    async def _become(self, state: EngineState, trouble: str | None) -> None:
+        self._state, self._trouble = state, trouble
+        async with self._changed:
+            self._changed.notify_all()
+
+
+def restart_delay(settings: EmbeddedSettings, *, deaths: int, chance: float) -> float:
+    """Seconds to wait after the ``deaths``-th death in a row. ``chance`` in [0, 1) cuts off up to a half."""
+    doubled = settings.backoff_seconds * 2.0 ** min(deaths - 1, 30)
+    return min(doubled, settings.backoff_seconds_max) * (1 - chance / 2)
+
+
+def _refuse(request: Request, facts: EngineFacts) -> Failed | None:
+    """Refuse what cannot be answered before it costs a copy, let alone a tokenizer's time."""
+    try:
+        size = prompt_bytes(request)
+    except UnicodeEncodeError:
+        return Failed(Cause.INVALID, "The prompt is not valid Unicode: it holds half a surrogate pair.")
+    if size > facts.context_tokens * BYTES_PER_TOKEN_MAX:
+        return Failed(
+            Cause.TOO_LONG,
+            f"A prompt of {size} bytes does not fit the context of {facts.context_tokens} tokens of "
+            f"{facts.model_version}. Shorten the prompt.",
+        )
+    return None

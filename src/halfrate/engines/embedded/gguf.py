@@ -1,0 +1,154 @@
+"""Just enough of the GGUF format: read what a file says of itself, and write a model of a few kilobytes."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+MAGIC = b"GGUF"
+_U32, _F32, _BOOL, _STRING, _ARRAY, _I32 = 4, 6, 7, 8, 9, 5
+_NUMBERS = dict(enumerate("BbHhIif?")) | {10: "Q", 11: "q", 12: "d"}  # metadata type -> its struct letter
+_TENSOR_F32, _TENSOR_F16 = 0, 1
+_ALIGNMENT = 32
+_STRING_BYTES_MAX = 16 * 1024 * 1024
+_KEYS_MAX = 10_000
+
+Value = int | float | bool | str
+
+
+class NotGguf(Exception):
+    """The file is no GGUF model, or a damaged one."""
+
+
+def read_header(path: Path) -> dict[str, Value]:
+    """The scalar metadata of a GGUF file; arrays are passed over. Raise `NotGguf`, or `OSError`."""
+    with path.open("rb") as file:
+        try:
+            return _read_header(file)
+        except (struct.error, UnicodeDecodeError) as error:
+            raise NotGguf(f"damaged: {error}") from error
+
+
+def _read_header(file: BinaryIO) -> dict[str, Value]:
+    if file.read(4) != MAGIC:
+        raise NotGguf("it does not begin with GGUF")
+    _version, _tensors, keys = struct.unpack("<IQQ", file.read(20))
+    if keys > _KEYS_MAX:
+        raise NotGguf(f"it claims {keys} metadata keys")
+    header: dict[str, Value] = {}
+    for _ in range(keys):
+        name = _read_string(file)
+        kind = _read_number(file, _U32)
+        if kind == _ARRAY:
+            _skip_array(file)
+        else:
+            header[name] = _read_value(file, int(kind))
+    return header
+
+
+def _read_value(file: BinaryIO, kind: int) -> Value:
+    return _read_string(file) if kind == _STRING else _read_number(file, kind)
+
+
+def _read_number(file: BinaryIO, kind: int) -> int | float | bool:
+    try:
+        layout = struct.Struct("<" + _NUMBERS[kind])
+    except KeyError:
+        raise NotGguf(f"unknown metadata type {kind}") from None
+    (value,) = layout.unpack(file.read(layout.size))
+    assert isinstance(value, int | float)
+    return value
+
+
+def _read_string(file: BinaryIO) -> str:
+    (length,) = struct.unpack("<Q", file.read(8))
+    if length > _STRING_BYTES_MAX:
+        raise NotGguf(f"it claims a string of {length} bytes")
+    return file.read(length).decode()
+
+
+def _skip_array(file: BinaryIO) -> None:
+    kind, length = struct.unpack("<IQ", file.read(12))
+    if kind == _STRING:
+        for _ in range(length):
+            (size,) = struct.unpack("<Q", file.read(8))
+            file.seek(size, 1)
+    elif kind in _NUMBERS:
+        file.seek(struct.calcsize("<" + _NUMBERS[kind]) * length, 1)
+    else:
+        raise NotGguf(f"an array of unknown type {kind}")
+
+
+def write_toy(path: Path) -> None:
+    """Write a Llama of one layer whose every weight is 0: it loads and steps, and knows nothing.
+
+    Its tokenizer has one token per byte and an end of text, so any grammar can be compiled against it.
+    """
+    width, heads, feed_forward = 32, 1, 32
+    tokens = [*_byte_tokens(), "aa", "<|end|>"]
+    metadata: dict[str, tuple[int, object]] = {
+        "general.architecture": (_STRING, "llama"),
+        "general.file_type": (_U32, 0),
+        "llama.context_length": (_U32, 4096),
+        "llama.embedding_length": (_U32, width),
+        "llama.block_count": (_U32, 1),
+        "llama.feed_forward_length": (_U32, feed_forward),
+        "llama.attention.head_count": (_U32, heads),
+        "llama.attention.head_count_kv": (_U32, heads),
+        "llama.attention.layer_norm_rms_epsilon": (_F32, 1e-6),
+        "tokenizer.ggml.model": (_STRING, "gpt2"),
+        "tokenizer.ggml.pre": (_STRING, "gpt-2"),
+        "tokenizer.ggml.tokens": (_ARRAY, tokens),
+        "tokenizer.ggml.token_type": (_ARRAY, [1] * (len(tokens) - 1) + [3]),
+        "tokenizer.ggml.merges": (_ARRAY, ["a a"]),
+        "tokenizer.ggml.eos_token_id": (_U32, len(tokens) - 1),
+        "tokenizer.ggml.bos_token_id": (_U32, len(tokens) - 1),
+        "tokenizer.ggml.padding_token_id": (_U32, len(tokens) - 1),
+        "tokenizer.ggml.add_bos_token": (_BOOL, False),
+    }
+    square, vocabulary = (width, width), (width, len(tokens))
+    shapes: dict[str, Sequence[int]] = {"token_embd.weight": vocabulary, "output.weight": vocabulary}
+    shapes |= {f"blk.0.attn_{name}.weight": square for name in ("q", "k", "v", "output")}
+    shapes |= {f"blk.0.ffn_{name}.weight": square for name in ("gate", "up", "down")}
+    shapes |= {f"{name}_norm.weight": (width,) for name in ("blk.0.attn", "blk.0.ffn", "output")}
+    path.write_bytes(_file(metadata, shapes))
+
+
+def _byte_tokens() -> list[str]:
+    """The 256 bytes as GPT-2 spells them: printable ones as themselves, the others as letters from 256 on."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    spare = iter(range(256, 512))
+    return [chr(byte) if byte in printable else chr(next(spare)) for byte in range(256)]
+
+
+def _file(metadata: Mapping[str, tuple[int, object]], shapes: Mapping[str, Sequence[int]]) -> bytes:
+    """A whole GGUF file, every tensor zero: vectors in 32 bits, matrices in 16, as its reader wants them."""
+    out = bytearray(MAGIC + struct.pack("<IQQ", 3, len(shapes), len(metadata)))
+    for name, (kind, value) in metadata.items():
+        out += _pack_string(name) + struct.pack("<I", kind) + _pack_value(kind, value)
+    offset = 0
+    for name, shape in shapes.items():
+        kind, size = (_TENSOR_F16, 2) if len(shape) > 1 else (_TENSOR_F32, 4)
+        out += _pack_string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
+        offset += _aligned(size * math.prod(shape))
+    return bytes(out).ljust(_aligned(len(out)), b"\0") + bytes(offset)
+
+
+def _pack_value(kind: int, value: object) -> bytes:
+    if isinstance(value, list):
+        of = _STRING if isinstance(value[0], str) else _I32
+        return struct.pack("<IQ", of, len(value)) + b"".join(_pack_value(of, member) for member in value)
+    if isinstance(value, str):
+        return _pack_string(value)
+    return struct.pack("<" + _NUMBERS[kind], value)
+
+
+def _pack_string(text: str) -> bytes:
+    return struct.pack("<Q", len(text.encode())) + text.encode()
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT

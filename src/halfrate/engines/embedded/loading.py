@@ -1,0 +1,205 @@
+"""From what the user calls a model to a pipeline in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from halfrate.engines.embedded import gguf, native
+from halfrate.engines.embedded.prefix import BLOCK_TOKENS
+from halfrate.engines.embedded.settings import EmbeddedSettings
+
+if TYPE_CHECKING:
+    from openvino_genai import ContinuousBatchingPipeline, SchedulerConfig, Tokenizer
+
+ARCHITECTURES = ("llama", "qwen2", "qwen3")  # of GGUF files that the pipeline can read
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_CONTEXT_TOKENS_UNKNOWN = 4096
+
+
+class Unloadable(Exception):
+    """The model cannot be loaded; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model on disk. ``context_tokens`` is what it was made for."""
+
+    path: Path
+    name: str
+    context_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model in memory. ``blocks_total`` is the size of its KV cache, in blocks of `BLOCK_TOKENS`."""
+
+    pipeline: ContinuousBatchingPipeline
+    tokenizer: Tokenizer
+    name: str
+    context_tokens: int
+    default_temperature: float
+    blocks_total: int
+
+
+def find(model: str) -> Source:
+    """Find a GGUF file, a folder with a model in OpenVINO's format, or the id of one on the hub.
+
+    Touches the network only for a hub id. Raise `Unloadable`.
+    """
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return _folder(path, name=path.resolve().name)
+    if path.is_file():
+        return _gguf_file(path)
+    if path.suffix != ".gguf" and _HUB_ID.fullmatch(model):
+        return _folder(_download(model), name=model)
+    raise Unloadable(f"There is no model at {path}: no such file or folder. Check the path.")
+
+
+def load(source: Source, settings: EmbeddedSettings) -> Model:
+    """Bring it into memory and answer one token, so the first Request finds it warm. Raise `Unloadable`."""
+    try:
+        pipeline = native.genai().ContinuousBatchingPipeline(
+            str(source.path), _scheduler(settings), "CPU", _properties(settings)
+        )
+    except RuntimeError as error:
+        raise Unloadable(f"The model at {source.path} cannot be loaded: {reason(error)}") from error
+    except ImportError as error:
+        raise Unloadable(
+            f"OpenVINO cannot be imported: {error}. Its three packages must be of one release: "
+            "pip install --upgrade openvino openvino-tokenizers openvino-genai"
+        ) from error
+    blocks_total = _warm_up(pipeline)
+    defaults = pipeline.get_config()
+    return Model(
+        pipeline=pipeline,
+        tokenizer=pipeline.get_tokenizer(),
+        name=source.name,
+        context_tokens=_context_tokens(source, settings, blocks_total),
+        default_temperature=float(defaults.temperature) if defaults.do_sample else 0.0,
+        blocks_total=blocks_total,
+    )
+
+
+def reason(error: Exception) -> str:
+    """What a native exception says, without the places in foreign source files it happened at."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith(("Exception from", "Check '"))] or lines
+    text = re.sub(r"^.*?\.(?:cc|cpp|hpp|h):\d+:\s*", "", said[-1] if said else type(error).__name__)
+    return text[:500]
+
+
+def _folder(path: Path, *, name: str) -> Source:
+    if not (path / "openvino_model.xml").is_file():
+        raise Unloadable(
+            f"The folder {path} holds no openvino_model.xml. Name a folder with a model in OpenVINO's "
+            "format, or a GGUF file."
+        )
+    if not (path / "openvino_tokenizer.xml").is_file():
+        raise Unloadable(f"The folder {path} holds no openvino_tokenizer.xml: convert the tokenizer too.")
+    return Source(path, name, _context_of_folder(path))
+
+
+def _context_of_folder(path: Path) -> int:
+    try:
+        config = json.loads((path / "config.json").read_bytes())
+        context = config.get("max_position_embeddings") or config["text_config"]["max_position_embeddings"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return _CONTEXT_TOKENS_UNKNOWN
+    return context if isinstance(context, int) else _CONTEXT_TOKENS_UNKNOWN
+
+
+def _gguf_file(path: Path) -> Source:
+    try:
+        header = gguf.read_header(path)
+    except gguf.NotGguf as error:
+        detail = f"The file {path} is no GGUF model ({error}). Name a GGUF file or an OpenVINO folder."
+        raise Unloadable(detail) from error
+    except OSError as error:
+        raise Unloadable(f"The file {path} cannot be read: {error.strerror}.") from error
+    architecture = str(header.get("general.architecture", "unknown"))
+    if architecture not in ARCHITECTURES:
+        raise Unloadable(
+            f"The model {path} is of the architecture {architecture!r}; GGUF files of "
+            f"{', '.join(ARCHITECTURES)} can be loaded. Convert it to OpenVINO's format, or serve it with "
+            "llama-server and name that as the upstream."
+        )
+    context = header.get(f"{architecture}.context_length", _CONTEXT_TOKENS_UNKNOWN)
+    return Source(path, path.stem, int(context))
+
+
+def _download(model: str) -> Path:
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        from huggingface_hub import snapshot_download  # noqa: PLC0415
+    except ImportError:
+        raise Unloadable(
+            f"There is no file or folder {model}, and to fetch a model of that name the package "
+            "huggingface_hub is needed: pip install huggingface_hub. Or name a local GGUF file or folder."
+        ) from None
+    try:
+        return Path(snapshot_download(model))
+    except Exception as error:  # the package raises many kinds; each means the same to us
+        detail = f"The model {model} is no local path and cannot be fetched: {reason(error)}"
+        raise Unloadable(detail) from error
+
+
+def _scheduler(settings: EmbeddedSettings) -> SchedulerConfig:
+    scheduler = native.genai().SchedulerConfig()
+    if settings.kv_blocks is None:
+        scheduler.cache_size = settings.cache_gib
+    else:
+        scheduler.num_kv_blocks = settings.kv_blocks
+    scheduler.max_num_batched_tokens = settings.batched_tokens_max
+    scheduler.max_num_seqs = settings.sequences_max
+    scheduler.enable_prefix_caching = settings.prefix_caching
+    # Prompts are computed in pieces beside the answers under way, so a long one does not stop them.
+    scheduler.dynamic_split_fuse = True
+    return scheduler
+
+
+def _properties(settings: EmbeddedSettings) -> dict[str, str | int]:
+    precision = settings.precision or ("bf16" if native.computes_in_bf16() else "f32")
+    threads = settings.threads or native.physical_cores()
+    properties: dict[str, str | int] = {
+        # Without these a model's own hints decide, and a GGUF file hints at 16-bit floats that few CPUs
+        # compute in.
+        "INFERENCE_PRECISION_HINT": precision,
+        "KV_CACHE_PRECISION": settings.kv_precision or precision,
+        "INFERENCE_NUM_THREADS": threads,
+        "sampler_num_threads": threads,
+    }
+    if settings.compiled_cache is not None:
+        properties["CACHE_DIR"] = settings.compiled_cache
+    return properties
+
+
+def _warm_up(pipeline: ContinuousBatchingPipeline) -> int:
+    """Answer one token, and learn from it how many blocks the cache has.
+
+    The pipeline turns ``cache_size`` into blocks by itself and does not say how many. But the share of the
+    cache in use, as a percentage, after a prompt of one token, is the share of one block.
+    """
+    config = pipeline.get_config()
+    config.max_new_tokens = 1
+    handle = pipeline.add_request(0, native.tensor([0]), config)
+    while pipeline.has_non_finished_requests():
+        pipeline.step()
+    del handle  # not sooner: a request whose handle is gone is stopped
+    usage = pipeline.get_metrics().max_cache_usage
+    if usage <= 0:
+        raise Unloadable("The pipeline has no KV cache: models without paged attention cannot be batched.")
+    return round(100 / float(usage))
+
+
+def _context_tokens(source: Source, settings: EmbeddedSettings, blocks_total: int) -> int:
+    # One block is kept back because the pipeline takes the next block before the last is full.
+    bounds = [source.context_tokens, (blocks_total - 1) * BLOCK_TOKENS]
+    if settings.context_tokens is not None:
+        bounds.append(settings.context_tokens)
+    return max(1, min(bounds))

@@ -1,0 +1,83 @@
+"""The one door to OpenVINO: imported only in the child process, and never with its telemetry."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy
+    import openvino
+
+
+def genai() -> Any:
+    """The pipeline's Python module, ``openvino_genai``. Raise `ImportError`."""
+    _without_telemetry()
+    import openvino_genai  # noqa: PLC0415
+
+    return openvino_genai
+
+
+def tensor(tokens: list[int]) -> openvino.Tensor:
+    """A batch of one prompt."""
+    _without_telemetry()
+    import numpy  # noqa: PLC0415
+    import openvino  # noqa: PLC0415
+
+    row: numpy.ndarray[tuple[int, int], numpy.dtype[numpy.int64]] = numpy.array([tokens], dtype=numpy.int64)
+    return openvino.Tensor(row)
+
+
+def computes_in_bf16() -> bool:
+    """Whether the CPU has instructions for bfloat16; emulated, it is slower than 32 bits."""
+    _without_telemetry()
+    import openvino  # noqa: PLC0415
+
+    capabilities: list[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in capabilities
+
+
+def _without_telemetry() -> None:
+    """Importing `openvino` sends an event to a statistics service unless this module cannot be imported.
+
+    Its opt-out is a file in the home directory, or the variables of a CI system; neither is ours to set.
+    With the name blocked, OpenVINO uses the stub it ships for machines without the telemetry package.
+    """
+    modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
+    modules["openvino_telemetry"] = None
+
+
+def physical_cores() -> int:
+    """Cores this process may use: by affinity, without hyperthreads, within the quota. At least 1."""
+    cores = math.ceil(min(_cores_by_affinity(), _quota_cores()))
+    return max(1, cores)
+
+
+def _cores_by_affinity() -> int:
+    try:
+        cpus = os.sched_getaffinity(0)
+    except AttributeError:  # not on this system
+        return os.cpu_count() or 1
+    siblings = {_siblings(cpu) for cpu in cpus}
+    return len(siblings)
+
+
+def _siblings(cpu: int) -> str:
+    """The hardware threads that share this one's core; a name of its own where the system does not tell."""
+    path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return f"cpu{cpu}"
+
+
+def _quota_cores() -> float:
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return float(quota) / float(period)
+    except (OSError, ValueError):  # no such file, or "max"
+        return math.inf

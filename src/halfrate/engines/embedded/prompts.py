@@ -1,0 +1,70 @@
+"""From messages to the tokens the model reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from halfrate.domain.request import Message, Request, Role
+from halfrate.engines.embedded.loading import reason
+
+if TYPE_CHECKING:
+    from openvino_genai import Tokenizer
+
+# No text of this many bytes per token of context can fit: English has four or five, and runs of spaces, the
+# worst there is, seldom more than twenty. What is longer is refused before anyone spends time on it.
+BYTES_PER_TOKEN_MAX = 32
+
+_SPEAKER = {Role.SYSTEM: "system", Role.USER: "user", Role.MODEL: "assistant"}
+_PLAIN_SPEAKER = {Role.USER: "User: ", Role.MODEL: "Assistant: ", Role.SYSTEM: ""}
+
+
+class BadPrompt(Exception):
+    """The model's chat template does not accept these messages."""
+
+
+def prompt_bytes(request: Request) -> int:
+    """The size of what is said, in UTF-8 bytes. Raise `UnicodeEncodeError` for half a surrogate pair."""
+    return sum(len(message.text.encode()) for message in request.messages)
+
+
+def plain(messages: tuple[Message, ...]) -> str:
+    """The prompt for a model without a chat template: who speaks, what they say, and the model's turn."""
+    return "".join(f"{_PLAIN_SPEAKER[m.role]}{m.text}\n\n" for m in messages) + "Assistant:"
+
+
+class Prompts:
+    """Renders with the model's own chat template, and encodes."""
+
+    def __init__(self, tokenizer: Tokenizer, template_options: dict[str, bool | str]) -> None:
+        self._tokenizer = tokenizer
+        self._options = template_options
+        self._has_template = bool(tokenizer.chat_template)
+
+    def tokens(self, request: Request) -> list[int]:
+        """The prompt the model will read. Raise `BadPrompt`."""
+        text = self._rendered(request.messages) if self._has_template else plain(request.messages)
+        # A template writes the special tokens it wants; without one the tokenizer adds its own.
+        encoded = self._tokenizer.encode(text, add_special_tokens=not self._has_template)
+        return [int(token) for token in encoded.input_ids.data[0]]
+
+    def text(self, tokens: list[int]) -> str:
+        """What the model wrote. Decoded at once, so that no character is cut in two."""
+        text: str = self._tokenizer.decode(tokens, skip_special_tokens=True)
+        return text
+
+    def _rendered(self, messages: tuple[Message, ...]) -> str:
+        try:
+            return self._render(messages)
+        except RuntimeError as error:
+            if messages[0].role is not Role.SYSTEM or len(messages) < 2:
+                raise BadPrompt(f"the model's chat template refuses the messages: {reason(error)}") from error
+        # Some templates know no system role. What it says then opens what the user says.
+        system, first, *rest = messages
+        return self._rendered((Message(first.role, f"{system.text}\n\n{first.text}"), *rest))
+
+    def _render(self, messages: tuple[Message, ...]) -> str:
+        history = [{"role": _SPEAKER[message.role], "content": message.text} for message in messages]
+        text: str = self._tokenizer.apply_chat_template(
+            history, add_generation_prompt=True, extra_context=dict(self._options)
+        )
+        return text

@@ -1,0 +1,155 @@
+"""What the server and the engine's child say to each other: length-prefixed msgpack frames. No I/O here.
+
+The server sends one `Load`, then any number of `Ask`, `Count` and `Cancel`. The child answers the `Load`
+with one `Loaded` or one `Broken`, every `Ask` it is not told to cancel with one `Done` or one `Refused`,
+every `Count` with one `Counted` or one `Refused`, and sends a `Beat` now and then while it works.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import msgspec
+
+from halfrate.domain.outcome import Cause, Finish
+from halfrate.domain.request import Request
+from halfrate.domain.usage import Usage
+from halfrate.engines.embedded.settings import EmbeddedSettings
+
+FRAME_BYTES_MAX = 64 * 1024 * 1024
+
+_LENGTH = struct.Struct(">I")
+
+
+class Load(msgspec.Struct, frozen=True, tag=True):
+    """Load this model."""
+
+    model: str
+    settings: EmbeddedSettings
+
+
+class Ask(msgspec.Struct, frozen=True, tag=True):
+    """Answer this Request. ``id`` is unique in the life of the child."""
+
+    id: int
+    request: Request
+    interactive: bool
+
+
+class Count(msgspec.Struct, frozen=True, tag=True):
+    """Count the tokens of this Request's prompt."""
+
+    id: int
+    request: Request
+
+
+class Cancel(msgspec.Struct, frozen=True, tag=True):
+    """Forget this Ask: nobody waits for it. Unknown ids are ignored."""
+
+    id: int
+
+
+class Loaded(msgspec.Struct, frozen=True, tag=True):
+    """The model is in memory."""
+
+    model_version: str
+    context_tokens: int
+    default_temperature: float
+    lanes: int
+
+
+class Broken(msgspec.Struct, frozen=True, tag=True):
+    """The model cannot be loaded, and trying again will not help. The child ends after this."""
+
+    detail: str
+
+
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """An answer."""
+
+    id: int
+    text: str
+    finish: Finish
+    usage: Usage
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """No answer, or no count."""
+
+    id: int
+    cause: Cause
+    detail: str
+
+
+class Counted(msgspec.Struct, frozen=True, tag=True):
+    """The length of a rendered prompt."""
+
+    id: int
+    tokens: int
+
+
+class Beat(msgspec.Struct, frozen=True, tag=True):
+    """The child made progress: ``steps`` of the pipeline so far, Requests decoding and waiting."""
+
+    steps: int
+    running: int
+    waiting: int
+    cache_percent: float
+
+
+ToChild = Load | Ask | Count | Cancel
+FromChild = Loaded | Broken | Done | Refused | Counted | Beat
+
+_encoder = msgspec.msgpack.Encoder()
+_to_child: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)
+_from_child: msgspec.msgpack.Decoder[FromChild] = msgspec.msgpack.Decoder(FromChild)
+
+
+class BadFrame(Exception):
+    """The other side does not speak this protocol: no later byte of the stream means anything."""
+
+
+def encode(message: ToChild | FromChild) -> bytes:
+    """One frame. Raise `BadFrame` when it would exceed `FRAME_BYTES_MAX`."""
+    body = _encoder.encode(message)
+    if len(body) > FRAME_BYTES_MAX:
+        raise BadFrame(f"a frame of {len(body)} bytes is larger than {FRAME_BYTES_MAX}")
+    return _LENGTH.pack(len(body)) + body
+
+
+def decode_to_child(body: bytes) -> ToChild:
+    """Read what the server sent. Raise `BadFrame` if it is no such message."""
+    try:
+        return _to_child.decode(body)
+    except msgspec.DecodeError as error:
+        raise BadFrame(f"not a message to the child: {error}") from error
+
+
+def decode_from_child(body: bytes) -> FromChild:
+    """Read what the child sent. Raise `BadFrame` if it is no such message."""
+    try:
+        return _from_child.decode(body)
+    except msgspec.DecodeError as error:
+        raise BadFrame(f"not a message from the child: {error}") from error
+
+
+class Frames:
+    """Cuts a stream of bytes into frame bodies, however the bytes arrive."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield every frame body completed by ``data``. Raise `BadFrame` at a length out of bounds."""
+        self._buffer += data
+        while len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            if length > FRAME_BYTES_MAX:
+                raise BadFrame(f"a frame of {length} bytes is larger than {FRAME_BYTES_MAX}")
+            end = _LENGTH.size + length
+            if len(self._buffer) < end:
+                return
+            body = bytes(self._buffer[_LENGTH.size : end])
+            del self._buffer[:end]
+            yield body

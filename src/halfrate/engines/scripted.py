@@ -1,0 +1,236 @@
+"""An Engine that plays a script: for tests, simulations and benchmarks. No configuration names it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Self
+
+from halfrate.clock import Clock, WallClock
+from halfrate.domain.errors import EngineBroken
+from halfrate.domain.outcome import Answered, Cause, Failed, Finish, Outcome
+from halfrate.domain.request import Request
+from halfrate.domain.usage import Usage
+from halfrate.engines.api import EngineFacts, EngineState
+
+Script = Callable[[Request], Outcome]
+
+_CONTEXT_TOKENS = 4096
+
+
+def count_words(request: Request) -> int:
+    """The tokens of a scripted prompt: its words, and one for each Message's speaker."""
+    return sum(1 + len(message.text.split()) for message in request.messages)
+
+
+def echo(request: Request) -> Outcome:
+    """Answer with the last Message, cut after ``max_output_tokens`` words or before a stop string."""
+    return _answered(request, request.messages[-1].text)
+
+
+def always(text: str) -> Script:
+    """Answer everything with this text."""
+    return lambda request: _answered(request, text)
+
+
+def failing(pattern: str, cause: Cause = Cause.INTERNAL, *, otherwise: Script = echo) -> Script:
+    """Fail where the last Message matches the pattern."""
+    matches = re.compile(pattern).search
+
+    def play(request: Request) -> Outcome:
+        if matches(request.messages[-1].text):
+            return Failed(cause, f"The script fails what matches {pattern!r}.")
+        return otherwise(request)
+
+    return play
+
+
+def failing_first(times: int, cause: Cause = Cause.OVERLOADED, *, otherwise: Script = echo) -> Script:
+    """Fail the first ``times`` Attempts of each Request, then answer it."""
+    attempts: dict[Request, int] = {}
+
+    def play(request: Request) -> Outcome:
+        attempts[request] = attempts.get(request, 0) + 1
+        if attempts[request] <= times:
+            return Failed(cause, f"The script fails the first {times} Attempts.")
+        return otherwise(request)
+
+    return play
+
+
+@dataclass(slots=True)
+class _Held:
+    request: Request
+    interactive: bool
+    order: int
+    outcome: asyncio.Future[Outcome]
+    taken: bool = False
+
+
+class ScriptedEngine:
+    """Plays ``script``, ``delay_seconds`` after a Request's turn came; ``lanes`` are worked on at a time.
+
+    A Request whose last Message matches ``deadly`` kills the Engine, as one that crashes native code would.
+    ``calls`` counts Attempts, ``in_flight`` are those under way, ``in_flight_max`` is the most there ever
+    were, and ``answered`` holds the Requests in the order in which their Outcomes came.
+    """
+
+    def __init__(
+        self,
+        script: Script = echo,
+        *,
+        delay_seconds: float = 0.0,
+        lanes: int = 8,
+        deadly: str | None = None,
+        restart_seconds: float = 0.0,
+        default_temperature: float = 0.0,
+        model_version: str = "scripted-1",
+        broken: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._script = script
+        self._delay_seconds = delay_seconds
+        self._deadly = None if deadly is None else re.compile(deadly)
+        self._restart_seconds = restart_seconds
+        self._broken = broken
+        self._clock = clock or WallClock()
+        self._facts = EngineFacts(model_version, _CONTEXT_TOKENS, default_temperature, lanes)
+        self._state = EngineState.LOADING
+        self._changed = asyncio.Condition()
+        self._held: dict[int, _Held] = {}
+        self._arrived = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.calls = 0
+        self.deaths = 0
+        self.in_flight_max = 0
+        self.answered: list[Request] = []
+
+    @property
+    def state(self) -> EngineState:
+        """LOADING until entered, and after `die` until restarted."""
+        return self._state
+
+    @property
+    def trouble(self) -> str | None:
+        """What it was told to be broken by, or that it died."""
+        if self._state is EngineState.READY:
+            return None
+        return self._broken or ("The script's process died." if self.deaths else None)
+
+    @property
+    def in_flight(self) -> list[Request]:
+        """The Requests it holds now, oldest first."""
+        return [held.request for held in self._held.values()]
+
+    async def ready(self) -> EngineFacts:
+        """Wait until READY and say what was loaded. Raise `EngineBroken` if told to be broken."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._state is not EngineState.LOADING)
+        if self._state is EngineState.BROKEN:
+            raise EngineBroken(self._broken or "the engine has been stopped")
+        return self._facts
+
+    async def answer(self, request: Request, *, interactive: bool = False) -> Outcome:
+        """Make one Attempt. Interactive Requests go ahead of the others."""
+        self.calls += 1
+        order = self.calls
+        try:
+            await self.ready()
+        except EngineBroken as error:
+            return Failed(Cause.ENGINE_DIED, str(error))
+        held = _Held(request, interactive, order, asyncio.get_running_loop().create_future())
+        self._held[order] = held
+        self.in_flight_max = max(self.in_flight_max, len(self._held))
+        self._arrived.set()
+        try:
+            return await held.outcome
+        finally:
+            del self._held[order]
+
+    async def count_tokens(self, request: Request) -> int:
+        """The words of the prompt, as `answer` reports them. Raise `EngineBroken`."""
+        await self.ready()
+        return count_words(request)
+
+    async def die(self) -> None:
+        """End as a process killed now would: what it holds fails, and it is LOADING until restarted."""
+        self.deaths += 1
+        for held in self._held.values():
+            if not held.outcome.done():
+                held.outcome.set_result(Failed(Cause.ENGINE_DIED, "The script's process died."))
+        await self._become(EngineState.LOADING)
+        self._spawn(self._restart())
+
+    async def __aenter__(self) -> Self:
+        for _ in range(self._facts.lanes):
+            self._spawn(self._lane())
+        self._spawn(self._become(EngineState.READY if self._broken is None else EngineState.BROKEN))
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for held in self._held.values():
+            if not held.outcome.done():
+                held.outcome.set_result(Failed(Cause.ENGINE_DIED, "The engine has been stopped."))
+        await self._become(EngineState.BROKEN)
+
+    async def _lane(self) -> None:
+        while True:
+            held = self._next()
+            if held is None:
+                self._arrived.clear()
+                await self._arrived.wait()
+            else:
+                await self._play(held)
+
+    def _next(self) -> _Held | None:
+        """The one whose turn it is; no other lane will get it."""
+        waiting = [held for held in self._held.values() if not held.taken and not held.outcome.done()]
+        if not waiting or self._state is not EngineState.READY:
+            return None
+        held = min(waiting, key=lambda held: (not held.interactive, held.order))
+        held.taken = True
+        return held
+
+    async def _play(self, held: _Held) -> None:
+        if self._delay_seconds:
+            await self._clock.sleep(self._delay_seconds)
+        if held.outcome.done():  # cancelled, or dead with the process
+            return
+        if self._deadly is not None and self._deadly.search(held.request.messages[-1].text):
+            await self.die()
+            return
+        self.answered.append(held.request)
+        held.outcome.set_result(self._script(held.request))
+
+    async def _restart(self) -> None:
+        await self._clock.sleep(self._restart_seconds)
+        await self._become(EngineState.READY)
+
+    async def _become(self, state: EngineState) -> None:
+        self._state = state
+        self._arrived.set()
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _answered(request: Request, text: str) -> Outcome:
+    """This text, within the Request's own bounds."""
+    sampling, input_tokens = request.sampling, count_words(request)
+    if sampling.max_output_tokens is not None and input_tokens + sampling.max_output_tokens > _CONTEXT_TOKENS:
+        return Failed(Cause.TOO_LONG, f"The script's context is {_CONTEXT_TOKENS} words.")
+    text = min((text.split(stop, 1)[0] for stop in sampling.stop), key=len, default=text)
+    words = text.split()
+    if sampling.max_output_tokens is None or len(words) <= sampling.max_output_tokens:
+        return Answered(text, Finish.STOP, Usage(input_tokens, len(words)))
+    words = words[: sampling.max_output_tokens]
+    return Answered(" ".join(words), Finish.LENGTH, Usage(input_tokens, len(words)))

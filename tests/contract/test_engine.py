@@ -1,0 +1,202 @@
+"""What every Engine promises, whatever answers behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import pytest
+
+from halfrate.domain.errors import EngineBroken
+from halfrate.domain.outcome import Answered, Cause, Failed
+from halfrate.domain.request import Request
+from halfrate.engines.api import Engine, EngineState
+from halfrate.engines.embedded import EmbeddedEngine
+from halfrate.engines.scripted import ScriptedEngine
+from tests.engines import QUICK, alive, ask, real_model
+
+TEXTS = [f"Say the word number{n} and nothing else." for n in range(24)]
+
+
+@dataclass
+class Subject:
+    """An Engine, entered, and what a test must know to be cruel to it."""
+
+    engine: Engine
+    stop: Callable[[], None]  # hold its process still, so that what is asked now is held, not answered
+    kill: Callable[[], Awaitable[None]]
+
+
+async def scripted() -> AsyncIterator[Subject]:
+    async with ScriptedEngine(delay_seconds=0.002, lanes=4, restart_seconds=0.01) as engine:
+        yield Subject(engine, stop=lambda: None, kill=engine.die)
+
+
+async def embedded() -> AsyncIterator[Subject]:
+    async with EmbeddedEngine(real_model(), settings=QUICK) as engine:
+
+        async def kill() -> None:
+            os.kill(engine.pid or 0, signal.SIGKILL)
+
+        yield Subject(engine, stop=lambda: os.kill(engine.pid or 0, signal.SIGSTOP), kill=kill)
+
+
+@pytest.fixture(params=[scripted, embedded])
+async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+    async for subject in request.param():
+        await subject.engine.ready()
+        yield subject
+
+
+@pytest.fixture
+def engine(subject: Subject) -> Engine:
+    return subject.engine
+
+
+async def all_of(engine: Engine, requests: list[Request]) -> list[object]:
+    async with asyncio.timeout(60):
+        return list(await asyncio.gather(*(engine.answer(request) for request in requests)))
+
+
+async def test_it_answers_and_says_what_answered(engine: Engine) -> None:
+    """A loaded Engine knows its facts, and its first answer is an answer."""
+    facts = await engine.ready()
+    assert engine.state is EngineState.READY
+    assert engine.trouble is None
+    assert facts.model_version
+    assert facts.context_tokens > 0
+    assert facts.lanes > 0
+    outcome = await engine.answer(ask("Hello there.", max_output_tokens=8))
+    assert isinstance(outcome, Answered)
+
+
+async def test_usage_agrees_with_the_count(engine: Engine) -> None:
+    """A price quoted from `count_tokens` is the price charged."""
+    request = ask("How many of these are there?", system="Be brief.", max_output_tokens=6)
+    outcome = await engine.answer(request)
+    assert isinstance(outcome, Answered)
+    assert outcome.usage.input_tokens == await engine.count_tokens(request) > 0
+    assert 0 <= outcome.usage.cached_tokens <= outcome.usage.input_tokens
+    assert outcome.usage.output_tokens <= 6
+
+
+async def test_many_at_once_each_get_their_own_answer(engine: Engine) -> None:
+    """Whoever shares a batch with others is answered as if alone."""
+    requests = [ask(text, max_output_tokens=12) for text in TEXTS]
+    together = await all_of(engine, requests)
+    alone = [await engine.answer(request) for request in requests]
+    assert [o.text for o in together] == [o.text for o in alone]  # type: ignore[attr-defined]
+    assert len({o.text for o in alone if isinstance(o, Answered)}) > 1
+
+
+async def test_greedy_twice_gives_the_same(engine: Engine) -> None:
+    """Twins may be coalesced only because of this."""
+    request = ask("Tell me a story.", temperature=0.0, max_output_tokens=24)
+    first, second = await engine.answer(request), await engine.answer(request)
+    assert isinstance(first, Answered)
+    assert isinstance(second, Answered)
+    assert (first.text, first.finish) == (second.text, second.finish)
+
+
+async def test_a_bad_request_fails_and_harms_nobody(engine: Engine) -> None:
+    """What cannot be answered is a value, and those beside it do not notice."""
+    bad = ask("Write a book.", max_output_tokens=10**6)
+    good = [ask(text, max_output_tokens=8) for text in TEXTS[:4]]
+    outcomes = await all_of(engine, [good[0], bad, good[1], bad, good[2], good[3]])
+    failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+    assert [failure.cause for failure in failed] == [Cause.TOO_LONG] * 2
+    assert failed[0].detail
+    assert len([outcome for outcome in outcomes if isinstance(outcome, Answered)]) == 4
+
+
+async def test_cancelling_frees_the_engine(engine: Engine) -> None:
+    """Whoever stops waiting leaves nothing behind that keeps others waiting."""
+    facts = await engine.ready()
+    crowd = [
+        asyncio.create_task(engine.answer(ask(f"Count to {n}.", max_output_tokens=100)))
+        for n in range(3 * facts.lanes)
+    ]
+    await asyncio.sleep(0.01)
+    for task in crowd:
+        task.cancel()
+    await asyncio.gather(*crowd, return_exceptions=True)
+    async with asyncio.timeout(20):
+        assert isinstance(await engine.answer(ask("Still there?", max_output_tokens=4)), Answered)
+
+
+async def test_a_death_is_told_to_those_it_held_and_to_nobody_else(subject: Subject) -> None:
+    """Every Request in flight comes back as ENGINE_DIED, none hangs, and the Engine comes back too."""
+    subject.stop()
+    held = [asyncio.create_task(subject.engine.answer(ask(text, max_output_tokens=50))) for text in TEXTS]
+    await asyncio.sleep(0)
+    await subject.kill()
+    async with asyncio.timeout(60):
+        outcomes = await asyncio.gather(*held)
+        assert {outcome.cause for outcome in outcomes if isinstance(outcome, Failed)} == {Cause.ENGINE_DIED}
+        assert all(isinstance(outcome, Failed) for outcome in outcomes)
+        await subject.engine.ready()
+        assert subject.engine.state is EngineState.READY
+        assert isinstance(await subject.engine.answer(ask("Back again?", max_output_tokens=4)), Answered)
+
+
+async def test_interactive_goes_ahead_of_batch(engine: Engine) -> None:
+    """A person waits for one answer, not for the Job that happens to run."""
+    lanes = (await engine.ready()).lanes
+    order: list[str] = []
+
+    async def one(name: str, *, interactive: bool) -> None:
+        request = ask(f"{name}: say something long.", max_output_tokens=16)
+        await engine.answer(request, interactive=interactive)
+        order.append(name)
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        for n in range(6 * lanes):
+            group.create_task(one(f"batch {n}", interactive=False))
+        await asyncio.sleep(0)
+        group.create_task(one("person", interactive=True))
+    assert order.index("person") < 3 * lanes
+
+
+async def test_leaving_the_context_answers_everyone_who_waits() -> None:
+    """No task hangs on an Engine that has been stopped, and later askers are told."""
+    engine = ScriptedEngine(delay_seconds=60.0)
+    async with engine:
+        await engine.ready()
+        waiting = asyncio.create_task(engine.answer(ask("Anyone?")))
+        await asyncio.sleep(0)
+    assert isinstance(await waiting, Failed)
+    assert isinstance(await engine.answer(ask("Anyone now?")), Failed)
+
+
+async def test_leaving_the_context_leaves_no_process() -> None:
+    """Nothing runs on after the server, not even in the middle of an answer."""
+    async with EmbeddedEngine(real_model(), settings=QUICK) as engine:
+        await engine.ready()
+        pid = engine.pid
+        waiting = asyncio.create_task(engine.answer(ask("Go on and on.", max_output_tokens=200)))
+        await asyncio.sleep(0.02)
+    assert pid is not None
+    assert not alive(pid)
+    assert isinstance(await waiting, Failed)
+    assert isinstance(await engine.answer(ask("Anyone now?")), Failed)
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        ScriptedEngine(broken="There is no such script."),
+        EmbeddedEngine("/nowhere/model.gguf", settings=QUICK),
+    ],
+    ids=["scripted", "embedded"],
+)
+async def test_an_engine_that_cannot_load_says_why(engine: Engine) -> None:
+    """BROKEN is a state with a sentence, not a hang."""
+    async with engine, asyncio.timeout(30):
+        with pytest.raises(EngineBroken, match="There is no"):
+            await engine.ready()
+        assert engine.state is EngineState.BROKEN
+        assert engine.trouble is not None
+        assert isinstance(await engine.answer(ask("Hello?")), Failed)
