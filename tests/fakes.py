@@ -2,8 +2,13 @@
 
 import asyncio
 import heapq
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import count
+from typing import Any
 
+from halfrate.app import App
+from halfrate.domain.file import File
 from halfrate.domain.job import Counts, Job, JobState
 
 EPOCH = 1_800_000_000.0
@@ -54,3 +59,63 @@ def make_job(job_id: str = "job-1", **changes: object) -> Job:
         "counts": Counts(requests=3),
     }
     return Job(**(values | changes))  # type: ignore[arg-type]
+
+
+def line(text: str, key: str | None = None, **config: object) -> bytes:
+    """One documented input line."""
+    request: dict[str, object] = {"contents": [{"parts": [{"text": text}]}]}
+    if config:
+        request["generationConfig"] = config
+    return json.dumps(({} if key is None else {"key": key}) | {"request": request}).encode()
+
+
+async def pieces(data: bytes, size: int = 65_536) -> AsyncIterator[bytes]:
+    """Bytes as they would arrive."""
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+async def upload(app: App, data: bytes) -> File:
+    """A File of these bytes, by the way every client's bytes go."""
+    begun = await app.files.begin_upload(
+        file_id=None, display_name="", mime_type="jsonl", declared_bytes=len(data)
+    )
+    await app.files.append(begun.id, offset=0, chunks=pieces(data))
+    return await app.files.finish(begun.id)
+
+
+async def submit(app: App, *lines: bytes, model: str = "pocket-1", **options: Any) -> Job:
+    """A Job made from a File of these lines."""
+    file = await upload(app, b"\n".join(lines))
+    return await app.jobs.create_from_file(
+        model=model, file_id=file.id, display_name="test", priority=0, **options
+    )
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+    """Return when something becomes true. It is looked at again and again, up to a generous bound."""
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.005)
+
+
+async def ended(app: App, job: Job) -> Job:
+    """The Job once it is final."""
+
+    async def final() -> bool:
+        return (await app.jobs.get(job.id)).state.final
+
+    await until(final)
+    return await app.jobs.get(job.id)
+
+
+async def results(app: App, job: Job) -> list[dict[str, Any]]:
+    """The parsed lines of a Job's output."""
+    output = await app.jobs.output(job)
+    assert output is not None
+    return [json.loads(text) for text in output.splitlines()]
+
+
+def text_of(result: dict[str, Any]) -> str:
+    """What the model answered in an output line."""
+    return str(result["response"]["candidates"][0]["content"]["parts"][0]["text"])

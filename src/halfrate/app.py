@@ -152,6 +152,7 @@ async def open_app(
         pruner = Pruner(
             store=store,
             blobs=blobs,
+            inputs=inputs,
             clock=clock,
             every_seconds=PRUNE_EVERY_SECONDS,
             keep_upload_seconds=config.limits.upload_hours * 3_600,

@@ -102,7 +102,7 @@ class Indexer:
             self._take(line)
 
     def finish(self, into: BlobWriter) -> IndexSummary:
-        """Take the last line, find repeated keys, write the index. Committing is left to the caller."""
+        """Take the last line, find repeated keys, write the index and commit it."""
         for line in self._scanner.finish():
             self._take(line, cut_off=True)
         repeated, bad_keys = self._mark_repeated_keys()
@@ -114,6 +114,7 @@ class Indexer:
             input_bytes=self._input_bytes,
         )
         self._write(summary, into)
+        into.commit()
         self.close()
         return summary
 
@@ -149,10 +150,7 @@ class Indexer:
     def _read(self, line: RawLine) -> Line | Rejection:
         if line.data is not None:
             return self._parse(line.data)
-        return Rejection(
-            f"the line has {line.length:,} bytes, and at most {self._line_bytes_max:,} are allowed: "
-            "shorten the prompt, or upload large contents as files of their own"
-        )
+        return too_long(line.length, line_bytes_max=self._line_bytes_max)
 
     def _reject(self, line: RawLine, message: str, *, cut_off: bool) -> None:
         self._bad += 1
@@ -211,6 +209,14 @@ class Indexer:
         write(packed)
         write(_COUNTS.pack(summary.requests, len(packed)))
         into.write(_SEAL.pack(checksum.intdigest(), _MAGIC))
+
+
+def too_long(length: int, *, line_bytes_max: int) -> Rejection:
+    """Reject a line for its length."""
+    return Rejection(
+        f"the line has {length:,} bytes, and at most {line_bytes_max:,} are allowed: "
+        "shorten the prompt, or upload large contents as files of their own"
+    )
 
 
 class IndexReader:

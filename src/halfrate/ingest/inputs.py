@@ -45,6 +45,11 @@ class Inputs:
         done, _ = await asyncio.wait({self._building_of(blob)}, timeout=seconds)
         return done.pop().result() if done else None
 
+    def discard(self, blob: str) -> None:
+        """Remove an input and its index. Blocks: use a thread."""
+        self._blobs.delete(blob)
+        self._blobs.delete(index_blob(blob))
+
     def _building_of(self, blob: str) -> asyncio.Task[IndexSummary]:
         if blob not in self._building:
             task = asyncio.create_task(asyncio.to_thread(self._summary, blob))

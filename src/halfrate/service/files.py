@@ -160,7 +160,7 @@ class Files:
         file = await self.get(file_id)
         await self._store.delete_file(file_id)
         if not await self._store.blob_in_use(file.blob):
-            await asyncio.to_thread(self._blobs.delete, file.blob)
+            await asyncio.to_thread(self._inputs.discard, file.blob)
 
     async def download(
         self, file_id: str, *, start: int = 0, stop: int | None = None

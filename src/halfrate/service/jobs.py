@@ -19,7 +19,7 @@ from halfrate.ingest.inputs import Inputs, refuse_bad_input
 from halfrate.service.models import Model, Models
 from halfrate.service.paging import page_of, place_of
 from halfrate.store.blob.api import BlobStore
-from halfrate.store.blob.names import index_blob, input_blob
+from halfrate.store.blob.names import input_blob
 from halfrate.store.meta.api import MetaStore
 
 INDEX_WAIT_SECONDS = 10.0
@@ -112,7 +112,7 @@ class Jobs:
                 keep_going=False,
             )
         except BaseException:
-            await asyncio.to_thread(self._discard, blob)
+            await asyncio.to_thread(self._inputs.discard, blob)
             raise
 
     async def get(self, job_id: str) -> Job:
@@ -144,7 +144,7 @@ class Jobs:
         await self.stop(job, Cause.CANCELLED)
 
     async def stop(self, job: Job, cause: Cause) -> bool:
-        """Start no more of a Job's Requests, and let go of those in flight. Return False if it is past that."""
+        """Start no more of a Job's Requests and let go of those in flight. False if it is past that."""
         stopped = await self._store.stop_job(job.id, cause)
         if stopped:
             await self._let_go(job)
@@ -221,7 +221,3 @@ class Jobs:
             for item in items:
                 writer.write(item + b"\n")
             writer.commit()
-
-    def _discard(self, blob: str) -> None:
-        self._blobs.delete(blob)
-        self._blobs.delete(index_blob(blob))

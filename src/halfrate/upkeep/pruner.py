@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from halfrate.clock import Clock
+from halfrate.ingest.inputs import Inputs
 from halfrate.store.blob.api import BlobStore
-from halfrate.store.blob.names import index_blob, job_folder, output_blob, upload_blob
+from halfrate.store.blob.names import job_folder, output_blob, upload_blob
 from halfrate.store.meta.api import MetaStore
 
 
@@ -18,12 +19,14 @@ class Pruner:
         *,
         store: MetaStore,
         blobs: BlobStore,
+        inputs: Inputs,
         clock: Clock,
         every_seconds: float,
         keep_upload_seconds: float,
     ) -> None:
         self._store = store
         self._blobs = blobs
+        self._inputs = inputs
         self._clock = clock
         self._every_seconds = every_seconds
         self._keep_upload_seconds = keep_upload_seconds
@@ -58,8 +61,7 @@ class Pruner:
 
     async def _delete_input_if_unused(self, blob: str) -> None:
         if not await self._store.blob_in_use(blob):
-            await self._delete(blob)
-            await self._delete(index_blob(blob))
+            await asyncio.to_thread(self._inputs.discard, blob)
 
     async def _delete(self, blob: str) -> None:
         await asyncio.to_thread(self._blobs.delete, blob)

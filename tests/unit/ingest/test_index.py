@@ -34,7 +34,6 @@ def index(tmp_path):
             for start in range(0, len(data), chunk_bytes):
                 indexer.feed(data[start : start + chunk_bytes])
             summary = indexer.finish(writer)
-            writer.commit()
         reader = IndexReader(store.reader("index"))
         assert reader.summary == summary
         return reader
@@ -174,7 +173,6 @@ def test_every_line_yields_a_record_and_every_repetition_is_found(tmp_path_facto
     with Indexer(parse, spill=root / "spill") as indexer, store.writer("index") as writer:
         indexer.feed(data)
         summary = indexer.finish(writer)
-        writer.commit()
     with store.reader("index") as reader:
         records = list(IndexReader(reader).records())
     keys = [json.loads(line)["key"] for line in lines if line.startswith(b"{")]

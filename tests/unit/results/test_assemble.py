@@ -12,7 +12,7 @@ from halfrate.domain.shard import SegmentRef
 from halfrate.domain.usage import Usage
 from halfrate.results.assemble import OPEN_SEGMENTS_MAX, assemble
 from halfrate.results.segment import SegmentWriter
-from tests.unit.results.blobs import MemoryBlob
+from tests.unit.blobs import MemoryBlob
 
 
 def answer(ordinal):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from halfrate.domain.errors import CorruptData
 from halfrate.results import frames
 from halfrate.results.frames import FrameReader, encode_frame, read_frames
-from tests.unit.results.blobs import MemoryBlob
+from tests.unit.blobs import MemoryBlob
 
 
 def payloads(blob, stop=None):

@@ -7,7 +7,7 @@ from halfrate.domain.outcome import Cause, Failed
 from halfrate.domain.result import Asker, Result
 from halfrate.results.segment import SegmentWriter, read_segment
 from halfrate.store.blob.local import LocalBlobStore
-from tests.unit.results.blobs import MemoryBlob
+from tests.unit.blobs import MemoryBlob
 from tests.unit.results.strategies import RESULTS
 
 RESULT = Result(Asker(0), Failed(Cause.INVALID, "no"))

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from halfrate.domain.errors import CorruptData
 from halfrate.results.frames import encode_frame
 from halfrate.results.shard_file import read_shard, write_shard
-from tests.unit.results.blobs import MemoryBlob
+from tests.unit.blobs import MemoryBlob
 from tests.unit.results.strategies import ASSIGNMENTS
 
 

@@ -8,11 +8,12 @@ import json
 import pytest
 
 from halfrate.domain.errors import InvalidArgument, Unimplemented
+from halfrate.domain.file import output_file_id
 from halfrate.domain.job import FINAL_STATES, Counts, Job, JobState
 from halfrate.domain.outcome import Answered, Finish
 from halfrate.domain.usage import Usage
-from halfrate.wire.gemini.batches import NewBatch, operation, output_file_id, parse_create, wire_state
-from halfrate.wire.gemini.lines import inline_item
+from halfrate.wire.gemini.batches import NewBatch, operation, parse_create, wire_state
+from halfrate.wire.gemini.lines import result_line
 
 JOB = Job(
     id="abc123",
@@ -139,7 +140,7 @@ def test_very_many_faults_are_told_in_part():
 
 
 def test_a_new_job():
-    assert shown(JOB, waiting_reason="3 jobs are ahead", finish_expected_at=1_767_225_660.0) == {
+    assert shown(JOB, waiting_reason="3 jobs are ahead", eta_seconds=59.8) == {
         "name": "batches/abc123",
         "metadata": {
             "@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch",
@@ -155,7 +156,7 @@ def test_a_new_job():
                 "costUsd": "0",
                 "interactiveCostUsd": "0",
                 "waitingReason": "3 jobs are ahead",
-                "eta": "2026-01-01T00:01:00.000000Z",
+                "eta": "60s",
             },
         },
     }
@@ -197,9 +198,8 @@ def test_a_finished_job_shows_its_output_twice():
 
 def test_inline_results_are_doubly_nested_and_left_out_of_lists():
     job = dataclasses.replace(JOB, state=JobState.SUCCEEDED, input_file=None)
-    item = inline_item(
-        b'{"k":"v"}', Answered("x", Finish.STOP, Usage(1, 1)), model_version="m", response_id="r"
-    )
+    answered = Answered("x", Finish.STOP, Usage(1, 1))
+    item = result_line(None, answered, metadata=b'{"k":"v"}', model_version="m", response_id="r")
     complete = shown(job, inline_items=[item, item])
     nested = {"inlinedResponses": {"inlinedResponses": [json.loads(item)] * 2}}
     assert complete["metadata"]["output"] == nested
@@ -245,7 +245,7 @@ def test_the_official_sdk_reads_every_operation(state):
     """Its converter must tolerate what the API does not have: our own figures."""
     batches = pytest.importorskip("google.genai.batches")
     types = pytest.importorskip("google.genai.types")
-    operation_ = shown(dataclasses.replace(JOB, state=state), waiting_reason="x", finish_expected_at=1.0)
+    operation_ = shown(dataclasses.replace(JOB, state=state), waiting_reason="x", eta_seconds=1.0)
     job = types.BatchJob._from_response(response=batches._BatchJob_from_mldev(operation_), kwargs={})
     assert job.name == "batches/abc123"
     assert job.state == f"JOB_STATE_{wire_state(state).removeprefix('BATCH_STATE_')}"

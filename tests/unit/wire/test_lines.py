@@ -13,7 +13,7 @@ from halfrate.domain.line import Line, Rejection
 from halfrate.domain.outcome import Answered, Cause, Failed, Finish
 from halfrate.domain.request import Message, Request, Role, Sampling
 from halfrate.domain.usage import Usage
-from halfrate.wire.gemini.lines import asked_of, inline_item, parse_line, refuse_lines, result_line
+from halfrate.wire.gemini.lines import asked_of, parse_line, refuse_lines, result_line
 
 
 def request_of(raw: bytes | dict) -> Request | Failed:
@@ -454,7 +454,8 @@ def test_a_failure_is_written_with_its_grpc_code(cause, code):
 
 def test_inline_metadata_is_echoed_byte_for_byte():
     metadata = b'{"a" : "b",  "n": 1.50}'
-    item = inline_item(metadata, Failed(Cause.INTERNAL, "why"), model_version="m", response_id="r")
+    failed = Failed(Cause.INTERNAL, "why")
+    item = result_line(None, failed, metadata=metadata, model_version="m", response_id="r")
     assert metadata in item
     assert json.loads(item)["metadata"] == {"a": "b", "n": 1.5}
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from halfrate.domain.errors import InvalidArgument, Unimplemented
+from halfrate.domain.file import output_file_id
 from halfrate.domain.job import Job, JobState
 from halfrate.domain.line import Rejection
 from halfrate.wire.gemini.content import GenerateContentRequest, bare_model
@@ -173,27 +174,23 @@ def has_output(job: Job) -> bool:
     return job.state in _WITH_OUTPUT
 
 
-def output_file_id(job_id: str) -> str:
-    """Return the id of the File that holds a Job's output."""
-    return f"batch-{job_id}"
-
-
 def operation(
     job: Job,
     *,
     inline_items: Sequence[bytes] | None = None,
     waiting_reason: str | None = None,
-    finish_expected_at: float | None = None,
+    eta_seconds: float | None = None,
 ) -> Raw:
     """Return the Operation that shows ``job``.
 
-    ``inline_items`` are the Results of a Job whose Requests came inline (`lines.inline_item`); without
-    them such a Job is shown without output, as lists do. ``waiting_reason`` says why it does not run.
+    ``inline_items`` are the Results of a Job whose Requests came inline (`lines.result_line`); without
+    them such a Job is shown without output, as lists do. ``waiting_reason`` says why it does not run,
+    ``eta_seconds`` when it may be done.
     """
     output = _output(job, inline_items)
     shown: dict[str, Any] = {
         "name": f"batches/{job.id}",
-        "metadata": _metadata(job, output, waiting_reason, finish_expected_at),
+        "metadata": _metadata(job, output, waiting_reason, eta_seconds),
     }
     if job.state.final:
         shown["done"] = True
@@ -206,7 +203,7 @@ def operation(
 
 
 def _metadata(
-    job: Job, output: dict[str, Any] | None, waiting_reason: str | None, finish_expected_at: float | None
+    job: Job, output: dict[str, Any] | None, waiting_reason: str | None, eta_seconds: float | None
 ) -> dict[str, Any]:
     shown = {
         "@type": _TYPE,
@@ -221,7 +218,7 @@ def _metadata(
         "state": wire_state(job.state),
         "name": f"batches/{job.id}",
         "priority": str(job.priority) if job.priority else None,
-        "halfrate": _own_figures(job, waiting_reason, finish_expected_at),
+        "halfrate": _own_figures(job, waiting_reason, eta_seconds),
     }
     return _without_defaults(shown)
 
@@ -236,7 +233,7 @@ def _stats(job: Job) -> dict[str, Any]:
     )
 
 
-def _own_figures(job: Job, waiting_reason: str | None, finish_expected_at: float | None) -> dict[str, Any]:
+def _own_figures(job: Job, waiting_reason: str | None, eta_seconds: float | None) -> dict[str, Any]:
     """Return what the API has no field for, under this server's own name."""
     figures = {
         "usage": _int64s(
@@ -248,7 +245,7 @@ def _own_figures(job: Job, waiting_reason: str | None, finish_expected_at: float
         "costUsd": _usd(job.cost_picos),
         "interactiveCostUsd": _usd(job.interactive_cost_picos),
         "waitingReason": waiting_reason,
-        "eta": None if finish_expected_at is None else timestamp(finish_expected_at),
+        "eta": None if eta_seconds is None else f"{eta_seconds:.0f}s",
     }
     return _without_defaults(figures)
 

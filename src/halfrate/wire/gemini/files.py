@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 from msgspec import Raw
 
 from halfrate.domain.errors import InvalidArgument
@@ -181,6 +182,16 @@ def file_resource(file: File, *, base_url: str) -> dict[str, Any]:
         "source": file.source.value,
     }
     return {name: value for name, value in shown.items() if value}
+
+
+def file_body(file: File, *, base_url: str) -> bytes:
+    """Return the body that shows one File."""
+    return msgspec.json.encode(file_resource(file, base_url=base_url))
+
+
+def created_file_body(file: File, *, base_url: str) -> bytes:
+    """Return the body that ends an upload."""
+    return msgspec.json.encode({"file": file_resource(file, base_url=base_url)})
 
 
 def _download_uri(file: File, base_url: str) -> str | None:

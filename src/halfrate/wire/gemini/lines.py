@@ -126,21 +126,20 @@ class ResultLine(msgspec.Struct, omit_defaults=True):
 _encode = msgspec.json.Encoder().encode
 
 
-def result_line(key: str | None, outcome: Outcome, *, model_version: str, response_id: str) -> bytes:
-    """Return a line of the output file, without its newline."""
-    return _encode(_result(key, ABSENT, outcome, model_version, response_id))
+def result_line(
+    key: str | None,
+    outcome: Outcome,
+    *,
+    metadata: bytes | None = None,
+    model_version: str,
+    response_id: str,
+) -> bytes:
+    """Return a line of the output, without its newline: of a file, or an entry of ``inlinedResponses``.
 
-
-def inline_item(metadata: bytes | None, outcome: Outcome, *, model_version: str, response_id: str) -> bytes:
-    """Return an entry of ``inlinedResponses``. ``metadata`` is echoed as it was sent."""
+    ``key`` and ``metadata``, which is JSON text, are echoed where they were given.
+    """
     echoed = ABSENT if metadata is None else Raw(metadata)
-    return _encode(_result(None, echoed, outcome, model_version, response_id))
-
-
-def _result(
-    key: str | None, metadata: Raw, outcome: Outcome, model_version: str, response_id: str
-) -> ResultLine:
     if isinstance(outcome, Answered):
         response = generate_response(outcome, model_version=model_version, response_id=response_id)
-        return ResultLine(key, metadata, response)
-    return ResultLine(key, metadata, error=status_of(outcome))
+        return _encode(ResultLine(key, echoed, response))
+    return _encode(ResultLine(key, echoed, error=status_of(outcome)))

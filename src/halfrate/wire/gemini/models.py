@@ -104,3 +104,8 @@ def model_resource(facts: ModelFacts) -> dict[str, Any]:
         "maxTemperature": 2.0,
     }
     return {name: value for name, value in shown.items() if value is not None and value != ""}
+
+
+def model_body(facts: ModelFacts) -> bytes:
+    """Return the body that shows one model."""
+    return msgspec.json.encode(model_resource(facts))

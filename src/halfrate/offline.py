@@ -1,0 +1,132 @@
+"""Answers a file without a server, and goes on where an interrupted run stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import msgspec
+
+from halfrate.app import App, MakeEngine, embedded_engine, open_app
+from halfrate.config import Config
+from halfrate.domain.errors import ConfigError, HalfrateError
+from halfrate.domain.file import File
+from halfrate.domain.job import Job, JobState
+from halfrate.engines.api import EngineState
+from halfrate.service.jobs import Progress
+from halfrate.store.blob.api import CHUNK_BYTES, read_chunks
+from halfrate.store.blob.local import sync_directory
+from halfrate.store.blob.names import output_blob
+
+POLL_SECONDS = 0.1
+
+OnProgress = Callable[[Job, Progress], None]
+
+
+def state_directory(output: Path) -> Path:
+    """Where the state of an unfinished run is kept: beside its output, until that is complete."""
+    return output.absolute().with_name(f".{output.name}.halfrate")
+
+
+async def run_file(
+    config: Config,
+    source: Path,
+    output: Path,
+    *,
+    model: str,
+    keep_going: bool = False,
+    on_progress: OnProgress = lambda job, progress: None,
+    make_engine: MakeEngine = embedded_engine,
+) -> Job:
+    """Answer every line of ``source`` into ``output``, which appears when it is complete.
+
+    Interrupted, it leaves its state beside the output; called again with the same input and model it
+    answers what is left. Raise `InvalidArgument` naming every bad line (unless ``keep_going``),
+    `ConfigError` if a path cannot be used, `EngineBroken` if the model cannot be loaded.
+    """
+    sha256 = await asyncio.to_thread(_sha256, source)
+    _check_output(output)
+    state = state_directory(output)
+    async with open_app(msgspec.structs.replace(config, data_dir=str(state)), make_engine=make_engine) as app:
+        job = await _unfinished(app, sha256=sha256, model=model)
+        if job is None:
+            file = await _upload(app, source)
+            job = await app.jobs.create_from_file(
+                model=model, file_id=file.id, display_name=source.name, priority=0, keep_going=keep_going
+            )
+        job = await _watch(app, job, on_progress)
+        if job.state is not JobState.SUCCEEDED:
+            raise HalfrateError(job.error or f"The run ended {job.state.lower()}.")
+        await asyncio.to_thread(_publish, app, job, output)
+    shutil.rmtree(state)
+    return job
+
+
+async def _unfinished(app: App, *, sha256: str, model: str) -> Job | None:
+    """Return the Job an earlier run left, if it was for this input and model; forget it otherwise."""
+    jobs, _ = await app.jobs.list(page_size=1, page_token=None)
+    for job in jobs:
+        file = await app.store.get_file(job.input_file or "")
+        same = file is not None and file.sha256 == sha256 and job.engine == app.models.resolve(model).name
+        if same and job.state not in (JobState.FAILED, JobState.EXPIRED):
+            return job
+        await app.jobs.delete(job.id)
+    return None
+
+
+async def _upload(app: App, source: Path) -> File:
+    size_bytes = source.stat().st_size
+    upload = await app.files.begin_upload(
+        file_id=None, display_name=source.name, mime_type="jsonl", declared_bytes=size_bytes
+    )
+    await app.files.append(upload.id, offset=0, chunks=_chunks(source))
+    return await app.files.finish(upload.id)
+
+
+async def _chunks(source: Path) -> AsyncIterator[bytes]:
+    with source.open("rb") as file:
+        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield chunk
+
+
+async def _watch(app: App, job: Job, on_progress: OnProgress) -> Job:
+    while not job.state.final:
+        on_progress(job, await app.jobs.progress(job))
+        # A server waits for a model that is mended; here nobody would mend it.
+        engine = app.models.resolve(job.engine).engine
+        if engine.state is EngineState.BROKEN:
+            await engine.ready()
+        await asyncio.sleep(POLL_SECONDS)
+        job = await app.jobs.get(job.id)
+    on_progress(job, await app.jobs.progress(job))
+    return job
+
+
+def _publish(app: App, job: Job, output: Path) -> None:
+    temporary = output.with_name(f".{output.name}.tmp")
+    with app.blobs.reader(output_blob(job.id)) as reader, temporary.open("wb") as file:
+        for chunk in read_chunks(reader):
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(output)
+    sync_directory(output.absolute().parent)
+
+
+def _check_output(output: Path) -> None:
+    if output.is_dir():
+        raise ConfigError(f"The output {output} is a directory. Name a file with -o.")
+    if not output.absolute().parent.is_dir():
+        raise ConfigError(f"The directory of the output {output} does not exist. Make it first.")
+
+
+def _sha256(source: Path) -> str:
+    try:
+        with source.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(f"The input {source} cannot be read: {error.strerror}.") from None

@@ -1,0 +1,1 @@
+"""HTTP: routes per resource, errors as the API words them. Decides nothing."""

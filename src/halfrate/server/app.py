@@ -1,0 +1,78 @@
+"""The whole API as one ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from halfrate.config import Limits
+from halfrate.server import unbuilt
+from halfrate.server.batches import BatchRoutes
+from halfrate.server.faults import HANDLERS, answer_for
+from halfrate.server.files import FileRoutes
+from halfrate.server.health import HealthRoutes
+from halfrate.server.models import ModelRoutes
+from halfrate.server.origin import Gate, Origin
+from halfrate.service.files import Files
+from halfrate.service.jobs import Jobs
+from halfrate.service.models import Models
+
+_BODY_SLACK_BYTES = 1 << 20  # what may stand around inline requests
+
+
+def make_asgi(
+    *,
+    files: Files,
+    jobs: Jobs,
+    models: Models,
+    limits: Limits,
+    public_url: str | None = None,
+    hosts: Collection[str] = (),
+    more_routes: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """Return the server's application over these services.
+
+    ``public_url`` is where clients find it, if that is not where they say; ``hosts`` are further names
+    it answers to. ``more_routes`` come last.
+    """
+    origin = Origin(public_url, hosts=hosts)
+    body_bytes_max = limits.inline_bytes + _BODY_SLACK_BYTES
+    return Starlette(
+        routes=[
+            *FileRoutes(files, origin).routes(),
+            *BatchRoutes(jobs, body_bytes_max=body_bytes_max).routes(),
+            *ModelRoutes(models, body_bytes_max=body_bytes_max).routes(),
+            *HealthRoutes(models).routes(),
+            *unbuilt.routes(),
+            *more_routes,
+        ],
+        middleware=[Middleware(Guard), Middleware(Gate, origin=origin)],
+        exception_handlers=HANDLERS,
+    )
+
+
+class Guard:
+    """Turns what nobody expected into an answer, and a line in the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the call through; answer if it raises before anything was answered."""
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            if begun or scope["type"] != "http":
+                raise
+            await answer_for(error)(scope, receive, send)

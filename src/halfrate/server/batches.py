@@ -1,0 +1,101 @@
+"""Routes of the Batches API."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import Request as Call
+from starlette.responses import Response
+from starlette.routing import Route
+
+from halfrate.domain.job import Job
+from halfrate.server.answers import json_answer
+from halfrate.server.bodies import read_body
+from halfrate.server.paths import V
+from halfrate.service.jobs import Jobs
+from halfrate.wire.gemini import batches as wire
+from halfrate.wire.gemini.pages import page, page_size
+
+ON_INVALID = "x-halfrate-on-invalid"
+"""With the value ``skip``, bad lines of a file become error Results instead of refusing the batch."""
+
+
+class BatchRoutes:
+    """The Batches API over `halfrate.service.jobs.Jobs`."""
+
+    def __init__(self, jobs: Jobs, *, body_bytes_max: int) -> None:
+        self._jobs = jobs
+        self._body_bytes_max = body_bytes_max
+
+    def routes(self) -> list[Route]:
+        """Return every route of this resource."""
+        one = f"{V}/batches/{{batch:id}}"
+        return [
+            Route(f"{V}/{{kind:id}}/{{model:model}}:batchGenerateContent", self.create, methods=["POST"]),
+            Route(f"{V}/batches", self.list_page, methods=["GET"]),
+            Route(one, self.get, methods=["GET"]),
+            Route(one, self.delete, methods=["DELETE"]),
+            Route(f"{one}:cancel", self.cancel, methods=["POST"]),
+            Route(f"{one}:delete", self.delete, methods=["GET", "POST"]),
+        ]
+
+    async def create(self, call: Call) -> Response:
+        """Accept a Job, and show it."""
+        model = model_named(call)
+        body = await read_body(call, bytes_max=self._body_bytes_max)
+        new = await asyncio.to_thread(wire.parse_create, body, model=model)
+        if new.file_id is not None:
+            job = await self._jobs.create_from_file(
+                model=model,
+                file_id=new.file_id,
+                display_name=new.display_name,
+                priority=new.priority,
+                keep_going=call.headers.get(ON_INVALID) == "skip",
+            )
+        else:
+            job = await self._jobs.create_inline(
+                model=model, items=new.lines, display_name=new.display_name, priority=new.priority
+            )
+        return await self._shown(call, job)
+
+    async def get(self, call: Call) -> Response:
+        """Show a Job."""
+        return await self._shown(call, await self._jobs.get(call.path_params["batch"]))
+
+    async def list_page(self, call: Call) -> Response:
+        """Show a page of Jobs, without the Results of those whose Requests came inline."""
+        size = page_size(call.query_params.get("pageSize"), default=50, most=1000)
+        jobs, token = await self._jobs.list(page_size=size, page_token=call.query_params.get("pageToken"))
+        return await json_answer(call, page("operations", [wire.operation(job) for job in jobs], token))
+
+    async def cancel(self, call: Call) -> Response:
+        """Stop a Job."""
+        await self._jobs.cancel(call.path_params["batch"])
+        return await json_answer(call, b"{}")
+
+    async def delete(self, call: Call) -> Response:
+        """Remove a Job, stopping it first."""
+        await self._jobs.delete(call.path_params["batch"])
+        return await json_answer(call, b"{}")
+
+    async def _shown(self, call: Call, job: Job) -> Response:
+        progress = await self._jobs.progress(job)
+        operation = wire.operation(
+            job,
+            inline_items=await self._inline_items(job),
+            waiting_reason=progress.waiting_reason,
+            eta_seconds=progress.eta_seconds,
+        )
+        return await json_answer(call, bytes(operation))
+
+    async def _inline_items(self, job: Job) -> list[bytes] | None:
+        if job.input_file is not None or not wire.has_output(job):
+            return None
+        output = await self._jobs.output(job)
+        return None if output is None else output.splitlines()
+
+
+def model_named(call: Call) -> str:
+    """Return the model in a call's path. Only ``models/`` is served: other kinds are unknown names."""
+    kind, model = call.path_params["kind"], call.path_params["model"]
+    return str(model) if kind == "models" else f"{kind}/{model}"

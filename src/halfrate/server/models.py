@@ -1,0 +1,132 @@
+"""Routes of the models: interactive calls, and which models there are."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as Call
+from starlette.responses import Response
+from starlette.routing import Route
+
+from halfrate.domain.errors import Unavailable
+from halfrate.domain.outcome import Failed
+from halfrate.server.answers import Answer, json_answer
+from halfrate.server.batches import model_named
+from halfrate.server.bodies import read_body
+from halfrate.server.paths import V
+from halfrate.service.models import Model, Models
+from halfrate.wire.gemini import errors
+from halfrate.wire.gemini import models as wire
+from halfrate.wire.gemini.content import bare_model
+from halfrate.wire.gemini.pages import page, page_size
+
+T = TypeVar("T")
+
+
+class ModelRoutes:
+    """The models over `halfrate.service.models.Models`."""
+
+    def __init__(self, models: Models, *, body_bytes_max: int) -> None:
+        self._models = models
+        self._body_bytes_max = body_bytes_max
+
+    def routes(self) -> list[Route]:
+        """Return every route of this resource."""
+        one = f"{V}/{{kind:id}}/{{model:model}}"
+        return [
+            Route(f"{one}:generateContent", self.generate, methods=["POST"]),
+            Route(f"{one}:countTokens", self.count_tokens, methods=["POST"]),
+            Route(f"{V}/models", self.list_page, methods=["GET"]),
+            Route(f"{V}/tunedModels", self.list_tuned, methods=["GET"]),
+            Route(f"{V}/models/{{model:model}}", self.get, methods=["GET"]),
+        ]
+
+    async def generate(self, call: Call) -> Response:
+        """Answer one Request now. If the client goes away, the Engine stops working on it."""
+        model = model_named(call)
+        self._models.resolve(model)
+        request = wire.parse_generate(await self._body(call), model=model)
+        outcome, facts = await while_present(call, self._models.answer(model, request))
+        if isinstance(outcome, Failed):
+            status, body = errors.failure(outcome)
+            return Answer(body, status=status)
+        body = wire.generated(
+            outcome, model_version=facts.model_version, response_id=secrets.token_urlsafe(12)
+        )
+        return await json_answer(call, body)
+
+    async def count_tokens(self, call: Call) -> Response:
+        """Count the tokens of a prompt."""
+        model = model_named(call)
+        self._models.resolve(model)
+        request = wire.parse_count_tokens(await self._body(call), model=model)
+        tokens = await while_present(call, self._models.count_tokens(model, request))
+        return await json_answer(call, wire.tokens_counted(tokens))
+
+    async def list_page(self, call: Call) -> Response:
+        """Show a page of models: each under its own name and every other name that is not a pattern."""
+        shown = [
+            wire.model_resource(await self._facts(model, name))
+            for model in self._models.all()
+            for name in (model.name, *(alias for alias in model.aliases if "*" not in alias))
+        ]
+        size = page_size(call.query_params.get("pageSize"), default=50, most=1000)
+        start = page_size(call.query_params.get("pageToken"), default=0, most=len(shown))
+        stop = start + size
+        token = str(stop) if stop < len(shown) else None
+        return await json_answer(call, page("models", shown[start:stop], token))
+
+    async def list_tuned(self, call: Call) -> Response:
+        """Show no models: none are tuned here."""
+        return await json_answer(call, page("tunedModels", [], None))
+
+    async def get(self, call: Call) -> Response:
+        """Show one model, under the name the client asked for."""
+        name = call.path_params["model"]
+        facts = await self._facts(self._models.resolve(name), name)
+        return await json_answer(call, wire.model_body(facts))
+
+    async def _facts(self, model: Model, name: str) -> wire.ModelFacts:
+        try:
+            facts = await self._models.facts(model)
+        except Unavailable as error:
+            return wire.ModelFacts(name, model.name, "", str(error), None, None)
+        known_as = "" if bare_model(name) == model.name else f" under the name {bare_model(name)}"
+        return wire.ModelFacts(
+            name=name,
+            version=facts.model_version,
+            display_name="",
+            description=f"The local model {model.name}{known_as}.",
+            context_tokens=facts.context_tokens,
+            default_temperature=facts.default_temperature,
+        )
+
+    async def _body(self, call: Call) -> bytes:
+        return await read_body(call, bytes_max=self._body_bytes_max)
+
+
+async def while_present(call: Call, work: Coroutine[Any, Any, T]) -> T:
+    """Await ``work`` as long as the client is there. Raise `ClientDisconnect`, with it cancelled, if not.
+
+    The body of the call must have been read.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_left(call))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientDisconnect
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _left(call: Call) -> None:
+    while (await call.receive())["type"] != "http.disconnect":
+        pass

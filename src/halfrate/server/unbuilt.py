@@ -1,0 +1,50 @@
+"""Routes of the API that this server knows and does not serve."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request as Call
+from starlette.responses import Response
+from starlette.routing import Route
+
+from halfrate.domain.errors import Unimplemented
+from halfrate.server.paths import V
+
+_UNBUILT = {
+    f"{V}/{{kind:id}}/{{model:model}}:streamGenerateContent": (
+        "Streaming is not built yet. Use generateContent."
+    ),
+    f"{V}/{{kind:id}}/{{model:model}}:embedContent": "Embeddings are not built yet.",
+    f"{V}/{{kind:id}}/{{model:model}}:batchEmbedContents": "Embeddings are not built yet.",
+    f"{V}/{{kind:id}}/{{model:model}}:asyncBatchEmbedContent": "Embeddings are not built yet.",
+    f"{V}/batches/{{batch:id}}:updateGenerateContentBatch": (
+        "Changing a batch is not built yet. Cancel it and create another."
+    ),
+    f"{V}/batches/{{batch:id}}:updateEmbedContentBatch": "Embeddings are not built yet.",
+    f"{V}/files:register": "Files in Cloud Storage cannot be registered here. Upload them.",
+    f"{V}/cachedContents": "Explicit caches are not built yet. Equal beginnings are computed once anyway.",
+    f"{V}/cachedContents/{{cache:id}}": (
+        "Explicit caches are not built yet. Equal beginnings are computed once anyway."
+    ),
+    f"{V}/webhooks": "Webhooks are not built yet. Poll the batch instead.",
+    f"{V}/webhooks/{{rest:path}}": "Webhooks are not built yet. Poll the batch instead.",
+}
+
+_METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
+
+
+def routes() -> list[Route]:
+    """Return a route for each of them, which says so."""
+    created_without_content = Route(f"{V}/files", _refuse("Upload the file's content."), methods=["POST"])
+    return [
+        created_without_content,
+        *(Route(path, _refuse(sentence), methods=_METHODS) for path, sentence in _UNBUILT.items()),
+    ]
+
+
+def _refuse(sentence: str) -> Callable[[Call], Awaitable[Response]]:
+    async def refuse(_: Call) -> Response:
+        raise Unimplemented(sentence)
+
+    return refuse

@@ -1,0 +1,160 @@
+"""Uploads that break off, repeat themselves, or lie; downloads in part."""
+
+import base64
+import hashlib
+
+import pytest
+
+from halfrate.config import Limits
+from halfrate.domain.errors import AlreadyExists, Forbidden, InvalidArgument, NotFound
+from tests.fakes import FakeClock, line, pieces, until, upload
+
+
+async def begin(app, declared_bytes=None, file_id=None):
+    return await app.files.begin_upload(
+        file_id=file_id, display_name="d", mime_type="jsonl", declared_bytes=declared_bytes
+    )
+
+
+async def read(app, file_id, **span):
+    size_bytes, chunks = await app.files.download(file_id, **span)
+    return size_bytes, b"".join([chunk async for chunk in chunks])
+
+
+async def test_what_was_uploaded_can_be_downloaded_whole_and_in_part(start):
+    data = bytes(range(256)) * 20_000
+    async with start() as app:
+        file = await upload(app, data)
+        assert (file.size_bytes, file.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+        assert await read(app, file.id) == (len(data), data)
+        assert await read(app, file.id, start=5, stop=1_500_000) == (len(data), data[5:1_500_000])
+
+
+async def test_a_chunk_sent_twice_counts_once(start):
+    async with start() as app:
+        begun = await begin(app, 10)
+        await app.files.append(begun.id, offset=0, chunks=pieces(b"01234"))
+        assert await app.files.append(begun.id, offset=0, chunks=pieces(b"01234")) == 5
+        assert await app.files.append(begun.id, offset=3, chunks=pieces(b"3456789", size=1)) == 10
+        file = await app.files.finish(begun.id)
+        assert (await read(app, file.id))[1] == b"0123456789"
+
+
+async def test_a_gap_is_refused_and_says_where_to_go_on(start):
+    async with start() as app:
+        begun = await begin(app, 10)
+        with pytest.raises(InvalidArgument, match=r"offset 5.*only 0 bytes"):
+            await app.files.append(begun.id, offset=5, chunks=pieces(b"56789"))
+
+
+async def test_an_upload_cut_half_way_stays_open_and_is_taken_up_after_a_restart(start):
+    data = line("x", "a") + b"\n" + line("y", "b")
+
+    async def breaks_off():
+        yield data[:20]
+        raise ConnectionError("gone")
+
+    async with start() as app:
+        begun = await begin(app, len(data))
+        with pytest.raises(ConnectionError):
+            await app.files.append(begun.id, offset=0, chunks=breaks_off())
+        assert await app.files.received_bytes(begun.id) == 20
+        with pytest.raises(InvalidArgument, match=rf"{len(data)} bytes and 20 have arrived"):
+            await app.files.finish(begun.id)
+    async with start() as app:
+        assert await app.files.received_bytes(begun.id) == 20
+        await app.files.append(begun.id, offset=20, chunks=pieces(data[20:]))
+        file = await app.files.finish(begun.id)
+        assert file.sha256 == hashlib.sha256(data).hexdigest()
+        job = await app.jobs.create_from_file(model="pocket-1", file_id=file.id, display_name="", priority=0)
+        assert job.counts.requests == 2
+
+
+async def test_more_than_announced_or_allowed_is_refused(start):
+    async with start(limits=Limits(file_bytes=100)) as app:
+        with pytest.raises(InvalidArgument, match="at most 100"):
+            await begin(app, 101)
+        small = await begin(app, 5)
+        with pytest.raises(InvalidArgument, match="announced with 5 bytes"):
+            await app.files.append(small.id, offset=0, chunks=pieces(b"123456"))
+        unannounced = await begin(app)
+        with pytest.raises(InvalidArgument, match="at most 100"):
+            await app.files.append(unannounced.id, offset=0, chunks=pieces(b"x" * 101))
+
+
+async def test_a_chosen_name_is_kept_and_taken_once(start):
+    async with start() as app:
+        begun = await begin(app, 0, file_id="my-file")
+        assert (await app.files.finish(begun.id)).id == "my-file"
+        with pytest.raises(AlreadyExists):
+            await begin(app, 0, file_id="my-file")
+        with pytest.raises(InvalidArgument, match="batch results"):
+            await begin(app, 0, file_id="batch-abc")
+
+
+async def test_a_cancelled_upload_is_gone_with_its_bytes(start):
+    async with start() as app:
+        begun = await begin(app, 5)
+        await app.files.append(begun.id, offset=0, chunks=pieces(b"123"))
+        await app.files.cancel_upload(begun.id)
+        with pytest.raises(NotFound):
+            await app.files.received_bytes(begun.id)
+        assert list(app.blobs.names("uploads")) == []
+
+
+async def test_an_unknown_upload_and_an_unknown_file_are_refused(start):
+    async with start() as app:
+        with pytest.raises(NotFound):
+            await app.files.append("guess", offset=0, chunks=pieces(b"x"))
+        for call in (app.files.get, app.files.delete, app.files.download):
+            with pytest.raises(Forbidden):
+                await call("guess")
+
+
+async def test_files_are_listed_in_pages_and_bad_tokens_are_refused(start):
+    async with start() as app:
+        names = [(await upload(app, f"{n}".encode())).id for n in range(5)]
+        first, token = await app.files.list(page_size=2, page_token=None)
+        second, token = await app.files.list(page_size=2, page_token=token)
+        third, token = await app.files.list(page_size=2, page_token=token)
+        assert [file.id for file in first + second + third] == names[::-1]
+        assert token is None
+        for bad in ("x", "%%%", base64.urlsafe_b64encode(b"\xc1" * 9).decode()):
+            with pytest.raises(InvalidArgument):
+                await app.files.list(page_size=2, page_token=bad)
+
+
+async def test_a_deleted_file_takes_its_bytes_and_index_with_it(start):
+    async with start() as app:
+        file = await upload(app, line("x"))
+        await app.files.delete(file.id)
+        with pytest.raises(Forbidden):
+            await app.files.get(file.id)
+        assert list(app.blobs.names("inputs")) + list(app.blobs.names("indexes")) == []
+
+
+async def test_expired_files_and_given_up_uploads_are_pruned(start):
+    clock = FakeClock()
+    async with start(clock=clock, limits=Limits(file_hours=1, upload_hours=1)) as app:
+        file = await upload(app, line("x"))
+        begun = await begin(app, 5)
+        await app.files.append(begun.id, offset=0, chunks=pieces(b"123"))
+        clock.advance(seconds=3601)
+        with pytest.raises(Forbidden):
+            await app.files.get(file.id)
+
+    async with start(clock=clock, limits=Limits(file_hours=1, upload_hours=1)) as app:
+
+        async def pruned():
+            return not [*app.blobs.names("inputs"), *app.blobs.names("indexes"), *app.blobs.names("uploads")]
+
+        await until(pruned)
+
+
+async def test_bytes_whose_row_was_never_written_are_removed_at_the_next_start(start):
+    async with start() as app:
+        with app.blobs.writer("inputs/orphan") as writer:
+            writer.write(b"x")
+            writer.commit()
+    async with start() as app:
+        assert list(app.blobs.names("inputs")) == []

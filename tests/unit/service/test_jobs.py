@@ -1,0 +1,304 @@
+"""The life of a Job, from its lines to its output."""
+
+import asyncio
+import json
+
+import pytest
+
+from halfrate.config import DispatchConfig, Limits
+from halfrate.domain.errors import Forbidden, InvalidArgument, NotFound, ResourceExhausted
+from halfrate.domain.job import Counts, JobState
+from halfrate.domain.outcome import Cause
+from halfrate.engines.scripted import ScriptedEngine, failing
+from tests.fakes import FakeClock, ended, line, results, submit, text_of, until, upload
+
+
+async def test_every_line_gets_its_answer_in_input_order(start):
+    lines = [line(f"say {n * 7 % 50}", f"k{n}") for n in range(50)]
+    async with start(dispatch=DispatchConfig(shard_requests=8)) as app:
+        job = await ended(app, await submit(app, *lines))
+        answers = await results(app, job)
+    assert job.state is JobState.SUCCEEDED
+    assert job.counts == Counts(requests=50, succeeded=50)
+    assert [answer["key"] for answer in answers] == [f"k{n}" for n in range(50)]
+    assert [text_of(answer) for answer in answers] == [f"say {n * 7 % 50}" for n in range(50)]
+    assert {answer["response"]["modelVersion"] for answer in answers} == {"pocket-1"}
+
+
+async def test_usage_and_cost_are_the_sum_of_the_results_and_half_of_interactive(start):
+    async with start() as app:
+        job = await ended(app, await submit(app, *[line(f"one two {n}") for n in range(9)]))
+        answers = await results(app, job)
+    counted = [answer["response"]["usageMetadata"] for answer in answers]
+    assert job.usage.input_tokens == sum(usage["promptTokenCount"] for usage in counted) > 0
+    assert job.usage.output_tokens == sum(usage["candidatesTokenCount"] for usage in counted) > 0
+    assert job.interactive_cost_picos == (
+        job.usage.input_tokens * 300_000 + job.usage.output_tokens * 2_500_000
+    )
+    assert job.cost_picos * 2 == job.interactive_cost_picos
+
+
+async def test_the_engine_sees_prompts_sorted_so_that_shared_beginnings_are_neighbours(start):
+    engine = ScriptedEngine(lanes=1)
+    texts = ["b 2", "a 1", "b 1", "a 2"]
+    async with start(engine) as app:
+        await ended(app, await submit(app, *[line(text) for text in texts]))
+    assert [request.messages[-1].text for request in engine.answered] == sorted(texts)
+
+
+async def test_twins_are_answered_once_and_each_gets_its_own_result(start):
+    engine = ScriptedEngine()
+    async with start(engine) as app:
+        await app.models.resolve("pocket-1").engine.ready()
+        lines = [line("same", f"k{n}", temperature=0) for n in range(5)]
+        job = await ended(app, await submit(app, *lines, line("other", temperature=0)))
+        answers = await results(app, job)
+    assert engine.calls == 2
+    assert [text_of(answer) for answer in answers] == ["same"] * 5 + ["other"]
+    assert job.counts.succeeded == 6
+
+
+async def test_sampled_requests_without_a_seed_are_not_twins(start):
+    engine = ScriptedEngine()
+    async with start(engine) as app:
+        await ended(app, await submit(app, *[line("same", temperature=1) for _ in range(3)]))
+    assert engine.calls == 3
+
+
+async def test_a_failed_request_fails_alone(start):
+    async with start(ScriptedEngine(failing("bad", Cause.TOO_LONG))) as app:
+        job = await ended(app, await submit(app, line("good", "a"), line("bad", "b"), line("good 2", "c")))
+        answers = await results(app, job)
+    assert (job.state, job.counts) == (JobState.SUCCEEDED, Counts(3, 2, 1))
+    assert [("response" in answer, answer["key"]) for answer in answers] == [
+        (True, "a"),
+        (False, "b"),
+        (True, "c"),
+    ]
+    assert answers[1]["error"]["code"] == 3
+
+
+async def test_a_poisonous_request_gets_an_error_and_the_job_succeeds(start):
+    async with start(ScriptedEngine(deadly="poison", lanes=4)) as app:
+        lines = [line(f"fine {n}") for n in range(10)] + [line("poison", "p")]
+        job = await ended(app, await submit(app, *lines))
+        answers = await results(app, job)
+    assert job.counts == Counts(11, 10, 1)
+    assert answers[-1]["key"] == "p"
+    assert "error" in answers[-1]
+
+
+async def test_every_bad_line_is_named_and_nothing_is_created(start):
+    async with start() as app:
+        with pytest.raises(InvalidArgument) as refusal:
+            await submit(app, line("ok"), b'{"key": "a"', line("ok 2"), b'{"request": {"kontents": []}}')
+        assert await app.jobs.list(page_size=10, page_token=None) == ([], None)
+    told = str(refusal.value).splitlines()
+    assert [text.split(":")[0] for text in told] == ["Error on line 2", "Error on line 4"]
+    assert "kontents" in told[1]
+
+
+async def test_keeping_going_turns_bad_lines_into_error_results(start):
+    async with start() as app:
+        job = await submit(app, line("ok", "a"), b"nonsense", line("ok 2", "b"), keep_going=True)
+        job = await ended(app, job)
+        answers = await results(app, job)
+    assert job.counts == Counts(3, 2, 1)
+    assert answers[1]["error"]["code"] == 3
+    assert "line 2" in answers[1]["error"]["message"]
+
+
+async def test_a_repeated_key_is_refused_with_both_lines(start):
+    async with start() as app:
+        with pytest.raises(InvalidArgument, match=r"line 3: duplicate key 'a'.*line 1"):
+            await submit(app, line("x", "a"), line("y", "b"), line("z", "a"))
+
+
+async def test_an_empty_file_is_refused(start):
+    async with start() as app:
+        with pytest.raises(InvalidArgument):
+            await submit(app, b"\n\n")
+
+
+async def test_a_line_for_another_model_fails_alone(start):
+    other = json.loads(line("x", "other"))
+    other["request"]["model"] = "models/something-else"
+    async with start() as app:
+        job = await ended(app, await submit(app, json.dumps(other).encode(), line("y", "mine")))
+        answers = await results(app, job)
+    assert "something-else" in answers[0]["error"]["message"]
+    assert text_of(answers[1]) == "y"
+
+
+async def test_an_unknown_model_or_file_is_refused(start):
+    async with start() as app:
+        with pytest.raises(NotFound, match="models/nobody is not found"):
+            await submit(app, line("x"), model="nobody")
+        with pytest.raises(Forbidden):
+            await app.jobs.create_from_file(model="pocket-1", file_id="none", display_name="", priority=0)
+
+
+async def test_a_full_queue_takes_no_more(start):
+    engine = ScriptedEngine(delay_seconds=60)
+    async with start(engine, limits=Limits(active_jobs=1)) as app:
+        await submit(app, line("x"))
+        with pytest.raises(ResourceExhausted):
+            await submit(app, line("y"))
+
+
+async def test_inline_requests_come_back_with_their_metadata_as_it_was_sent(start):
+    items = [
+        b'{"request":{"contents":[{"parts":[{"text":"one"}]}]},"metadata":{"key":"k","n":"7"}}',
+        b'{"request":{"contents":[{"parts":[{"text":"two"}]}]}}',
+    ]
+    async with start() as app:
+        job = await app.jobs.create_inline(model="pocket-1", items=items, display_name="", priority=0)
+        answers = await results(app, await ended(app, job))
+    assert [answer.get("metadata") for answer in answers] == [{"key": "k", "n": "7"}, None]
+    assert [text_of(answer) for answer in answers] == ["one", "two"]
+
+
+async def test_a_cancelled_job_keeps_what_it_had_and_says_what_it_has_not(start):
+    engine = ScriptedEngine(lanes=1, delay_seconds=0.005)
+    async with start(engine) as app:
+        job = await submit(app, *[line(f"say {n:03}", f"k{n}") for n in range(200)])
+
+        async def some_settled() -> bool:
+            return (await app.jobs.get(job.id)).counts.succeeded >= 3
+
+        await until(some_settled)
+        await app.jobs.cancel(job.id)
+        job = await ended(app, job)
+        answers = await results(app, job)
+        calls = engine.calls
+        await asyncio.sleep(0.05)
+        assert engine.calls == calls, "nothing more is asked of the engine"
+    assert job.state is JobState.CANCELLED
+    assert [answer["key"] for answer in answers] == [f"k{n}" for n in range(200)]
+    done = [answer for answer in answers if "response" in answer]
+    assert 3 <= len(done) == job.counts.succeeded < 200
+    assert {answer["error"]["code"] for answer in answers if "error" in answer} == {1}
+    assert job.counts.pending == 0
+
+
+async def test_a_job_cancelled_while_its_model_loads_ends_with_an_error_line_for_each_request(start):
+    async with start(ScriptedEngine(broken="no such model")) as app:
+        job = await submit(app, line("x", "a"), line("y", "b"))
+        await app.jobs.cancel(job.id)
+        job = await ended(app, job)
+        answers = await results(app, job)
+    assert [(answer["key"], answer["error"]["code"]) for answer in answers] == [("a", 1), ("b", 1)]
+
+
+async def test_cancelling_a_finished_job_changes_nothing(start):
+    async with start() as app:
+        job = await ended(app, await submit(app, line("x")))
+        await app.jobs.cancel(job.id)
+        assert (await app.jobs.get(job.id)).state is JobState.SUCCEEDED
+
+
+async def test_a_waiting_job_says_why(start):
+    async with start(ScriptedEngine(broken="The model file x.gguf is no model.")) as app:
+        job = await submit(app, line("x"))
+
+        async def told() -> bool:
+            reason = (await app.jobs.progress(await app.jobs.get(job.id))).waiting_reason
+            return reason == "The model file x.gguf is no model."
+
+        await until(told)
+
+
+async def test_a_job_past_its_deadline_expires_with_what_it_has(start):
+    clock = FakeClock()
+    async with start(ScriptedEngine(delay_seconds=3600), clock=clock, limits=Limits(job_hours=1)) as app:
+        job = await submit(app, line("x", "a"))
+
+        async def running() -> bool:
+            return (await app.jobs.get(job.id)).state is JobState.RUNNING
+
+        await until(running)
+        clock.advance(seconds=3601)
+        job = await ended(app, job)
+        answers = await results(app, job)
+    assert job.state is JobState.EXPIRED
+    assert [(answer["key"], answer["error"]["code"]) for answer in answers] == [("a", 4)]
+
+
+async def test_a_deleted_job_is_gone_with_its_output_and_its_work_stops(start):
+    clock = FakeClock()
+    engine = ScriptedEngine(delay_seconds=3600)
+    async with start(engine, clock=clock) as app:
+        job = await submit(app, line("x"))
+
+        async def in_flight() -> bool:
+            return bool(engine.in_flight)
+
+        await until(in_flight)
+        await app.jobs.delete(job.id)
+        assert engine.in_flight == []
+        with pytest.raises(NotFound):
+            await app.jobs.get(job.id)
+
+        async def forgotten() -> bool:
+            clock.advance(seconds=60)
+            await asyncio.sleep(0.01)
+            return not list(app.blobs.names("jobs")) and not list(app.blobs.names("outputs"))
+
+        await until(forgotten)
+        with pytest.raises(Forbidden):
+            await app.files.get(f"batch-{job.id}")
+
+
+async def test_results_can_be_read_while_the_job_runs(start):
+    engine = ScriptedEngine(lanes=1, delay_seconds=0.005)
+    async with start(engine) as app:
+        job = await submit(app, *[line(f"say {n:03}", f"k{n}") for n in range(300)])
+
+        async def some_settled() -> bool:
+            return (await app.jobs.get(job.id)).counts.succeeded >= 5
+
+        await until(some_settled)
+        _, chunks = await app.files.download(f"batch-{job.id}")
+        so_far = [json.loads(text) for text in b"".join([chunk async for chunk in chunks]).splitlines()]
+        await app.jobs.cancel(job.id)
+    assert len(so_far) >= 5
+    assert [answer["key"] for answer in so_far] == [f"k{n}" for n in range(len(so_far))]
+
+
+async def test_a_stopped_application_goes_on_where_it_was(start):
+    slow = ScriptedEngine(lanes=2, delay_seconds=0.004)
+    async with start(slow) as app:
+        job = await submit(app, *[line(f"say {n:03}", f"k{n}") for n in range(100)])
+
+        async def some_settled() -> bool:
+            return (await app.jobs.get(job.id)).counts.succeeded >= 10
+
+        await until(some_settled)
+    answered_before = len(slow.answered)
+    assert answered_before < 100
+    quick = ScriptedEngine()
+    async with start(quick) as app:
+        job = await ended(app, job)
+        answers = await results(app, job)
+    assert [answer["key"] for answer in answers] == [f"k{n}" for n in range(100)]
+    assert quick.calls == 100 - answered_before, "what was answered stays answered"
+
+
+async def test_a_file_deleted_or_lost_while_its_job_waits_does_not_fail_the_job(start):
+    async with start() as app:
+        file = await upload(app, line("x", "a"))
+        job = await app.jobs.create_from_file(model="pocket-1", file_id=file.id, display_name="", priority=0)
+        await app.files.delete(file.id)
+        assert text_of((await results(app, await ended(app, job)))[0]) == "x"
+
+
+async def test_priority_goes_first(start):
+    engine = ScriptedEngine(lanes=1, delay_seconds=0.002)
+    async with start(engine, dispatch=DispatchConfig(shard_requests=1)) as app:
+        file = await upload(app, b"\n".join(line(f"slow {n}") for n in range(30)))
+        low = await app.jobs.create_from_file(model="pocket-1", file_id=file.id, display_name="", priority=0)
+        file = await upload(app, line("urgent"))
+        high = await app.jobs.create_from_file(model="pocket-1", file_id=file.id, display_name="", priority=5)
+        high = await ended(app, high)
+        assert not (await app.jobs.get(low.id)).state.final
+        await app.jobs.cancel(low.id)
