@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from halfrate.cli import cancel, delete, jobs, models, results, submit, validate, watch
+from halfrate.cli import cancel, delete, doctor, jobs, models, results, serve, submit, validate, watch
 
 app = typer.Typer(
     name="halfrate",
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 
 for command in (
+    serve.serve,
     submit.submit,
     jobs.jobs,
     watch.watch,
@@ -26,6 +27,7 @@ for command in (
     delete.delete,
     validate.validate,
     models.models,
+    doctor.doctor,
 ):
     app.command()(command)
 

@@ -16,5 +16,6 @@ Model = Annotated[
     str | None, typer.Option("--model", "-m", help="The model to ask; `halfrate models` lists them.")
 ]
 Config = Annotated[Path | None, typer.Option("--config", help="A configuration file (halfrate.toml).")]
+Data = Annotated[Path | None, typer.Option("--data", help="The data directory; default: .halfrate.")]
 
-__all__ = ["DEFAULT_URL", "Config", "JobName", "Json", "Model", "Url"]
+__all__ = ["DEFAULT_URL", "Config", "Data", "JobName", "Json", "Model", "Url"]
