@@ -38,8 +38,7 @@ from halfrate.store.meta.sqlite import SqliteStore
 from halfrate.upkeep.expirer import Expirer
 from halfrate.upkeep.pruner import Pruner
 from halfrate.upkeep.rescuer import Rescuer
-from halfrate.wire.gemini.content import bare_model
-from halfrate.wire.gemini.lines import inline_item, parse_line, result_line
+from halfrate.wire.gemini.lines import asked_of, parse_line, result_line
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +121,7 @@ async def open_app(
             blobs=blobs,
             inputs=inputs,
             parse=parse_line,
-            serves=_serves,
+            asked=asked_of,
             default_temperature=_default_temperature(models),
             spill=spill,
             clock=clock,
@@ -229,16 +228,15 @@ def _encoder(models: Models) -> Callable[[Job, Result], bytes]:
     def encode(job: Job, result: Result) -> bytes:
         asker = result.asker
         version = models.resolve(job.engine).version
-        response_id = f"{job.id}-{asker.ordinal}"
-        if job.input_file is None:
-            return inline_item(asker.metadata, result.outcome, model_version=version, response_id=response_id)
-        return result_line(asker.key, result.outcome, model_version=version, response_id=response_id)
+        return result_line(
+            asker.key,
+            result.outcome,
+            metadata=asker.metadata,
+            model_version=version,
+            response_id=f"{job.id}-{asker.ordinal}",
+        )
 
     return encode
-
-
-def _serves(model: str, job: Job) -> bool:
-    return bare_model(model) == bare_model(job.model)
 
 
 def _default_temperature(models: Models) -> Callable[[Job], Awaitable[float]]:

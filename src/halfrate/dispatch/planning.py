@@ -46,7 +46,7 @@ class Planner:
         blobs: BlobStore,
         inputs: Inputs,
         parse: Parse,
-        serves: Callable[[str, Job], bool],
+        asked: Callable[[Line, str], Request | Failed],
         default_temperature: Callable[[Job], Awaitable[float]],
         spill: Path,
         clock: Clock,
@@ -57,7 +57,7 @@ class Planner:
         self._blobs = blobs
         self._inputs = inputs
         self._parse = parse
-        self._serves = serves
+        self._asked = asked
         self._default_temperature = default_temperature
         self._spill = spill
         self._config = config
@@ -127,11 +127,5 @@ class Planner:
                     # Only a Job that keeps going comes here with a bad line: it becomes an error Result.
                     detail = f"Error on line {record.number}: {message}"
                     yield Asker(ordinal), Failed(Cause.INVALID, detail)
-                case Line(key, metadata, model, _) if model is not None and not self._serves(model, job):
-                    detail = (
-                        f"The line asks for {model}, the batch for {job.model}. Leave the line's model out, "
-                        "or put the line into a batch of its own."
-                    )
-                    yield Asker(ordinal, key, metadata), Failed(Cause.INVALID, detail)
-                case Line(key, metadata, _, request):
-                    yield Asker(ordinal, key, metadata), request
+                case Line(key, metadata):
+                    yield Asker(ordinal, key, metadata), self._asked(line, job.model)

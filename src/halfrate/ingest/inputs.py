@@ -70,9 +70,7 @@ class Inputs:
             for chunk in read_chunks(reader):
                 indexer.feed(chunk)
             with self._blobs.writer(index_blob(blob)) as writer:
-                summary = indexer.finish(writer)
-                writer.commit()
-            return summary
+                return indexer.finish(writer)
 
     def _indexer(self) -> Indexer:
         return Indexer(
@@ -121,7 +119,6 @@ class Receiver:
         self._appender.sync()
         with self._blobs.writer(index_blob(blob)) as writer:
             self._indexer.finish(writer)
-            writer.commit()
         self._blobs.rename(self._blob, blob)
         return self._digest.hexdigest()
 

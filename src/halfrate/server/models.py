@@ -50,13 +50,11 @@ class ModelRoutes:
         model = model_named(call)
         self._models.resolve(model)
         request = wire.parse_generate(await self._body(call), model=model)
-        outcome, facts = await while_present(call, self._models.answer(model, request))
+        outcome, answerer = await while_present(call, self._models.answer(model, request))
         if isinstance(outcome, Failed):
             status, body = errors.failure(outcome)
             return Answer(body, status=status)
-        body = wire.generated(
-            outcome, model_version=facts.model_version, response_id=secrets.token_urlsafe(12)
-        )
+        body = wire.generated(outcome, model_version=answerer.version, response_id=secrets.token_urlsafe(12))
         return await json_answer(call, body)
 
     async def count_tokens(self, call: Call) -> Response:
@@ -98,7 +96,7 @@ class ModelRoutes:
         known_as = "" if bare_model(name) == model.name else f" under the name {bare_model(name)}"
         return wire.ModelFacts(
             name=name,
-            version=facts.model_version,
+            version=model.version,
             display_name="",
             description=f"The local model {model.name}{known_as}.",
             context_tokens=facts.context_tokens,

@@ -13,7 +13,7 @@ from halfrate.domain.line import Line, Rejection
 from halfrate.domain.outcome import Answered, Cause, Failed, Finish
 from halfrate.domain.request import Message, Request, Role, Sampling
 from halfrate.domain.usage import Usage
-from halfrate.wire.gemini.lines import asked_of, parse_line, refuse_lines, result_line
+from halfrate.wire.gemini.lines import asked_of, parse_line, result_line
 
 
 def request_of(raw: bytes | dict) -> Request | Failed:
@@ -207,13 +207,6 @@ def test_an_unreadable_line_is_rejected_with_the_place(raw, reason):
 )
 def test_hostile_depth_and_size_are_rejected(raw):
     assert reason_for(raw).startswith("invalid JSON")
-
-
-def test_a_refused_file_names_every_bad_line():
-    error = refuse_lines([(1, Rejection("invalid JSON, x")), (7, Rejection("invalid JSON, y"))], more=2)
-    assert str(error) == (
-        "Error on line 1: invalid JSON, x\nError on line 7: invalid JSON, y\n... and 2 more bad lines."
-    )
 
 
 # What cannot be answered -----------------------------------------------------------------------------

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 from msgspec import Raw
 
-from halfrate.domain.errors import InvalidArgument
 from halfrate.domain.line import Line, Rejection
 from halfrate.domain.outcome import Answered, Cause, Failed, Outcome
 from halfrate.domain.request import Request
@@ -89,26 +86,6 @@ def check_metadata(raw: Raw) -> bytes | Rejection | None:
     if not isinstance(metadata, dict):
         return Rejection("invalid JSON in metadata: it must be an object")
     return bytes(raw)
-
-
-REJECTIONS_MAX = 100
-"""A refused file's bad lines beyond this many are counted, not told one by one."""
-
-
-def refuse_lines(rejections: Iterable[tuple[int, Rejection]], *, more: int = 0) -> InvalidArgument:
-    """Return the error of a create call whose file has bad lines, numbered from 1.
-
-    ``more`` counts bad lines the caller knows of beyond those given.
-    """
-    told: list[str] = []
-    for number, rejection in rejections:
-        if len(told) < REJECTIONS_MAX:
-            told.append(f"Error on line {number}: {rejection.message}")
-        else:
-            more += 1
-    if more:
-        told.append(f"... and {more} more bad lines.")
-    return InvalidArgument("\n".join(told))
 
 
 # Output -----------------------------------------------------------------------------------------------
