@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from halfrate.cli import cancel, delete, doctor, jobs, models, results, serve, submit, validate, watch
+from halfrate.cli import cancel, delete, doctor, jobs, models, results, run, serve, submit, validate, watch
 
 app = typer.Typer(
     name="halfrate",
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 
 for command in (
+    run.run,
     serve.serve,
     submit.submit,
     jobs.jobs,

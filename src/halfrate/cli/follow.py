@@ -31,19 +31,17 @@ def follow(
 
     A server that answered once and is away now is waited for: a minute is enough for a restart.
     """
-    seen_at, first, first_at = now(), None, now()
+    rate, seen_at = Rate(now), None
     while True:
         try:
             job = client.job(name)
         except Unreachable:
-            if first is None or now() - seen_at > PATIENCE_SECONDS:
+            if seen_at is None or now() - seen_at > PATIENCE_SECONDS:
                 raise
             sleep(LOOK_EVERY_SECONDS)
             continue
         seen_at = now()
-        if first is None:
-            first, first_at = job, seen_at
-        yield job, _rate(first, job, seen_at - first_at)
+        yield job, rate.of(job)
         if job.final:
             return
         sleep(LOOK_EVERY_SECONDS)
@@ -51,9 +49,9 @@ def follow(
 
 def watch_to_the_end(client: Client, name: str, *, as_json: bool) -> Exit:
     """Show a Job until it ends. Return how it ended as an exit code."""
-    with _json_lines() if as_json else _text() as show:
+    with _json_lines() if as_json else text_display() as show:
         for job, rate in follow(client, name):
-            show(job, status_line(job, requests_per_second=rate, now=time.time()))
+            show(job, status_line(job, requests_per_second=rate))
     if not as_json:
         tell_end(job)
     return Exit.OK if job.state == "SUCCEEDED" else Exit.FAILED
@@ -68,10 +66,20 @@ def tell_end(job: JobView) -> None:
         say(f"Results: halfrate results {job.name} -o results.jsonl")
 
 
-def _rate(first: JobView, job: JobView, elapsed_seconds: float) -> float | None:
-    answered = first.counts.pending - job.counts.pending
-    known = first.counts.requests and elapsed_seconds > 0
-    return answered / elapsed_seconds if known and answered > 0 else None
+class Rate:
+    """Requests answered a second, since the first look at a Job."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._first: tuple[float, int] | None = None
+
+    def of(self, job: JobView) -> float | None:
+        """Return the rate up to this look, or None while there is nothing to tell."""
+        now, done = self._now(), job.counts.succeeded + job.counts.failed
+        if self._first is None:
+            self._first = now, done
+        first_at, first_done = self._first
+        return (done - first_done) / (now - first_at) if done > first_done and now > first_at else None
 
 
 @contextmanager
@@ -90,7 +98,8 @@ def _json_lines() -> Iterator[Show]:
 
 
 @contextmanager
-def _text() -> Iterator[Show]:
+def text_display() -> Iterator[Show]:
+    """Show a Job to a person: one line that moves on a terminal, lines now and then elsewhere."""
     with _bar() if sys.stderr.isatty() else _plain_lines() as show:
         yield show
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import signal
-import sys
-from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from halfrate.cli.console import say, write_json
+from halfrate.cli.loop import run_async
 from halfrate.cli.options import Config, Data, Json
 from halfrate.cli.settings import settings
 
@@ -40,26 +38,9 @@ def serve(
     def on_started(url: str) -> None:
         _tell(loaded, url, as_json=as_json)
 
-    run_until_stopped(serve_until_stopped(loaded, host=host, port=port, on_started=on_started))
+    with suppress(KeyboardInterrupt):  # the way to stop it
+        run_async(serve_until_stopped(loaded, host=host, port=port, on_started=on_started))
     say("Stopped. Jobs go on when halfrate serve is started again.")
-
-
-def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
-    """Run ``work``. SIGTERM ends it as Ctrl-C does: what it holds is given back in order."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(work)
-    except KeyboardInterrupt:
-        pass
-
-
-def _loop_factory() -> Any:
-    if sys.platform == "win32":
-        return None
-    import uvloop  # noqa: PLC0415
-
-    return uvloop.new_event_loop
 
 
 def _tell(loaded: Settings, url: str, *, as_json: bool) -> None:

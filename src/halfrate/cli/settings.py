@@ -29,6 +29,13 @@ def settings(*, config: Path | None, data: Path | None, model: str | None) -> Co
     return loaded.serving_only(entry, name=name)
 
 
+def only_model(loaded: Config) -> str:
+    """Return the name of the one model there is. Raise `ConfigError` if there are several."""
+    if len(loaded.models) > 1:
+        raise ConfigError(f"Say which model answers, with -m: {', '.join(sorted(loaded.models))}.")
+    return next(iter(loaded.models))
+
+
 def check_model(model: str) -> None:
     """Raise `ConfigError` unless ``model`` is there, or may be the name of one in a hub."""
     looks_like_hub = _HUB_ID.fullmatch(model) and not model.endswith(".gguf")
