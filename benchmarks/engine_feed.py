@@ -27,7 +27,7 @@ from halfrate.engines.embedded.engine import EmbeddedEngine
 
 FRACTION_MIN = 0.95
 
-WORDS = [
+REMARKS = (
     "the strap broke after a week",
     "works exactly as described",
     "battery lasts two days",
@@ -40,7 +40,7 @@ WORDS = [
     "fits well and looks good",
     "colour is not as pictured",
     "solid build and easy to clean",
-]
+)
 
 
 def prompts(count: int, seed: int) -> list[str]:
@@ -48,7 +48,7 @@ def prompts(count: int, seed: int) -> list[str]:
     chance = random.Random(seed)
     return [
         f"Classify the sentiment of this review as positive, negative or neutral.\nReview: order {n}: "
-        + ". ".join(chance.sample(WORDS, 3))
+        + ". ".join(chance.sample(REMARKS, 3))
         for n in (chance.randrange(10**9) for _ in range(count))
     ]
 
