@@ -8,6 +8,7 @@
     ├── EngineBroken          an Engine cannot load its model
     ├── CorruptData           stored bytes do not match their checksum or count
     ├── ConfigError           a setting is wrong
+    ├── Unreachable           no server answers at the address, or it stopped answering
     └── Refusal               a client's call cannot be done; a dialect turns it into its own error
         ├── InvalidArgument
         ├── NotFound
@@ -47,6 +48,10 @@ class CorruptData(HalfrateError):
 
 class ConfigError(HalfrateError):
     """A setting is wrong."""
+
+
+class Unreachable(HalfrateError):
+    """No server answers at the address, or it stopped answering half-way."""
 
 
 class Refusal(HalfrateError):

@@ -1,0 +1,1 @@
+"""One program per claim. Each measures both arms in one go and adds a row to ``history.jsonl``."""

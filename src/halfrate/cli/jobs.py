@@ -1,0 +1,36 @@
+"""`halfrate jobs`: what the server has been given to do."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from halfrate.cli.connect import connect
+from halfrate.cli.console import say, write_json, write_table
+from halfrate.cli.describe import job_document
+from halfrate.cli.options import DEFAULT_URL, Json, Url
+from halfrate.client import JobView
+
+
+def jobs(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most this many.")] = 50,
+    url: Url = DEFAULT_URL,
+    as_json: Json = False,
+) -> None:
+    """List jobs, newest first."""
+    found = list(islice(connect(url).jobs(), limit))
+    if as_json:
+        write_json({"jobs": [job_document(job) for job in found]})
+    elif found:
+        write_table(("JOB", "STATE", "ANSWERED", "ERRORS", "MODEL", "CREATED", "NAME"), map(_row, found))
+    else:
+        say("No jobs yet. Make one with: halfrate submit FILE")
+
+
+def _row(job: JobView) -> tuple[str, ...]:
+    done = job.counts.succeeded + job.counts.failed
+    created = job.created[:19].replace("T", " ")
+    answered = f"{done}/{job.counts.requests}"
+    return (job.name, job.state, answered, str(job.counts.failed), job.model, created, job.display_name)

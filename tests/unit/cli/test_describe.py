@@ -1,0 +1,36 @@
+from decimal import Decimal
+
+import pytest
+
+from halfrate.cli.describe import dollars, job_document, span, status_line
+from halfrate.client import JobView
+from tests.support.stub_server import operation
+
+
+def test_a_running_job_shows_rate_and_time_left() -> None:
+    stats = {"requestCount": "1000", "successfulRequestCount": "250"}
+    job = JobView.of(operation("RUNNING", batchStats=stats, halfrate={"eta": "600s"}))
+    line = status_line(job, requests_per_second=12.34)
+    assert line == "RUNNING, 250 of 1,000 answered, 12.3/s, about 10 min left"
+
+
+def test_an_input_not_counted_yet_is_not_zero_requests() -> None:
+    job = JobView.of(operation(batchStats={}))
+    assert status_line(job, requests_per_second=None) == "PENDING, requests not counted yet"
+
+
+def test_the_document_keeps_amounts_exact() -> None:
+    job = JobView.of(operation(halfrate={"costUsd": "0.000000000001"}))
+    assert job_document(job)["costUsd"] == "0.000000000001"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (12_000, "3 h 20 min")],
+)
+def test_spans_read_well(seconds: float, text: str) -> None:
+    assert span(seconds) == text
+
+
+def test_money_shows_what_a_small_job_costs() -> None:
+    assert (dollars(Decimal("0.000123")), dollars(Decimal("12.345"))) == ("$0.000123", "$12.34")
