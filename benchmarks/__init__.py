@@ -1,1 +1,1 @@
-"""One program a claim. `python -m benchmarks` runs them all."""
+"""One program per claim. Each measures both arms in one go and adds a row to ``history.jsonl``."""

@@ -46,7 +46,7 @@ def ask(text: str, *, system: str | None = None, **sampling: object) -> Request:
 async def eventually(what: Callable[[], bool], *, seconds: float = 20.0) -> None:
     """Wait until it is so. Only for what another process does, and emits no event for."""
     async with asyncio.timeout(seconds):
-        while not what():  # noqa: ASYNC110
+        while not what():
             await asyncio.sleep(0.01)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 
 from halfrate.app import MakeEngine, embedded_engine, open_app
+from halfrate.clock import WallClock
 from halfrate.config import Config
 from halfrate.domain.errors import ConfigError
 from halfrate.server.app import make_asgi
@@ -39,6 +40,7 @@ async def serve(
                 jobs=app.jobs,
                 models=app.models,
                 limits=config.limits,
+                clock=WallClock(),
                 public_url=public_url,
             )
             server = uvicorn.Server(

@@ -4,12 +4,13 @@ from typing import Self
 
 
 class MemoryBlob:
-    """Reader, writer and appender of the same bytes. Counts its reads."""
+    """Reader, writer and appender of the same bytes. Counts its reads and what they gave."""
 
     def __init__(self, data: bytes = b"", name: str = "segments/1") -> None:
         self.data = bytearray(data)
         self.name = name
         self.reads = 0
+        self.read_bytes = 0
         self.is_open = True
 
     @property
@@ -28,8 +29,10 @@ class MemoryBlob:
         pass
 
     def read(self, offset: int, length: int) -> bytes:
+        data = bytes(self.data[offset : offset + length])
         self.reads += 1
-        return bytes(self.data[offset : offset + length])
+        self.read_bytes += len(data)
+        return data
 
     def __enter__(self) -> Self:
         return self

@@ -5,7 +5,7 @@
     header    magic, version, size of one record
     records   one a line, in order: offset, line number, length, flags, key hash
     summary   msgpack
-    trailer   number of records, length of the summary, xxh3 of all before, magic
+    trailer   length of the summary, xxh3 of all before, magic
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ class Indexer:
             write(chunk)
         packed = msgspec.msgpack.encode(summary)
         write(packed)
-        write(_COUNTS.pack(summary.requests, len(packed)))
+        write(_LENGTH.pack(len(packed)))
         into.write(_SEAL.pack(checksum.intdigest(), _MAGIC))
 
 
@@ -255,8 +255,6 @@ class IndexReader:
 
     def _check_seal(self) -> None:
         seal_offset = self._reader.size_bytes - _SEAL.size
-        if seal_offset < _HEADER.size + _COUNTS.size:
-            raise self._corrupt("it is cut off")
         expected, magic = _SEAL.unpack(self._reader.read(seal_offset, _SEAL.size))
         if magic != _MAGIC:
             raise self._corrupt("it is cut off")
@@ -267,12 +265,9 @@ class IndexReader:
             raise self._corrupt("its checksum does not match")
 
     def _read_summary(self) -> IndexSummary:
-        counts_offset = self._reader.size_bytes - _SEAL.size - _COUNTS.size
-        requests, summary_bytes = _COUNTS.unpack(self._reader.read(counts_offset, _COUNTS.size))
-        summary_offset = counts_offset - summary_bytes
-        if summary_offset != _HEADER.size + requests * _RECORD.size:
-            raise self._corrupt("its counts do not add up")
-        return msgspec.msgpack.decode(self._reader.read(summary_offset, summary_bytes), type=IndexSummary)
+        stop = self._reader.size_bytes - _SEAL.size - _LENGTH.size
+        (length,) = _LENGTH.unpack(self._reader.read(stop, _LENGTH.size))
+        return msgspec.msgpack.decode(self._reader.read(stop - length, length), type=IndexSummary)
 
     def _corrupt(self, why: str) -> CorruptData:
         return CorruptData(
@@ -287,7 +282,7 @@ _HEADER = struct.Struct("<8sII")
 _RECORD = struct.Struct("<QQII16s")
 _FLAGS = struct.Struct("<I")
 _FLAGS_OFFSET = 20
-_COUNTS = struct.Struct("<QI")
+_LENGTH = struct.Struct("<I")
 _SEAL = struct.Struct("<Q8s")
 
 _BAD, _KEYED, _REPEATED = 1, 2, 4

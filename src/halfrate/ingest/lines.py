@@ -85,9 +85,7 @@ class LineScanner:
 
     def _hold(self, piece: bytes) -> None:
         if piece:
-            # One byte beyond the bound, because it may turn out to be the CR of a line just short enough.
-            room = self._line_bytes_max + 1 - len(self._held)
-            self._held += piece[:room]
+            self._held += piece[: self._line_bytes_max - len(self._held)]
             self._held_length += len(piece)
             self._last_byte = piece[-1]
 

@@ -20,7 +20,7 @@ def encode_frame(payload: bytes) -> bytes:
     """Return ``payload`` with its length and checksum before it."""
     if len(payload) > FRAME_BYTES_MAX:
         raise ValueError(f"a frame holds at most {FRAME_BYTES_MAX} bytes, not {len(payload)}")
-    return _HEAD.pack(len(payload), _checksum(payload)) + payload
+    return _HEAD.pack(len(payload), xxh3_64_intdigest(payload)) + payload
 
 
 def read_frames(reader: BlobReader, *, stop: int) -> Iterator[tuple[int, bytes]]:
@@ -62,7 +62,7 @@ class FrameReader:
         if length > FRAME_BYTES_MAX:
             raise self._corrupt(offset, f"claims a length of {length} bytes")
         payload = self._read(offset + _HEAD.size, length, frame=offset)
-        if _checksum(payload) != checksum:
+        if xxh3_64_intdigest(payload) != checksum:
             raise self._corrupt(offset, "does not match its checksum")
         return payload
 
@@ -101,8 +101,3 @@ class FrameReader:
 
 
 _WINDOW_BYTES_MIN = 4 << 10
-
-
-def _checksum(payload: bytes) -> int:
-    # The length is the seed, so that a damaged length cannot pass with a lucky payload.
-    return xxh3_64_intdigest(payload, seed=len(payload))

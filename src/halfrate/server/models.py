@@ -92,7 +92,7 @@ class ModelRoutes:
         try:
             facts = await self._models.facts(model)
         except Unavailable as error:
-            return wire.ModelFacts(name, model.name, "", str(error), None, None)
+            return wire.ModelFacts(name, model.version, "", str(error), None, None)
         known_as = "" if bare_model(name) == model.name else f" under the name {bare_model(name)}"
         return wire.ModelFacts(
             name=name,

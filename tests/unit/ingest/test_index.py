@@ -89,6 +89,35 @@ def test_errors_are_bounded_and_the_first_ones_kept(index):
     assert [int(error.split()[3][:-1]) for error in summary.errors] == list(range(2, ERRORS_MAX + 2))
 
 
+def test_the_first_repeated_keys_are_kept_whatever_their_hashes(index):
+    keys = [b'{"key": "%d"}' % n for n in range(ERRORS_MAX + 500)]
+    summary = index(b"\n".join(keys * 2), chunk_bytes=1000).summary
+    assert summary.bad_keys == len(keys)
+    assert [int(error.split()[3][:-1]) for error in summary.errors] == [
+        len(keys) + 1 + n for n in range(ERRORS_MAX)
+    ]
+
+
+def test_errors_beyond_the_bound_take_no_memory(tmp_path):
+    with Indexer(parse, spill=tmp_path) as indexer:
+        indexer.feed(b"bad\n" * 5000)
+        assert len(indexer._errors) == ERRORS_MAX
+
+
+def test_a_long_key_is_shown_by_its_beginning(index):
+    line = b'{"key": "%s"}\n' % (b"x" * 10_000)
+    (error,) = index(line * 2).summary.errors
+    assert f"duplicate key '{'x' * 59}…'" in error
+
+
+def test_an_index_of_another_format_says_so(index, monkeypatch):
+    monkeypatch.setattr("halfrate.ingest.index._VERSION", 2)
+    reader = index(b"{}\n")._reader
+    monkeypatch.undo()
+    with pytest.raises(CorruptData, match="it has format 2, and this halfrate reads 1"):
+        IndexReader(reader)
+
+
 def test_a_line_too_long_says_how_long_and_what_to_do(index):
     (error,) = index(b"{}\n" + b"x" * 5000 + b"\n{}\n", line_bytes_max=100).summary.errors
     assert error.startswith("Error on line 2: the line has 5,000 bytes, and at most 100 are allowed: shorten")

@@ -1,6 +1,6 @@
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from halfrate.ingest.lines import LineScanner, RawLine
@@ -79,6 +79,8 @@ PIECES = st.sampled_from([b"\n", b"\r", b"\r\n", b" ", b"a", b"bcdefgh", b"\xef\
 
 
 @given(st.lists(PIECES).map(b"".join), st.lists(st.integers(0, 60)), st.integers(1, 12))
+@example(b"\na\r", [], 5)
+@example(b"a\n\nb\r", [2], 5)
 def test_chunk_borders_make_no_difference(data, cuts, line_bytes_max):
     assert scan(data, cuts=cuts, line_bytes_max=line_bytes_max) == expected(data, line_bytes_max)
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from halfrate.domain.outcome import Cause, Failed
 from halfrate.domain.request import Message, Request, Role, Sampling
 
-TEXTS = st.text("aé𝄞\x00", max_size=3)
+TEXTS = st.text("aé𝄞\x00\x01\x02", max_size=3)
 SAMPLINGS = st.builds(
     Sampling,
     max_output_tokens=st.sampled_from([None, 5]),

@@ -26,6 +26,12 @@ def test_what_failed_goes_first():
     assert sort_key(Failed(Cause.INVALID, "no")) < sort_key(ask(""))
 
 
+def test_control_characters_in_a_text_do_not_pass_for_another_turn():
+    one = Request((Message(Role.USER, "a\x02b"),))
+    two = Request((Message(Role.USER, "a"), Message(Role.USER, "b")))
+    assert sort_key(one) != sort_key(two)
+
+
 @given(REQUESTS, REQUESTS)
 def test_keys_are_equal_exactly_when_requests_are(one, other):
     assert (sort_key(one) == sort_key(other)) == (one == other)

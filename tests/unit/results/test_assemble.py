@@ -113,6 +113,15 @@ def test_many_segments_are_not_all_open_at_once(tmp_path):
     assert all(not reader.is_open for reader in segments.readers)
 
 
+def test_a_segment_in_steady_use_stays_open(tmp_path):
+    busy = list(range(0, 1_000, 2))
+    segments = Segments(busy, *[[n] for n in range(1, 1_000, 2)])
+    with segments.assemble(tmp_path, requests=1_000) as assembly:
+        segments.opened = 0
+        assert len(list(assembly.results())) == 1_000
+    assert segments.opened == 501
+
+
 def test_results_in_nearly_input_order_take_few_reads(tmp_path):
     ordinals = sorted(range(5_000), key=lambda n: n + random.Random(n).randrange(20))
     segments = Segments(ordinals)

@@ -40,6 +40,8 @@ def test_a_torn_tail_is_noticed_and_named(written, data):
     last_border = max(border for border in borders if border < stop)
     with pytest.raises(CorruptData, match=f"Blob segments/1: the frame at byte {last_border} "):
         payloads(MemoryBlob(whole), stop=stop)
+    with pytest.raises(CorruptData, match=f"is cut off at byte {stop}"):
+        payloads(MemoryBlob(whole), stop=stop)
     with pytest.raises(CorruptData, match=f"Blob segments/1: the frame at byte {last_border} "):
         payloads(MemoryBlob(whole[:stop]), stop=len(whole))
 
@@ -65,6 +67,15 @@ def test_many_small_frames_take_few_reads():
     blob = MemoryBlob(encode_frame(b"x" * 100) * 10_000)
     assert len(payloads(blob)) == 10_000
     assert blob.reads < 20
+
+
+def test_jumping_about_reads_little():
+    frame = encode_frame(b"x" * 100)
+    blob = MemoryBlob(frame * 100_000)
+    reader = FrameReader(blob, stop=blob.size_bytes)
+    for n in range(200):
+        reader.payload_at(n * 7919 % 100_000 * len(frame))
+    assert blob.read_bytes / 200 < 10_000
 
 
 def test_a_frame_larger_than_the_buffer_is_read_and_not_kept():

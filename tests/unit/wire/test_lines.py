@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 
@@ -376,6 +377,7 @@ def test_a_damaged_line_is_a_line_or_a_rejection(request_, data):
 
 @given(requests, any_json, st.data())
 def test_a_wrong_value_anywhere_is_a_line_or_a_rejection(request_, wrong, data):
+    request_ = copy.deepcopy(request_)  # what was drawn may be shared with the next example
     holder: dict | list = {"request": request_}
     while True:
         key = data.draw(st.sampled_from(list(holder if isinstance(holder, dict) else range(len(holder)))))

@@ -18,7 +18,7 @@ from halfrate.domain.request import Request
 from halfrate.domain.usage import Usage
 from halfrate.engines.embedded import native, protocol
 from halfrate.engines.embedded.admission import Admission, Candidate, Entry
-from halfrate.engines.embedded.decoding import StopWatch, configure
+from halfrate.engines.embedded.decoding import Watch, configure, watches
 from halfrate.engines.embedded.grammar import GrammarProbe
 from halfrate.engines.embedded.loading import Model, reason
 from halfrate.engines.embedded.prefix import chain
@@ -46,12 +46,12 @@ class _Prepared:
 
 @dataclass(slots=True)
 class _Running:
-    """In the pipeline. ``written`` is read early only for first tokens and stop strings."""
+    """In the pipeline. ``written`` is read early only for first tokens and by watches."""
 
     handle: GenerationHandle
     input_tokens: int
     cached_tokens: int
-    stops: StopWatch | None
+    watches: tuple[Watch, ...]
     prefilled: bool = False
     finish: Finish = Finish.STOP
     written: list[int] = field(default_factory=list)
@@ -194,7 +194,7 @@ class Batcher:
             handle=pipeline.add_request(entry.id, native.tensor(prepared.tokens), config),
             input_tokens=len(prepared.tokens),
             cached_tokens=entry.cached_tokens,
-            stops=StopWatch(sampling.stop, self._prompts.text) if sampling.stop else None,
+            watches=watches(sampling, self._prompts.text),
         )
 
     def _step(self) -> None:
@@ -212,14 +212,14 @@ class Batcher:
     def _look_at(self, id: int, running: _Running) -> None:
         """Read what a step wrote for one Request, as far as somebody must know."""
         finished = running.handle.get_status() != native.genai().GenerationStatus.RUNNING
-        if not running.prefilled or running.stops is not None or finished:
+        if not running.prefilled or running.watches or finished:
             new = self._read(running)
             if new and not running.prefilled:
                 running.prefilled = True
                 self._admission.prefilled(id)
         if finished:
             self._finish(id, running)
-        elif running.stops is not None and running.stops.stopped(running.written):
+        elif any(watch.ended(running.written) for watch in running.watches):
             self._stop(id, running)
 
     def _read(self, running: _Running) -> bool:
@@ -234,7 +234,7 @@ class Batcher:
         return len(running.written) > before
 
     def _stop(self, id: int, running: _Running) -> None:
-        """End an answer that has reached a stop string."""
+        """End an answer that the pipeline would go on with."""
         running.handle.cancel()
         del self._running[id]
         self._leaving.append(id)
@@ -253,9 +253,9 @@ class Batcher:
     def _answer(self, id: int, running: _Running) -> protocol.Done:
         text = self._prompts.text(running.written) if running.written else ""
         finish = running.finish
-        if running.stops is not None:
-            text, stopped = running.stops.cut(text)
-            finish = Finish.STOP if stopped else finish
+        for watch in running.watches:
+            text, ended = watch.cut(text)
+            finish = Finish.STOP if ended else finish
         if finish is Finish.LENGTH:
             text = text.rstrip("\ufffd")  # what is left of a character cut in two by the bound
         return protocol.Done(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from halfrate.domain.request import Sampling
 from halfrate.engines.embedded.grammar import structured
@@ -50,6 +51,24 @@ def _sample(config: GenerationConfig, sampling: Sampling, temperature: float) ->
     config.rng_seed = seed % 2**64
 
 
+class Watch(Protocol):
+    """Notices where an answer ends that the pipeline would go on with."""
+
+    def ended(self, tokens: list[int]) -> bool:
+        """Whether the answer has ended by now, given that it had not one token ago."""
+        ...
+
+    def cut(self, text: str) -> tuple[str, bool]:
+        """The text up to its end, and whether it has one."""
+        ...
+
+
+def watches(sampling: Sampling, decode: Callable[[list[int]], str]) -> tuple[Watch, ...]:
+    """What must be looked out for in the answer to this Request."""
+    stop: tuple[Watch, ...] = (StopWatch(sampling.stop, decode),) if sampling.stop else ()
+    return stop if sampling.json_schema is None else (*stop, JsonWatch(decode))
+
+
 class StopWatch:
     """Watches an answer grow for the strings that end it.
 
@@ -64,7 +83,7 @@ class StopWatch:
         # A character takes at most four tokens, one for each of its bytes.
         self._tail_tokens = 4 * max(map(len, stop), default=0) + 8
 
-    def stopped(self, tokens: list[int]) -> bool:
+    def ended(self, tokens: list[int]) -> bool:
         """Whether the answer so far holds a stop string, given that it held none one token ago."""
         tail = self._decode(tokens[-self._tail_tokens :])
         # The tail may begin in the middle of a character, so only the whole text counts.
@@ -78,3 +97,37 @@ class StopWatch:
     def _find(self, text: str) -> int | None:
         places = [place for stop in self._stop if (place := text.find(stop)) >= 0]
         return min(places, default=None)
+
+
+class JsonWatch:
+    """Watches for white space after a complete JSON text, which a weak model may write until its bound.
+
+    The grammar allows white space between any two tokens of JSON, and the pipeline offers no switch for that.
+    """
+
+    _BLANK_TOKENS = 8
+
+    def __init__(self, decode: Callable[[list[int]], str]) -> None:
+        self._decode = decode
+
+    def ended(self, tokens: list[int]) -> bool:
+        """Whether a complete JSON text is followed by a few tokens of nothing."""
+        if len(tokens) <= self._BLANK_TOKENS or not self._decode(tokens[-self._BLANK_TOKENS :]).isspace():
+            return False
+        return _complete(self._decode(tokens))
+
+    def cut(self, text: str) -> tuple[str, bool]:
+        """The text without the white space around it, if it is complete."""
+        return (text.strip(), True) if _complete(text) else (text, False)
+
+
+def _complete(text: str) -> bool:
+    """Whether this is JSON that nothing but white space can follow. A number could go on."""
+    text = text.strip()
+    if not text.endswith(("}", "]", '"')):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

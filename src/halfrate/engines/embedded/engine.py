@@ -176,6 +176,9 @@ class EmbeddedEngine:
                 delay = restart_delay(self._settings, deaths=deaths, chance=self._chance())
                 await self._become(EngineState.LOADING, f"{last_words} It is started again in {delay:.1f} s.")
                 await self._clock.sleep(delay)
+        except Exception as error:
+            await self._become(EngineState.BROKEN, f"The engine's supervisor failed: {error!r}.")
+            raise
         finally:
             if self._state is not EngineState.BROKEN:
                 self._fail_all("The engine has been stopped.")
@@ -183,6 +186,12 @@ class EmbeddedEngine:
 
     async def _live_once(self) -> str:
         """Start a child and read what it says until it is gone. Why it went, as a sentence."""
+        try:
+            return await self._live()
+        except OSError as error:
+            return f"The engine's process cannot be started: {error}."
+
+    async def _live(self) -> str:
         async with Child.start(stop_seconds=self._settings.stop_seconds) as child:
             child.send(protocol.Load(self._model, self._settings))
             self._heard_at = time.monotonic()
@@ -194,6 +203,8 @@ class EmbeddedEngine:
             finally:
                 self._child = None
                 watch.cancel()
+            if self._state is EngineState.READY:
+                await self._become(EngineState.LOADING, "The engine's process has ended.")
             return await child.last_words()
 
     async def _hear(self, child: Child, message: protocol.FromChild) -> None:

@@ -51,7 +51,13 @@ class Child:
         try:
             yield child
         finally:
-            await asyncio.shield(child._end(stop_seconds))
+            end = asyncio.ensure_future(child._end(stop_seconds))
+            try:
+                await asyncio.shield(end)
+            except asyncio.CancelledError:  # no patience left, but no orphan either
+                child.kill("the server ends")
+                await end
+                raise
 
     @property
     def pid(self) -> int:

@@ -1,0 +1,78 @@
+"""What every benchmark shares: arms that alternate, a row that can be compared with the last one."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+HISTORY = Path(__file__).parent / "history.jsonl"
+
+PACKAGES = ("openvino-genai", "apsw", "msgspec", "starlette", "uvicorn", "typer")
+
+
+def alternating(first: str, second: str, rounds: int) -> Iterable[str]:
+    """Yield the arms in the order A B B A A B B A ..., so that a drifting machine favours neither."""
+    for number in range(rounds):
+        yield from (first, second) if number % 2 == 0 else (second, first)
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Return the median of what was measured, and its lowest and highest."""
+    return {
+        "median": round(statistics.median(values), 4),
+        "min": round(min(values), 4),
+        "max": round(max(values), 4),
+    }
+
+
+def peak_rss_megabytes() -> float:
+    """Return the most memory this process ever had resident, in MB, from the kernel."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise RuntimeError("the kernel does not say how much memory this process used")
+
+
+def report(name: str, figures: dict[str, Any]) -> None:
+    """Print the row of one benchmark and add it to the history."""
+    row = {
+        "benchmark": name,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cpus, {_processor()}",
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in PACKAGES},
+        **figures,
+    }
+    print(json.dumps(row, indent=2))
+    with HISTORY.open("a") as history:
+        history.write(json.dumps(row) + "\n")
+
+
+def check(claim: str, holds: bool) -> bool:
+    """Say whether a claim held, on standard error."""
+    print(f"{'holds' if holds else 'FAILS'}: {claim}", file=sys.stderr)
+    return holds
+
+
+def _commit() -> str:
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    return described.stdout.strip() or "unknown"
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return "unknown"

@@ -1,0 +1,180 @@
+"""The batcher against the real pipeline, over a model of a few kilobytes that writes without end."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halfrate.domain.outcome import Cause, Finish
+from halfrate.engines.embedded import loading, native, protocol
+from halfrate.engines.embedded.admission import Admission, Candidate
+from halfrate.engines.embedded.batcher import Batcher
+from halfrate.engines.embedded.prefix import BLOCK_TOKENS, chain
+from halfrate.engines.embedded.settings import EmbeddedSettings
+from tests.engines import QUICK, ask, toy_model
+
+
+class Audited:
+    """The pipeline, checked at every step: it must never use more blocks than were promised to those inside.
+
+    As long as that holds and no more are promised than there are, it never has to throw anyone out.
+    """
+
+    def __init__(self, pipeline: Any, blocks_total: int) -> None:
+        self._pipeline = pipeline
+        self._blocks_total = blocks_total
+        self.admission: Admission | None = None
+
+    def step(self) -> None:
+        assert self.admission is not None
+        promised = self.admission.blocks_in_use
+        self._pipeline.step()
+        used = round(self._pipeline.get_metrics().cache_usage / 100 * self._blocks_total)
+        assert used <= promised <= self._blocks_total
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pipeline, name)
+
+
+class Bench:
+    """A batcher, and what it said."""
+
+    def __init__(self, folder: Path, settings: EmbeddedSettings) -> None:
+        model = loading.load(loading.find(str(toy_model(folder))), settings)
+        audited = Audited(model.pipeline, model.blocks_total)
+        self.model = replace(model, pipeline=audited)
+        self.said: list[protocol.FromChild] = []
+        self.batcher = Batcher(self.model, settings, self.said.append)
+        audited.admission = self.batcher._admission
+        self.asked = 0
+
+    def ask(self, text: str, *, interactive: bool = False, **sampling: object) -> int:
+        self.asked += 1
+        self.batcher.take(protocol.Ask(self.asked, ask(text, **sampling), interactive))
+        return self.asked
+
+    def run(self) -> dict[int, protocol.Done | protocol.Refused]:
+        """Turn until there is nothing left to do; who got what, in the order they got it."""
+        while self.batcher.busy:
+            self.batcher.turn()
+        return {said.id: said for said in self.said if isinstance(said, protocol.Done | protocol.Refused)}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    return Bench(tmp_path, QUICK)
+
+
+def test_the_longest_answer_is_of_the_length_asked_for(bench: Bench) -> None:
+    id = bench.ask("Go on.", max_output_tokens=7)
+    done = bench.run()[id]
+    assert isinstance(done, protocol.Done)
+    assert done.finish is Finish.LENGTH
+    assert done.usage.output_tokens == 7
+
+
+def test_a_small_cache_makes_them_wait_not_fail(tmp_path: Path) -> None:
+    """Sixty Requests, some of which share a prefix, through a cache that holds two or three of them."""
+    bench = Bench(tmp_path, replace(QUICK, kv_blocks=20))
+    ids = [bench.ask(f"{n % 7} " * 60 + f"{n % 11} " * 20, max_output_tokens=100) for n in range(60)]
+    got = bench.run()
+    assert [type(got[id]) for id in ids] == [protocol.Done] * 60
+
+
+def test_a_cancelled_one_makes_room_for_the_next(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, replace(QUICK, kv_blocks=12))
+    first = bench.ask("Take everything.", max_output_tokens=300)
+    second = bench.ask("Take it after that.", max_output_tokens=300)
+    third = bench.ask("Never mind.", max_output_tokens=300)
+    for _ in range(5):
+        bench.batcher.turn()
+    bench.batcher.take(protocol.Cancel(first))
+    bench.batcher.take(protocol.Cancel(third))
+    bench.batcher.take(protocol.Cancel(12345))
+    assert list(bench.run()) == [second]
+
+
+def test_a_schema_that_does_not_compile_harms_nobody(bench: Bench) -> None:
+    """The pipeline would lose everyone in the batch over it."""
+    good = [bench.ask(f"Request {n}", max_output_tokens=20) for n in range(4)]
+    schemas = ['{"type": "foo"}', '{"$ref": "#/nope"}', '{"type": "string", "pattern": "(("}', '{"not": {}}']
+    bad = [bench.ask("Shape it.", json_schema=schema) for schema in [*schemas, *schemas]]
+    got = bench.run()
+    assert all(isinstance(got[id], protocol.Done) for id in good)
+    causes = [refused.cause for id in bad if isinstance(refused := got[id], protocol.Refused)]
+    assert causes == [Cause.INVALID, Cause.INVALID, Cause.INVALID, Cause.UNSUPPORTED] * 2
+    assert "foo" in got[bad[0]].detail  # type: ignore[union-attr]
+
+
+def test_a_value_the_pipeline_refuses_harms_nobody(bench: Bench) -> None:
+    bad = bench.ask("Hello.", presence_penalty=9.0)
+    good = bench.ask("Hello.", max_output_tokens=3)
+    got = bench.run()
+    assert isinstance(refused := got[bad], protocol.Refused)
+    assert refused.cause is Cause.INVALID
+    assert "presence_penalty" in refused.detail
+    assert isinstance(got[good], protocol.Done)
+
+
+def test_an_answer_that_follows_a_schema_is_complete_json(bench: Bench) -> None:
+    """This model would put a NUL wherever the grammar lets it."""
+    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+    schema["additionalProperties"] = False
+    id = bench.ask("Is it?", json_schema=json.dumps(schema), max_output_tokens=200)
+    done = bench.run()[id]
+    assert isinstance(done, protocol.Done)
+    if done.finish is Finish.STOP:
+        assert set(json.loads(done.text)) == {"ok"}
+
+
+def test_a_prompt_that_does_not_fit_says_by_how_much(bench: Bench) -> None:
+    id = bench.ask("x" * 5000, max_output_tokens=10)
+    refused = bench.run()[id]
+    assert isinstance(refused, protocol.Refused)
+    assert refused.cause is Cause.TOO_LONG
+    assert "10 output tokens do not fit the context of 4096 tokens" in refused.detail
+
+
+def test_what_is_said_to_come_from_the_cache_does(tmp_path: Path) -> None:
+    """At one token a step, the steps to the first token of an answer are the tokens not taken from the cache.
+
+    The mirror must never claim more than were, though the cache is too small to keep everything.
+    """
+    settings = replace(QUICK, kv_blocks=40, batched_tokens_max=1)
+    model = loading.load(loading.find(str(toy_model(tmp_path))), settings)
+    admission = Admission(sequences_max=1, blocks_total=model.blocks_total)
+    chance = random.Random(1)
+    roots = [[chance.randrange(250) for _ in range(length)] for length in (64, 96, 160, 200)]
+    claimed = taken = 0
+    for id in range(1, 120):
+        root = chance.choice(roots)
+        prompt = root[: chance.randrange(40, len(root) + 1)]
+        prompt += [chance.randrange(250) for _ in range(chance.choice([0, 1, 20, 64]))]
+        admission.offer(Candidate(id, len(prompt), 40, chain(prompt)))
+        (entry,) = admission.admit()
+        cached = len(prompt) - steps_to_first_token(model, id, prompt, admission)
+        assert entry.cached_tokens <= cached
+        claimed += entry.cached_tokens
+        taken += cached
+    assert claimed > taken / 2 > 20 * BLOCK_TOKENS
+
+
+def steps_to_first_token(model: loading.Model, id: int, prompt: list[int], admission: Admission) -> int:
+    config = model.pipeline.get_config()
+    config.max_new_tokens = 40
+    handle = model.pipeline.add_request(id, native.tensor(prompt), config)
+    steps = first = 0
+    while model.pipeline.has_non_finished_requests():
+        model.pipeline.step()
+        steps += 1
+        if not first and handle.can_read():
+            first = steps
+            admission.prefilled(id)
+    admission.left(id)
+    return first

@@ -1,0 +1,200 @@
+"""Batches over HTTP, from create to results."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from tests.unit.server.conftest import LIMITS, finished, until, uploaded
+
+
+def line(key: str, text: str) -> bytes:
+    return json.dumps({"key": key, "request": {"contents": [{"parts": [{"text": text}]}]}}).encode() + b"\n"
+
+
+def create(client, batch: dict, model: str = "gemini-3.5-flash", version: str = "v1beta", **headers: str):
+    return client.post(
+        f"/{version}/models/{model}:batchGenerateContent", json={"batch": batch}, headers=headers
+    )
+
+
+async def test_a_file_is_answered_line_by_line_in_order(client):
+    lines = [line("a", "one"), line("b", "fail me"), line("c", "three")]
+    name = await uploaded(client, b"".join(lines))
+    created = await create(client, {"displayName": "nightly", "inputConfig": {"fileName": name}})
+    assert created.status_code == 200, created.text
+    operation = created.json()
+    assert operation["metadata"]["state"] == "BATCH_STATE_PENDING"
+    assert operation["metadata"]["model"] == "models/gemini-3.5-flash"
+    assert operation["metadata"]["inputConfig"] == {"fileName": name}
+    assert operation["metadata"]["batchStats"]["requestCount"] == "3"
+    assert "done" not in operation
+
+    done = await finished(client, operation["name"])
+    job_id = operation["name"].removeprefix("batches/")
+    assert done["metadata"]["state"] == "BATCH_STATE_SUCCEEDED"
+    assert done["metadata"]["batchStats"] == {
+        "requestCount": "3",
+        "successfulRequestCount": "2",
+        "failedRequestCount": "1",
+    }
+    assert done["metadata"]["output"] == {"responsesFile": f"files/batch-{job_id}"}
+    assert done["response"]["responsesFile"] == f"files/batch-{job_id}"
+    assert float(done["metadata"]["halfrate"]["costUsd"]) > 0
+
+    file = (await client.get(f"/v1beta/files/batch-{job_id}")).json()
+    assert file["source"] == "GENERATED"
+    downloaded = await client.get(file["downloadUri"])
+    results = [json.loads(result) for result in downloaded.content.splitlines()]
+    assert [result["key"] for result in results] == ["a", "b", "c"]
+    assert results[0]["response"]["candidates"][0]["content"]["parts"] == [{"text": "one"}]
+    assert results[0]["response"]["modelVersion"] == "scripted-1"
+    assert results[1]["error"]["code"] == 13
+    assert results[2]["response"]["candidates"][0]["content"]["parts"] == [{"text": "three"}]
+
+
+async def test_inline_requests_are_answered_with_their_metadata(client):
+    request = {"contents": [{"parts": [{"text": "hello"}]}]}
+    items = [
+        {"request": request, "metadata": {"key": "k1", "some_tag": "x"}},
+        {"request": request},
+        {"request": request | {"tools": [{"googleSearch": {}}]}, "metadata": {"key": "k3"}},
+        {"request": request | {"model": "models/other-name"}},
+    ]
+    created = await create(client, {"input_config": {"requests": {"requests": items}}})
+    assert created.status_code == 200, created.text
+    assert "inputConfig" not in created.json()["metadata"]
+    done = await finished(client, created.json()["name"])
+    assert done["metadata"]["output"] == {"inlinedResponses": done["response"]["inlinedResponses"]}
+    results = done["response"]["inlinedResponses"]["inlinedResponses"]
+    assert [result.get("metadata") for result in results] == [
+        {"key": "k1", "some_tag": "x"},
+        None,
+        {"key": "k3"},
+        None,
+    ]
+    assert results[0]["response"]["candidates"][0]["content"]["parts"] == [{"text": "hello"}]
+    assert results[2]["error"]["code"] == 12
+    assert "googleSearch" in results[2]["error"]["message"]
+    assert results[3]["error"]["code"] == 3
+    assert all(set(result.get("error", {})) <= {"code", "message"} for result in results)
+    (listed,) = (await client.get("/v1beta/batches")).json()["operations"]
+    assert "output" not in listed["metadata"]
+    assert "response" not in listed
+
+
+async def test_bad_lines_refuse_the_batch_with_their_numbers_unless_skipped(client):
+    name = await uploaded(client, line("a", "x") + b'{"key": "b", "request": {"foo": 1}}\n' + b"{\n")
+    refused = await create(client, {"inputConfig": {"fileName": name}})
+    assert refused.status_code == 400
+    assert "Error on line 2: invalid JSON, near column 26: no such field: 'foo'" in refused.text
+    assert "Error on line 3: invalid JSON" in refused.text
+    skipped = await create(client, {"inputConfig": {"fileName": name}}, **{"X-Halfrate-On-Invalid": "skip"})
+    assert skipped.status_code == 200, skipped.text
+    done = await finished(client, skipped.json()["name"])
+    assert done["metadata"]["batchStats"]["failedRequestCount"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("batch", "model", "status", "says"),
+    [
+        ({"inputConfig": {"fileName": "files/nope"}}, "gemini-x", 403, "File nope or it may not exist"),
+        ({"inputConfig": {"fileName": "nope"}}, "gemini-x", 400, "is not the name of a file"),
+        ({"inputConfig": {"foo": 1}}, "gemini-x", 400, "Unknown name \\\"foo\\\" at 'batch.input_config'"),
+        ({}, "gemini-x", 400, "either file_name or requests"),
+        ({"inputConfig": {"requests": {"requests": [{"request": {}}]}}}, "llama", 404, "models/llama"),
+        ({"inputConfig": {"requests": {"requests": [{"request": {}}]}}}, "google/x", 404, "not found"),
+    ],
+)
+async def test_a_wrong_create_is_refused(client, batch, model, status, says):
+    reply = await create(client, batch, model)
+    assert reply.status_code == status, reply.text
+    assert says in reply.text
+
+
+async def test_a_body_that_is_too_large_is_refused(client):
+    request = {"contents": [{"parts": [{"text": "x" * (LIMITS.inline_bytes + (1 << 20))}]}]}
+    reply = await create(client, {"inputConfig": {"requests": {"requests": [{"request": request}]}}})
+    assert reply.status_code == 400
+    assert "exceeds the limit" in reply.text
+
+    async def endless():
+        while True:
+            yield b" " * 65536
+
+    reply = await client.post("/v1beta/models/gemini-x:batchGenerateContent", content=endless())
+    assert reply.status_code == 400
+
+
+async def test_lists_are_paged_newest_first(client):
+    items = [{"request": {"contents": [{"parts": [{"text": "x"}]}]}}]
+    names = [
+        (await create(client, {"inputConfig": {"requests": {"requests": items}}})).json()["name"]
+        for _ in range(3)
+    ]
+    first = (await client.get("/v1alpha/batches?pageSize=2")).json()
+    rest = (await client.get(f"/v1/batches?pageSize=2&pageToken={first['nextPageToken']}")).json()
+    assert [entry["name"] for entry in first["operations"] + rest["operations"]] == names[::-1]
+    assert "nextPageToken" not in rest
+
+
+async def test_cancel_keeps_what_was_answered(client, engine):
+    engine._delay_seconds = 3600
+    name = await uploaded(client, b"".join(line(str(n), f"text {n}") for n in range(20)))
+    batch = (await create(client, {"inputConfig": {"fileName": name}})).json()["name"]
+
+    async def started() -> bool:
+        return engine.calls > 0
+
+    await until(started)
+    for body in (b"", b"{}"):
+        cancelled = await client.post(f"/v1/{batch}:cancel", content=body)
+        assert (cancelled.status_code, cancelled.json()) == (200, {})
+    done = await finished(client, batch)
+    assert done["metadata"]["state"] == "BATCH_STATE_CANCELLED"
+    assert done["error"]["code"] == 1
+    output = done["metadata"]["output"]["responsesFile"]
+    results = (await client.get(f"/v1/{output}:download?alt=media")).content.splitlines()
+    assert [json.loads(result)["key"] for result in results] == [str(n) for n in range(20)]
+    assert {json.loads(result)["error"]["code"] for result in results} == {1}
+
+
+async def test_a_deleted_batch_is_gone(client):
+    items = [{"request": {"contents": [{"parts": [{"text": "x"}]}]}}]
+    name = (await create(client, {"inputConfig": {"requests": {"requests": items}}})).json()["name"]
+    await finished(client, name)
+    assert (await client.delete(f"/v1/{name}")).json() == {}
+    for reply in (
+        await client.get(f"/v1/{name}"),
+        await client.post(f"/v1/{name}:cancel"),
+        await client.delete(f"/v1/{name}"),
+    ):
+        assert reply.status_code == 404
+        assert reply.json()["error"]["status"] == "NOT_FOUND"
+    assert (await client.get("/v1/batches")).json() == {}
+
+
+async def test_results_can_be_read_while_the_job_runs(client, engine):
+    name = await uploaded(client, b"".join(line(str(n), "x") for n in range(3)) + line("slow", "slow"))
+    gate = asyncio.Event()
+    answer = engine.answer
+
+    async def slowly(request, *, interactive=False):
+        if request.messages[-1].text == "slow":
+            await gate.wait()
+        return await answer(request, interactive=interactive)
+
+    engine.answer = slowly
+    batch = (await create(client, {"inputConfig": {"fileName": name}})).json()["name"]
+    partial = f"/v1/files/batch-{batch.removeprefix('batches/')}:download?alt=media"
+
+    async def three_lines() -> bool:
+        return len((await client.get(partial)).content.splitlines()) == 3
+
+    await until(three_lines)
+    assert (await client.get(f"/v1/{batch}")).json()["metadata"]["state"] == "BATCH_STATE_RUNNING"
+    gate.set()
+    await finished(client, batch)
+    assert len((await client.get(partial)).content.splitlines()) == 4

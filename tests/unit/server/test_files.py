@@ -1,0 +1,236 @@
+"""Files over HTTP: every step of an upload, and what is done with Files."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import httpx
+import pytest
+
+from tests.unit.server.conftest import LIMITS, uploaded
+
+LINE = b'{"key": "a", "request": {"contents": [{"parts": [{"text": "hi"}]}]}}\n'
+START = {"X-Goog-Upload-Protocol": "resumable", "X-Goog-Upload-Command": "start"}
+
+
+async def start(client: httpx.AsyncClient, **fields: object) -> str:
+    reply = await client.post("/upload/v1/files", headers=START, json={"file": fields})
+    assert reply.status_code == 200, reply.text
+    assert reply.headers["x-goog-upload-status"] == "active"
+    return reply.headers["x-goog-upload-url"]
+
+
+async def step(
+    client: httpx.AsyncClient, url: str, command: str, content: bytes = b"", offset: int | None = None
+) -> httpx.Response:
+    headers = {"X-Goog-Upload-Command": command}
+    if offset is not None:
+        headers["X-Goog-Upload-Offset"] = str(offset)
+    reply = await client.post(url, headers=headers, content=content)
+    assert "x-goog-upload-status" in reply.headers, "SDKs send a chunk again when the status is missing"
+    return reply
+
+
+def said(reply: httpx.Response) -> tuple[int, str, str]:
+    error = reply.json()["error"]
+    assert error["code"] == reply.status_code
+    return reply.status_code, error["status"], error["message"]
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta", "v1alpha"])
+async def test_an_upload_in_one_step(client, version):
+    headers = START | {
+        "X-Goog-Upload-Header-Content-Length": str(len(LINE)),
+        "X-Goog-Upload-Header-Content-Type": "jsonl",
+    }
+    body = {"file": {"display_name": "d", "mime_type": "jsonl", "size_bytes": len(LINE)}}
+    begun = await client.post(f"/upload/{version}/files", headers=headers, json=body)
+    url = begun.headers["x-goog-upload-url"]
+    assert url.startswith(f"http://localhost:8080/upload/{version}/files?upload_id=")
+    # Newer SDKs repeat the headers of the start on every chunk, and say that raw bytes are JSON.
+    repeated = headers | {
+        "X-Goog-Upload-Command": "upload, finalize",
+        "X-Goog-Upload-Offset": "0",
+        "Content-Type": "application/json",
+    }
+    done = await client.post(url, headers=repeated, content=LINE)
+    assert done.status_code == 200
+    assert done.headers["x-goog-upload-status"] == "final"
+    file = done.json()["file"]
+    assert file["displayName"] == "d"
+    assert file["mimeType"] == "jsonl"
+    assert file["sizeBytes"] == str(len(LINE))
+    assert file["state"] == "ACTIVE"
+    assert file["uri"] == f"http://localhost:8080/{version}/{file['name']}"
+    assert base64.b64decode(file["sha256Hash"]).decode() == hashlib.sha256(LINE).hexdigest()
+    assert (await client.get(f"/{version}/{file['name']}")).json() == file
+
+
+async def test_an_upload_in_many_steps(client):
+    content = LINE * 100
+    url = await start(client, mimeType="jsonl", sizeBytes=str(len(content)))
+    half = len(content) // 2
+    first = await step(client, url, "upload", content[:half], 0)
+    assert first.headers["x-goog-upload-status"] == "active"
+    assert first.headers["x-goog-upload-size-received"] == str(half)
+    again = await step(client, url, "upload", content[:half], 0)
+    assert again.headers["x-goog-upload-size-received"] == str(half), "a repeated chunk changes nothing"
+    asked = await step(client, url, "query")
+    assert asked.headers["x-goog-upload-size-received"] == str(half)
+    overlapping = await step(client, url, "upload", content[half - 10 :], half - 10)
+    assert overlapping.headers["x-goog-upload-size-received"] == str(len(content))
+    done = await step(client, url, "finalize")
+    assert done.headers["x-goog-upload-status"] == "final"
+    name = done.json()["file"]["name"]
+    assert (await client.get(f"/v1/{name}:download?alt=media")).content == content
+
+
+async def test_an_empty_file(client):
+    url = await start(client, mimeType="text/plain", sizeBytes=0)
+    done = await step(client, url, "upload, finalize", b"", 0)
+    assert done.json()["file"]["name"].startswith("files/")
+    assert "sizeBytes" not in done.json()["file"]
+
+
+async def test_a_cancelled_upload_is_gone(client):
+    url = await start(client, mimeType="jsonl")
+    assert (await step(client, url, "cancel")).headers["x-goog-upload-status"] == "cancelled"
+    gone = await step(client, url, "query")
+    assert said(gone)[:2] == (404, "NOT_FOUND")
+    assert gone.headers["x-goog-upload-status"] == "final"
+
+
+@pytest.mark.parametrize(
+    ("command", "offset", "content", "says"),
+    [
+        ("upload", 5, b"x", "offset 5"),
+        ("upload", None, b"x", "X-Goog-Upload-Offset"),
+        ("explode", 0, b"x", "X-Goog-Upload-Command"),
+        ("", 0, b"x", "X-Goog-Upload-Command"),
+        ("upload, finalize", 0, b"x", "announced with 10 bytes and 1 have arrived"),
+        ("upload", 0, b"x" * 11, "announced with 10 bytes and more have arrived"),
+    ],
+)
+async def test_a_wrong_step_is_refused(client, command, offset, content, says):
+    url = await start(client, mimeType="jsonl", sizeBytes=10)
+    reply = await step(client, url, command, content, offset)
+    assert said(reply)[:2] == (400, "INVALID_ARGUMENT")
+    assert says in said(reply)[2]
+    assert reply.headers["x-goog-upload-status"] == "final"
+
+
+async def test_an_unknown_upload_is_refused(client):
+    reply = await step(client, "/upload/v1/files?upload_id=nope", "upload, finalize", b"x", 0)
+    assert said(reply)[:2] == (404, "NOT_FOUND")
+
+
+async def test_a_file_that_is_too_large_is_refused(client):
+    announced = await client.post(
+        "/upload/v1/files", headers=START, json={"file": {"sizeBytes": LIMITS.file_bytes + 1}}
+    )
+    assert said(announced)[:2] == (400, "INVALID_ARGUMENT")
+    url = await start(client, mimeType="jsonl")
+    unannounced = await step(client, url, "upload", b"x" * (LIMITS.file_bytes + 1), 0)
+    assert said(unannounced)[:2] == (400, "INVALID_ARGUMENT")
+
+
+async def test_a_chosen_name_is_kept_and_taken_once(client):
+    assert await uploaded(client, LINE, name="files/my-name") == "files/my-name"
+    again = await client.post("/upload/v1/files", headers=START, json={"file": {"name": "my-name"}})
+    assert said(again)[:2] == (409, "ALREADY_EXISTS")
+
+
+async def test_a_raw_upload(client):
+    reply = await client.post(
+        "/upload/v1/files",
+        headers={"X-Goog-Upload-Protocol": "raw", "Content-Type": "application/jsonl"},
+        content=LINE,
+    )
+    assert reply.status_code == 200
+    file = reply.json()["file"]
+    assert file["mimeType"] == "application/jsonl"
+    assert (await client.get(f"/v1/{file['name']}:download")).content == LINE
+
+
+async def test_other_protocols_and_types_are_refused(client):
+    multipart = await client.post("/upload/v1/files", headers={"X-Goog-Upload-Protocol": "multipart"})
+    assert said(multipart)[:2] == (501, "UNIMPLEMENTED")
+    reply = await client.post("/upload/v1/files", headers=START, json={"file": {"mimeType": "bad/mime_type"}})
+    assert said(reply)[0] == 400
+    assert "Unsupported MIME" in said(reply)[2]
+
+
+async def test_lists_are_paged_newest_first(client):
+    names = [await uploaded(client, LINE) for _ in range(5)]
+    seen, token = [], ""
+    while True:
+        reply = (await client.get("/v1/files", params={"pageSize": 2, "pageToken": token})).json()
+        assert len(reply["files"]) <= 2
+        seen += [file["name"] for file in reply["files"]]
+        token = reply.get("nextPageToken", "")
+        if not token:
+            break
+    assert seen == names[::-1]
+    assert said(await client.get("/v1/files?pageToken=junk!"))[0] == 400
+    assert said(await client.get("/v1/files?pageSize=x"))[0] == 400
+
+
+async def test_an_empty_list_is_an_empty_object(client):
+    reply = await client.get("/v1/files")
+    assert (reply.status_code, reply.json()) == (200, {})
+
+
+async def test_a_deleted_or_unknown_file_is_forbidden(client):
+    name = await uploaded(client, LINE)
+    deleted = await client.delete(f"/v1/{name}")
+    assert (deleted.status_code, deleted.json()) == (200, {})
+    for reply in (
+        await client.get(f"/v1/{name}"),
+        await client.delete(f"/v1/{name}"),
+        await client.get(f"/v1/{name}:download?alt=media"),
+    ):
+        file_id = name.removeprefix("files/")
+        assert said(reply) == (
+            403,
+            "PERMISSION_DENIED",
+            f"You do not have permission to access the File {file_id} or it may not exist.",
+        )
+
+
+async def test_downloads_by_either_path_and_in_ranges(client):
+    name = await uploaded(client, b"0123456789")
+    whole = await client.get(f"/download/v1beta/{name}:download?alt=media")
+    assert (whole.status_code, whole.content) == (200, b"0123456789")
+    assert whole.headers["content-length"] == "10"
+    assert whole.headers["accept-ranges"] == "bytes"
+
+    async def part(wanted: str) -> tuple[int, bytes, str | None]:
+        reply = await client.get(f"/v1/{name}%3Adownload", headers={"Range": wanted})
+        return reply.status_code, reply.content, reply.headers.get("content-range")
+
+    assert await part("bytes=2-4") == (206, b"234", "bytes 2-4/10")
+    assert await part("bytes=7-") == (206, b"789", "bytes 7-9/10")
+    assert await part("bytes=-3") == (206, b"789", "bytes 7-9/10")
+    assert await part("bytes=8-99") == (206, b"89", "bytes 8-9/10")
+    assert await part("bytes=1-2,4-5") == (200, b"0123456789", None)
+    assert (await part("bytes=10-"))[0] == 416
+
+
+async def test_the_upload_url_follows_the_client_or_the_configuration(connect):
+    async def url(client: httpx.AsyncClient, path: str, **headers: str) -> str:
+        reply = await client.post(path, headers=START | headers, json={})
+        assert reply.status_code == 200, reply.text
+        return reply.headers["x-goog-upload-url"].split("?")[0]
+
+    path = "/upload/v1beta/files"
+    assert await url(connect(base_url="http://127.0.0.1:9"), path) == f"http://127.0.0.1:9{path}"
+    assert await url(connect(base_url="http://[::1]:9"), path) == f"http://[::1]:9{path}"
+    client = connect(public_url="https://api.example/batch/")
+    assert await url(client, path) == f"https://api.example/batch{path}"
+    assert await url(client, f"/batch{path}", Host="api.example") == f"https://api.example/batch{path}"
+    client = connect(hosts=["proxy.example"])
+    forwarded = {"X-Forwarded-Host": "proxy.example", "X-Forwarded-Proto": "https"}
+    assert await url(client, path, **forwarded) == f"https://proxy.example{path}"
+    foreign = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "gopher"}
+    assert await url(client, path, **foreign) == f"http://localhost:8080{path}"
