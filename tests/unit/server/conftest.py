@@ -85,7 +85,7 @@ async def uploaded(client: httpx.AsyncClient, content: bytes, **fields: object) 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Ask over and over, as clients do."""
     async with asyncio.timeout(20):
-        while not await condition():  # noqa: ASYNC110 - the protocol has nothing but polling
+        while not await condition():
             await asyncio.sleep(0.02)
 
 
