@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 import uvicorn
 
 from halfrate.app import MakeEngine, embedded_engine, open_app
-from halfrate.clock import WallClock
 from halfrate.config import Config
 from halfrate.domain.errors import ConfigError
 from halfrate.server.app import make_asgi
@@ -40,7 +39,6 @@ async def serve(
                 jobs=app.jobs,
                 models=app.models,
                 limits=config.limits,
-                clock=WallClock(),
                 public_url=public_url,
             )
             server = uvicorn.Server(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -25,7 +24,7 @@ def job_document(job: JobView) -> dict[str, Any]:
         "endTime": job.ended,
         "resultsFile": job.responses_file,
         "waitingReason": job.waiting,
-        "eta": None if job.finish_expected is None else timestamp(job.finish_expected),
+        "etaSeconds": job.eta_seconds,
         "inputTokens": usage.input_tokens if usage else None,
         "cachedTokens": usage.cached_tokens if usage else None,
         "outputTokens": usage.output_tokens if usage else None,
@@ -35,14 +34,14 @@ def job_document(job: JobView) -> dict[str, Any]:
     }
 
 
-def status_line(job: JobView, *, requests_per_second: float | None, now: float) -> str:
+def status_line(job: JobView, *, requests_per_second: float | None) -> str:
     """Return how a Job stands, in one line."""
     parts = [job.state, progress(job)]
     if not job.final:
         if requests_per_second:
             parts.append(f"{requests_per_second:.1f}/s")
-        if job.finish_expected is not None:
-            parts.append(f"about {span(max(0.0, job.finish_expected - now))} left")
+        if job.eta_seconds is not None:
+            parts.append(f"about {span(job.eta_seconds)} left")
         if job.waiting:
             parts.append(f"waiting: {job.waiting.rstrip('.')}")
     parts += money_and_tokens(job)
@@ -84,11 +83,6 @@ def span(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def timestamp(instant: float) -> str:
-    """Write an instant in RFC 3339, in UTC, to the second."""
-    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _exact(amount: Decimal | None) -> str | None:

@@ -51,7 +51,7 @@ def watch_to_the_end(client: Client, name: str, *, as_json: bool) -> Exit:
     """Show a Job until it ends. Return how it ended as an exit code."""
     with _json_lines() if as_json else text_display() as show:
         for job, rate in follow(client, name):
-            show(job, status_line(job, requests_per_second=rate, now=time.time()))
+            show(job, status_line(job, requests_per_second=rate))
     if not as_json:
         tell_end(job)
     return Exit.OK if job.state == "SUCCEEDED" else Exit.FAILED

@@ -48,9 +48,8 @@ def run(
     with text_display() as show:
 
         def on_progress(job: Job, how: Progress) -> None:
-            now = time.time()
-            view = view_of(job, how, now)
-            show(view, status_line(view, requests_per_second=rate.of(view), now=now))
+            view = view_of(job, how)
+            show(view, status_line(view, requests_per_second=rate.of(view)))
 
         work = run_file(loaded, file, output, model=name, keep_going=keep_going, on_progress=on_progress)
         try:
@@ -58,21 +57,20 @@ def run(
         except KeyboardInterrupt:
             say("Interrupted. Run the same command again to go on.")
             raise typer.Exit(Exit.INTERRUPTED) from None
-    view = view_of(job, None, time.time())
+    view = view_of(job, None)
     if as_json:
         write_json({"output": str(output), **job_document(view)})
     else:
         say(", ".join([f"{output} is complete: {progress(view)}", *money_and_tokens(view)]))
 
 
-def view_of(job: Job, how: Progress | None, now: float) -> JobView:
+def view_of(job: Job, how: Progress | None) -> JobView:
     """Return a Job as a client of a server would see it, so that it is shown in the same way."""
     from halfrate.wire.gemini.batches import operation  # noqa: PLC0415
 
-    left_seconds = how.eta_seconds if how else None
     shown = operation(
         job,
         waiting_reason=how.waiting_reason if how else None,
-        finish_expected_at=None if left_seconds is None else now + left_seconds,
+        eta_seconds=how.eta_seconds if how else None,
     )
     return JobView.of(json.loads(bytes(shown)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Self
 
@@ -30,8 +29,8 @@ class JobView:
     """One Job as the server described it.
 
     ``state`` is the wire's state without its prefix. What only a halfrate server says is None where
-    another server answered: ``waiting`` (why the Job is not moving), ``finish_expected`` (seconds since
-    the Unix epoch), ``usage``, and the two costs. ``raw`` is the Operation as it came.
+    another server answered: ``waiting`` (why the Job is not moving), ``eta_seconds``, ``usage``,
+    and the two costs. ``raw`` is the Operation as it came.
     """
 
     name: str
@@ -45,7 +44,7 @@ class JobView:
     responses_file: str | None
     error: JobError | None
     waiting: str | None
-    finish_expected: float | None
+    eta_seconds: float | None
     usage: Usage | None
     cost_usd: Decimal | None
     interactive_cost_usd: Decimal | None
@@ -79,7 +78,7 @@ class JobView:
             responses_file=_mapping(metadata, "output").get("responsesFile"),
             error=JobError(_int(error.get("code")) or 0, str(error.get("message", ""))) if error else None,
             waiting=extra.get("waitingReason"),
-            finish_expected=_instant(extra.get("eta")),
+            eta_seconds=_seconds(extra.get("eta")),
             usage=_usage(_mapping(extra, "usage")),
             cost_usd=_amount(extra.get("costUsd")),
             interactive_cost_usd=_amount(extra.get("interactiveCostUsd")),
@@ -148,13 +147,10 @@ def _int(value: object) -> int | None:
         return None
 
 
-def _instant(value: object) -> float | None:
-    """Read a timestamp. Fractions beyond microseconds, which Python does not take, are cut."""
-    if not isinstance(value, str):
-        return None
-    whole, _, fraction = value.removesuffix("Z").partition(".")
+def _seconds(value: object) -> float | None:
+    """Read a duration: decimal seconds and an ``s``."""
     try:
-        return datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{fraction or 0}")
+        return float(value.removesuffix("s")) if isinstance(value, str) else None
     except ValueError:
         return None
 

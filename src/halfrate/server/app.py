@@ -9,7 +9,6 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from halfrate.clock import Clock
 from halfrate.config import Limits
 from halfrate.server import unbuilt
 from halfrate.server.batches import BatchRoutes
@@ -31,7 +30,6 @@ def make_asgi(
     jobs: Jobs,
     models: Models,
     limits: Limits,
-    clock: Clock,
     public_url: str | None = None,
     hosts: Collection[str] = (),
     more_routes: Sequence[BaseRoute] = (),
@@ -46,7 +44,7 @@ def make_asgi(
     return Starlette(
         routes=[
             *FileRoutes(files, origin).routes(),
-            *BatchRoutes(jobs, clock, body_bytes_max=body_bytes_max).routes(),
+            *BatchRoutes(jobs, body_bytes_max=body_bytes_max).routes(),
             *ModelRoutes(models, body_bytes_max=body_bytes_max).routes(),
             *HealthRoutes(models).routes(),
             *unbuilt.routes(),

@@ -8,7 +8,6 @@ from starlette.requests import Request as Call
 from starlette.responses import Response
 from starlette.routing import Route
 
-from halfrate.clock import Clock
 from halfrate.domain.job import Job
 from halfrate.server.answers import json_answer
 from halfrate.server.bodies import read_body
@@ -24,9 +23,8 @@ ON_INVALID = "x-halfrate-on-invalid"
 class BatchRoutes:
     """The Batches API over `halfrate.service.jobs.Jobs`."""
 
-    def __init__(self, jobs: Jobs, clock: Clock, *, body_bytes_max: int) -> None:
+    def __init__(self, jobs: Jobs, *, body_bytes_max: int) -> None:
         self._jobs = jobs
-        self._clock = clock
         self._body_bytes_max = body_bytes_max
 
     def routes(self) -> list[Route]:
@@ -86,12 +84,9 @@ class BatchRoutes:
             job,
             inline_items=await self._inline_items(job),
             waiting_reason=progress.waiting_reason,
-            finish_expected_at=self._instant_in(progress.eta_seconds),
+            eta_seconds=progress.eta_seconds,
         )
         return await json_answer(call, bytes(operation))
-
-    def _instant_in(self, seconds: float | None) -> float | None:
-        return None if seconds is None else self._clock.now() + seconds
 
     async def _inline_items(self, job: Job) -> list[bytes] | None:
         if job.input_file is not None or not wire.has_output(job):

@@ -88,7 +88,7 @@ def test_a_job_is_read_with_what_only_halfrate_says(stub: StubServer) -> None:
         "costUsd": "0.00000105",
         "interactiveCostUsd": "0.0000021",
         "waitingReason": "The model is loading.",
-        "eta": "2026-01-01T00:01:00.5Z",
+        "eta": "60s",
     }
     stub.plan = [operation("RUNNING", halfrate=own)]
     job = Client(stub.url).job("job1")
@@ -97,7 +97,7 @@ def test_a_job_is_read_with_what_only_halfrate_says(stub: StubServer) -> None:
     assert job.usage.total_tokens == 42
     assert (str(job.cost_usd), str(job.interactive_cost_usd)) == ("0.00000105", "0.0000021")
     assert job.waiting == "The model is loading."
-    assert job.finish_expected == 1767225660.5
+    assert job.eta_seconds == 60
 
 
 def test_a_job_of_another_server_has_no_figures_of_ours(stub: StubServer) -> None:

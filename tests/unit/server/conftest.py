@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from halfrate.app import App, open_app
-from halfrate.clock import WallClock
 from halfrate.config import Config, Limits, ModelConfig
 from halfrate.engines.scripted import ScriptedEngine, failing
 from halfrate.server.app import make_asgi
@@ -48,7 +47,6 @@ async def connect(app: App) -> AsyncIterator[Connect]:
             jobs=app.jobs,
             models=app.models,
             limits=app.config.limits,
-            clock=WallClock(),
             **settings,
         )
         client = httpx.AsyncClient(transport=httpx.ASGITransport(asgi), base_url=base_url)

@@ -140,7 +140,7 @@ def test_very_many_faults_are_told_in_part():
 
 
 def test_a_new_job():
-    assert shown(JOB, waiting_reason="3 jobs are ahead", finish_expected_at=1_767_225_660.0) == {
+    assert shown(JOB, waiting_reason="3 jobs are ahead", eta_seconds=60.4) == {
         "name": "batches/abc123",
         "metadata": {
             "@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch",
@@ -156,7 +156,7 @@ def test_a_new_job():
                 "costUsd": "0",
                 "interactiveCostUsd": "0",
                 "waitingReason": "3 jobs are ahead",
-                "eta": "2026-01-01T00:01:00.000000Z",
+                "eta": "60s",
             },
         },
     }
@@ -245,7 +245,7 @@ def test_the_official_sdk_reads_every_operation(state):
     """Its converter must tolerate what the API does not have: our own figures."""
     batches = pytest.importorskip("google.genai.batches")
     types = pytest.importorskip("google.genai.types")
-    operation_ = shown(dataclasses.replace(JOB, state=state), waiting_reason="x", finish_expected_at=1.0)
+    operation_ = shown(dataclasses.replace(JOB, state=state), waiting_reason="x", eta_seconds=1.0)
     job = types.BatchJob._from_response(response=batches._BatchJob_from_mldev(operation_), kwargs={})
     assert job.name == "batches/abc123"
     assert job.state == f"JOB_STATE_{wire_state(state).removeprefix('BATCH_STATE_')}"

@@ -179,18 +179,18 @@ def operation(
     *,
     inline_items: Sequence[bytes] | None = None,
     waiting_reason: str | None = None,
-    finish_expected_at: float | None = None,
+    eta_seconds: float | None = None,
 ) -> Raw:
     """Return the Operation that shows ``job``.
 
     ``inline_items`` are the Results of a Job whose Requests came inline (`lines.result_line`); without
     them such a Job is shown without output, as lists do. ``waiting_reason`` says why it does not run,
-    ``finish_expected_at`` the instant it may be done.
+    ``eta_seconds`` how long it may still take.
     """
     output = _output(job, inline_items)
     shown: dict[str, Any] = {
         "name": f"batches/{job.id}",
-        "metadata": _metadata(job, output, waiting_reason, finish_expected_at),
+        "metadata": _metadata(job, output, waiting_reason, eta_seconds),
     }
     if job.state.final:
         shown["done"] = True
@@ -203,7 +203,7 @@ def operation(
 
 
 def _metadata(
-    job: Job, output: dict[str, Any] | None, waiting_reason: str | None, finish_expected_at: float | None
+    job: Job, output: dict[str, Any] | None, waiting_reason: str | None, eta_seconds: float | None
 ) -> dict[str, Any]:
     shown = {
         "@type": _TYPE,
@@ -218,7 +218,7 @@ def _metadata(
         "state": wire_state(job.state),
         "name": f"batches/{job.id}",
         "priority": str(job.priority) if job.priority else None,
-        "halfrate": _own_figures(job, waiting_reason, finish_expected_at),
+        "halfrate": _own_figures(job, waiting_reason, eta_seconds),
     }
     return _without_defaults(shown)
 
@@ -233,7 +233,7 @@ def _stats(job: Job) -> dict[str, Any]:
     )
 
 
-def _own_figures(job: Job, waiting_reason: str | None, finish_expected_at: float | None) -> dict[str, Any]:
+def _own_figures(job: Job, waiting_reason: str | None, eta_seconds: float | None) -> dict[str, Any]:
     """Return what the API has no field for, under this server's own name."""
     figures = {
         "usage": _int64s(
@@ -245,7 +245,7 @@ def _own_figures(job: Job, waiting_reason: str | None, finish_expected_at: float
         "costUsd": _usd(job.cost_picos),
         "interactiveCostUsd": _usd(job.interactive_cost_picos),
         "waitingReason": waiting_reason,
-        "eta": None if finish_expected_at is None else timestamp(finish_expected_at),
+        "eta": None if eta_seconds is None else f"{eta_seconds:.0f}s",
     }
     return _without_defaults(figures)
 

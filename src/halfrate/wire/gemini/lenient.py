@@ -150,7 +150,7 @@ def _in_camel_case(message: type[Message]) -> type[Message]:
 def _spelled(kind: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, Message):
         return _in_camel_case(kind)
-    if isinstance(kind, types.UnionType):
+    if _is_union(kind):
         return reduce(or_, (_spelled(part) for part in typing.get_args(kind)))
     if typing.get_origin(kind) is list:
         return list[_spelled(typing.get_args(kind)[0])]  # type: ignore[misc]
@@ -169,8 +169,13 @@ def _fields(message: type[Message]) -> dict[str, tuple[str, Any]]:
     return fields
 
 
+def _is_union(kind: Any) -> bool:
+    # ``Literal[...] | None`` makes the older of the two kinds of union.
+    return typing.get_origin(kind) in (types.UnionType, typing.Union)
+
+
 def _without_none(kind: Any) -> Any:
-    if isinstance(kind, types.UnionType):
+    if _is_union(kind):
         (kind,) = (part for part in typing.get_args(kind) if part is not types.NoneType)
     return kind
 
