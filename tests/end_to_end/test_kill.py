@@ -1,0 +1,97 @@
+"""``kill -9`` in the middle of a Job, on a real server with the real engine."""
+
+import json
+import sqlite3
+import time
+from pathlib import Path
+
+from google import genai
+
+from tests.end_to_end.server import Server, serving
+from tests.engines import real_model
+
+REQUESTS = 600
+
+
+def lines() -> str:
+    reviews = ["It broke after a day.", "Best purchase this year.", "It is a box.", "Loud, slow and ugly."]
+    return "\n".join(
+        json.dumps(
+            {
+                "key": f"k{number}",
+                "request": {
+                    "contents": [
+                        {"parts": [{"text": f"Is this review good? {number}: {reviews[number % 4]}"}]}
+                    ],
+                    "generationConfig": {"temperature": 0, "maxOutputTokens": 12},
+                },
+            }
+        )
+        for number in range(REQUESTS)
+    )
+
+
+def client(server: Server) -> genai.Client:
+    return genai.Client(api_key="none", http_options={"base_url": server.url})
+
+
+def settled(data: Path) -> int:
+    """How many Results the store holds, read as it lies on the disk."""
+    database = sqlite3.connect(data / "halfrate.db")
+    try:
+        return int(database.execute("SELECT sum(results) FROM segment").fetchone()[0] or 0)
+    finally:
+        database.close()
+
+
+def segments(data: Path) -> list[tuple[int, int, int]]:
+    database = sqlite3.connect(data / "halfrate.db")
+    try:
+        return database.execute("SELECT shard, token, results FROM segment ORDER BY shard, token").fetchall()
+    finally:
+        database.close()
+
+
+def wait_for(done, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.01)
+
+
+def test_a_killed_server_goes_on_and_repeats_nothing_it_had_settled(tmp_path):
+    real_model()
+    data = tmp_path / "data"
+    source = tmp_path / "in.jsonl"
+    source.write_text(lines())
+
+    killed = Server(data)
+    uploaded = client(killed).files.upload(file=str(source), config={"mime_type": "jsonl"})
+    job = client(killed).batches.create(model="gemini-2.5-flash", src=uploaded.name)
+
+    def stats():
+        return killed.get(f"/v1/{job.name}")["metadata"].get("batchStats", {})
+
+    wait_for(lambda: int(stats().get("successfulRequestCount", 0)) >= REQUESTS // 4)
+    killed.kill()
+    before = settled(data)
+    assert REQUESTS // 4 <= before < REQUESTS, "it was killed in the middle"
+
+    with serving(data) as server:
+        wait_for(lambda: client(server).batches.get(name=job.name).done)
+        output = client(server).files.download(file=client(server).batches.get(name=job.name).dest.file_name)
+        operation = server.get(f"/v1/{job.name}")
+
+    results = [json.loads(text) for text in output.decode().splitlines()]
+    assert [result["key"] for result in results] == [f"k{number}" for number in range(REQUESTS)]
+    assert all("response" in result for result in results)
+    assert operation["metadata"]["batchStats"]["successfulRequestCount"] == str(REQUESTS)
+    counted = [result["response"]["usageMetadata"] for result in results]
+    usage = operation["metadata"]["halfrate"]["usage"]
+    assert int(usage["promptTokenCount"]) == sum(each["promptTokenCount"] for each in counted)
+    assert int(usage["candidatesTokenCount"]) == sum(each["candidatesTokenCount"] for each in counted)
+
+    first = [results for _, token, results in segments(data) if token == 1]
+    later = [results for _, token, results in segments(data) if token > 1]
+    assert sum(first) + sum(later) == REQUESTS
+    assert sum(later) == REQUESTS - before, "only what was not settled was asked again"
