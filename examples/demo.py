@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from google import genai
-from google.genai import types
+from google.genai import errors, types
 
 from halfrate.client import Client, JobView
 
@@ -35,6 +36,8 @@ def main() -> None:
     parser.add_argument("file", nargs="?", type=Path, default=REQUESTS, metavar="FILE")
     parser.add_argument("-m", "--model", help="a model file or folder; default: the demonstration model")
     arguments = parser.parse_args()
+    if not arguments.file.is_file():
+        parser.error(f"there is no file {arguments.file}")
     try:
         with (
             tempfile.TemporaryDirectory(prefix="halfrate-demo-") as folder,
@@ -43,6 +46,11 @@ def main() -> None:
             job = run_batch(started["url"], started["models"][0], arguments.file)
     except KeyboardInterrupt:
         sys.exit("\nStopped; nothing is left behind.")
+    except BrokenPipeError:  # whoever was reading has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except errors.APIError as error:
+        sys.exit(f"The server refused: {error.message}")
     sys.exit(0 if job.state == "SUCCEEDED" and not job.counts.failed else 1)
 
 
@@ -66,7 +74,7 @@ def server(folder: Path, model: str | None) -> Iterator[dict[str, Any]]:
     # In a group of its own: Ctrl-C reaches this program only, which then stops the server in order.
     with (
         log.open("wb") as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, start_new_session=True) as process,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, start_new_session=True) as process,
     ):
         try:
             assert process.stdout is not None
@@ -127,8 +135,11 @@ def show_results(file: Path, results: bytes) -> None:
     for line in filter(None, map(str.strip, file.read_text("utf-8").splitlines())):
         asked = json.loads(line)
         print(f"{asked.get('key')}")
-        print(indented(prompt_of(asked.get("request", asked)), "    > "))
-        print(indented(answer_of(answers.get(asked.get("key"), {})), "      ") + "\n")
+        prompt = indented(prompt_of(asked.get("request", asked)), "    > ")
+        answer = indented(answer_of(answers.get(asked.get("key"), {})), "      ")
+        # The last line of a prompt is its question, the first of an answer its point.
+        print(shortened(prompt, first=2, last=1))
+        print(shortened(answer, first=8, last=0) + "\n")
 
 
 def prompt_of(request: dict[str, Any]) -> str:
@@ -145,8 +156,18 @@ def answer_of(result: dict[str, Any]) -> str:
 
 def indented(text: str, margin: str) -> str:
     """Return ``text`` wrapped, with ``margin`` in front of each line."""
-    lines = [textwrap.wrap(line, 90) or [""] for line in text.strip().splitlines()]
-    return "\n".join(margin + piece for line in lines for piece in line)
+    lines = [
+        textwrap.wrap(line, 90, drop_whitespace=False) for line in text.strip().splitlines() if line.strip()
+    ]
+    return "\n".join((margin + piece).rstrip() for line in lines for piece in line)
+
+
+def shortened(text: str, *, first: int, last: int) -> str:
+    """Return at most ``first`` and ``last`` lines of ``text``, and a mark for those between."""
+    lines = text.splitlines()
+    if len(lines) <= first + last + 1:
+        return text
+    return "\n".join([*lines[:first], "      ...", *lines[len(lines) - last :]])
 
 
 def show_bill(view: JobView) -> None:
