@@ -73,7 +73,7 @@ def server(folder: Path, model: str | None) -> Iterator[dict[str, Any]]:
     log = folder / "server.log"
     # In a group of its own: Ctrl-C reaches this program only, which then stops the server in order.
     with (
-        log.open("wb") as errors,
+        log.open("wb") as said,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, start_new_session=True) as process,
     ):
         try:

@@ -44,3 +44,12 @@ def test_the_demo_says_why_its_server_did_not_start(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert "nowhere.gguf" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_the_demo_tells_what_the_server_refuses(toy: Path, make_requests: MakeRequests) -> None:
+    file = make_requests(1)
+    file.write_text("no JSON\n")
+    ended = run([sys.executable, "examples/demo.py", "-m", str(toy), str(file)])
+    assert ended.returncode == 1
+    assert "The server refused: Error on line 1" in ended.stderr
+    assert "Traceback" not in ended.stderr
