@@ -219,11 +219,28 @@ async def test_an_architecture_that_cannot_be_read_is_named(tmp_path: Path) -> N
     assert "llama, qwen2, qwen3" in trouble
 
 
-async def test_a_model_cut_short_does_not_loop(tmp_path: Path) -> None:
-    """Whether native code notices or dies of it, the attempts are bounded."""
+async def test_a_model_cut_short_is_named(tmp_path: Path) -> None:
+    """A download that was interrupted; native code would read past the file's end."""
     path = toy_model(tmp_path)
     path.write_bytes(path.read_bytes()[:9000])
-    assert "toy.gguf" in await trouble_with(path)
+    assert "it is cut short" in await trouble_with(path)
+
+
+async def test_a_model_that_native_code_dies_of_does_not_loop(tmp_path: Path) -> None:
+    """The attempts to load are bounded, and the last one is told."""
+    settings = replace(QUICK, load_seconds_max=0.01, load_attempts_max=2)
+    async with EmbeddedEngine(toy_model(tmp_path), settings=settings) as engine, asyncio.timeout(60):
+        with pytest.raises(EngineBroken, match=r"in 2 attempts.*did not finish loading"):
+            await engine.ready()
+
+
+async def test_a_damaged_model_is_said_to_be_one(tmp_path: Path) -> None:
+    """What native code says is passed on, without the places in its sources it says it from."""
+    path = toy_model(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"blk.0.attn_q.weight", b"blk.0.attn_Q.weight"))
+    trouble = await trouble_with(path)
+    assert "cannot be loaded" in trouble
+    assert ".cpp" not in trouble
 
 
 # --- the child's life
@@ -311,7 +328,8 @@ async def test_an_interrupt_from_the_keyboard_is_not_for_the_child(toy: Embedded
 async def test_nothing_is_reported_to_anyone(toy: EmbeddedEngine) -> None:
     """The child opens no socket: OpenVINO's statistics are off, and no model is fetched by path."""
     await answered(toy, ask("Hello.", max_output_tokens=3))
-    links = [os.readlink(link) for link in Path(f"/proc/{toy.pid}/fd").iterdir()]
+    links = [str(link.readlink()) for link in Path(f"/proc/{toy.pid}/fd").iterdir()]
+    assert links
     assert not [link for link in links if link.startswith("socket:")]
 
 
