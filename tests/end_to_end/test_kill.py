@@ -66,8 +66,9 @@ def test_a_killed_server_goes_on_and_repeats_nothing_it_had_settled(tmp_path):
     source.write_text(lines())
 
     killed = Server(data)
-    uploaded = client(killed).files.upload(file=str(source), config={"mime_type": "jsonl"})
-    job = client(killed).batches.create(model="gemini-2.5-flash", src=uploaded.name)
+    sdk = client(killed)
+    uploaded = sdk.files.upload(file=str(source), config={"mime_type": "jsonl"})
+    job = sdk.batches.create(model="gemini-2.5-flash", src=uploaded.name)
 
     def stats():
         return killed.get(f"/v1/{job.name}")["metadata"].get("batchStats", {})
@@ -78,8 +79,9 @@ def test_a_killed_server_goes_on_and_repeats_nothing_it_had_settled(tmp_path):
     assert REQUESTS // 4 <= before < REQUESTS, "it was killed in the middle"
 
     with serving(data) as server:
-        wait_for(lambda: client(server).batches.get(name=job.name).done)
-        output = client(server).files.download(file=client(server).batches.get(name=job.name).dest.file_name)
+        sdk = client(server)
+        wait_for(lambda: sdk.batches.get(name=job.name).done)
+        output = sdk.files.download(file=sdk.batches.get(name=job.name).dest.file_name)
         operation = server.get(f"/v1/{job.name}")
 
     results = [json.loads(text) for text in output.decode().splitlines()]
