@@ -1,4 +1,4 @@
-"""``python -m halfrate`` is the command ``halfrate``."""
+"""`python -m halfrate` is `halfrate`."""
 
 from halfrate.cli import main
 

@@ -88,7 +88,7 @@ async def open_app(
             [await _start_model(name, entry, make_engine, stack) for name, entry in config.models.items()]
         )
         inputs = Inputs(blobs, parse=parse_line, spill=spill, limits=config.limits)
-        output = Output(blobs, parse=parse_line, encode=_encoder(models), spill=spill)
+        output = Output(blobs, inputs=inputs, encode=_encoder(models), spill=spill)
         assembler = Assembler(
             store=store,
             blobs=blobs,
@@ -120,7 +120,6 @@ async def open_app(
             store=store,
             blobs=blobs,
             inputs=inputs,
-            parse=parse_line,
             asked=asked_of,
             default_temperature=_default_temperature(models),
             spill=spill,

@@ -106,13 +106,18 @@ def text_display() -> Iterator[Show]:
 
 @contextmanager
 def _plain_lines() -> Iterator[Show]:
-    """Print a line when the state or the reason for waiting changes, and every ten seconds."""
+    """Print a line when the state or the reason for waiting changes, and every ten seconds.
+
+    How the Job ends is told by who asked.
+    """
     last: tuple[str, str | None] | None = None
     said_at = 0.0
 
     def show(job: JobView, text: str) -> None:
         nonlocal last, said_at
         mark = (job.state, job.waiting)
+        if job.final:
+            return
         if mark != last or time.monotonic() - said_at > PLAIN_LINE_EVERY_SECONDS:
             say(text)
             last, said_at = mark, time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ from halfrate.cli.describe import job_document, money_and_tokens, progress, stat
 from halfrate.cli.exits import Exit
 from halfrate.cli.files import check_input
 from halfrate.cli.follow import Rate, text_display
+from halfrate.cli.logs import show_logs
 from halfrate.cli.loop import run_async
 from halfrate.cli.options import Config, Json
 from halfrate.cli.settings import only_model, settings
@@ -41,6 +43,7 @@ def run(
     check_input(file)
     loaded = settings(config=config, data=None, model=model)
     name = only_model(loaded)
+    show_logs(logging.ERROR)  # what a server's log would warn of is shown as the reason for waiting
     rate = Rate(time.time)
     with text_display() as show:
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from halfrate.cli.console import say, write_json
+from halfrate.cli.logs import show_logs
 from halfrate.cli.loop import run_async
 from halfrate.cli.options import Config, Data, Json
 from halfrate.cli.settings import settings
@@ -33,7 +34,7 @@ def serve(
     from halfrate.serve import serve as serve_until_stopped  # noqa: PLC0415 - the whole server
 
     loaded = settings(config=config, data=data, model=model)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    show_logs(logging.WARNING)
 
     def on_started(url: str) -> None:
         _tell(loaded, url, as_json=as_json)

@@ -7,16 +7,15 @@ from pathlib import Path
 
 from halfrate.domain.errors import CorruptData
 from halfrate.domain.job import Job
-from halfrate.domain.line import Line, Rejection
+from halfrate.domain.line import Line
 from halfrate.domain.outcome import Cause, Failed
 from halfrate.domain.result import Asker, Result
 from halfrate.domain.shard import SegmentRef
-from halfrate.ingest.index import IndexReader
+from halfrate.ingest.indexed import IndexedLines
+from halfrate.ingest.inputs import Inputs
 from halfrate.results.assemble import Assembly, assemble
 from halfrate.store.blob.api import BlobReader, BlobStore
-from halfrate.store.blob.names import index_blob, segment_blob_of
-
-Parse = Callable[[bytes], Line | Rejection]
+from halfrate.store.blob.names import segment_blob_of
 
 UNANSWERED = {
     Cause.CANCELLED: "The batch was cancelled before this request was answered.",
@@ -28,10 +27,10 @@ class Output:
     """Makes output lines from settled Segments. Blocks on the disk: use it in a thread."""
 
     def __init__(
-        self, blobs: BlobStore, *, parse: Parse, encode: Callable[[Job, Result], bytes], spill: Path
+        self, blobs: BlobStore, *, inputs: Inputs, encode: Callable[[Job, Result], bytes], spill: Path
     ) -> None:
         self._blobs = blobs
-        self._parse = parse
+        self._inputs = inputs
         self._encode = encode
         self._spill = spill
 
@@ -51,15 +50,9 @@ class Output:
                     self._line(job, entry) for entry in assembly.results() if isinstance(entry, Result)
                 )
                 return
-            with (
-                self._blobs.reader(index_blob(job.input_blob)) as index_reader,
-                self._blobs.reader(job.input_blob) as source,
-            ):
-                index = IndexReader(index_reader)
+            with self._inputs.lines(job.input_blob) as lines:
                 for entry in assembly.results():
-                    known = (
-                        entry if isinstance(entry, Result) else self._unanswered(job, entry, index, source)
-                    )
+                    known = entry if isinstance(entry, Result) else unanswered(job, entry, lines)
                     yield self._line(job, known)
 
     def so_far(self, job: Job, segments: Sequence[SegmentRef]) -> Iterator[bytes]:
@@ -76,9 +69,10 @@ class Output:
     def _line(self, job: Job, result: Result) -> bytes:
         return self._encode(job, result) + b"\n"
 
-    def _unanswered(self, job: Job, ordinal: int, index: IndexReader, source: BlobReader) -> Result:
-        record = index.record(ordinal)
-        line = self._parse(source.read(record.offset, record.length))
-        asker = Asker(ordinal, line.key, line.metadata) if isinstance(line, Line) else Asker(ordinal)
-        cause = job.stopped_by or Cause.CANCELLED
-        return Result(asker, Failed(cause, UNANSWERED[cause]))
+
+def unanswered(job: Job, ordinal: int, lines: IndexedLines) -> Result:
+    """Return the Result of a Request that a stopped Job never answered."""
+    _, line = lines.line(ordinal)
+    asker = Asker(ordinal, line.key, line.metadata) if isinstance(line, Line) else Asker(ordinal)
+    cause = job.stopped_by or Cause.CANCELLED
+    return Result(asker, Failed(cause, UNANSWERED[cause]))

@@ -18,22 +18,20 @@ from halfrate.domain.line import Line, Rejection
 from halfrate.domain.outcome import Cause, Failed
 from halfrate.domain.request import Request
 from halfrate.domain.result import Asker
-from halfrate.ingest.index import IndexReader
+from halfrate.ingest.indexed import IndexedLines
 from halfrate.ingest.inputs import Inputs, refuse_bad_input
 from halfrate.ingest.sort import ExternalSort
 from halfrate.planner.order import plan
 from halfrate.planner.shards import cut
 from halfrate.results.records import decode_assignment, encode_assignment
 from halfrate.results.shard_file import write_shard
-from halfrate.store.blob.api import BlobReader, BlobStore
-from halfrate.store.blob.names import index_blob, shard_blob, shards_folder
+from halfrate.store.blob.api import BlobStore
+from halfrate.store.blob.names import shard_blob, shards_folder
 from halfrate.store.meta.api import MetaStore
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
-
-Parse = Callable[[bytes], Line | Rejection]
 
 
 class Planner:
@@ -45,7 +43,6 @@ class Planner:
         store: MetaStore,
         blobs: BlobStore,
         inputs: Inputs,
-        parse: Parse,
         asked: Callable[[Line, str], Request | Failed],
         default_temperature: Callable[[Job], Awaitable[float]],
         spill: Path,
@@ -56,7 +53,6 @@ class Planner:
         self._store = store
         self._blobs = blobs
         self._inputs = inputs
-        self._parse = parse
         self._asked = asked
         self._default_temperature = default_temperature
         self._spill = spill
@@ -96,12 +92,11 @@ class Planner:
         """Write the Shards of a Job, in place of any half-written ones, and return their sizes."""
         self._blobs.delete(shards_folder(job.id))
         with ExitStack() as stack:
-            index = IndexReader(stack.enter_context(self._blobs.reader(index_blob(job.input_blob))))
-            source = stack.enter_context(self._blobs.reader(job.input_blob))
+            lines = stack.enter_context(self._inputs.lines(job.input_blob))
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self._spill)))
             sort = stack.enter_context(ExternalSort(folder, memory_bytes=self._config.sort_memory_bytes))
             assignments = plan(
-                self._lines(job, index, source),
+                self._requests(job, lines),
                 sort,
                 encode=encode_assignment,
                 decode=decode_assignment,
@@ -117,15 +112,12 @@ class Planner:
                     writer.commit()
             return sizes
 
-    def _lines(
-        self, job: Job, index: IndexReader, source: BlobReader
-    ) -> Iterator[tuple[Asker, Request | Failed]]:
-        for ordinal, record in enumerate(index.records()):
-            line = self._parse(source.read(record.offset, record.length))
+    def _requests(self, job: Job, lines: IndexedLines) -> Iterator[tuple[Asker, Request | Failed]]:
+        for record, line in lines:
             match line:
                 case Rejection(message):
                     # Only a Job that keeps going comes here with a bad line: it becomes an error Result.
                     detail = f"Error on line {record.number}: {message}"
-                    yield Asker(ordinal), Failed(Cause.INVALID, detail)
+                    yield Asker(record.ordinal), Failed(Cause.INVALID, detail)
                 case Line(key, metadata):
-                    yield Asker(ordinal, key, metadata), self._asked(line, job.model)
+                    yield Asker(record.ordinal, key, metadata), self._asked(line, job.model)

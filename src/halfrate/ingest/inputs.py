@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -12,6 +13,7 @@ from halfrate.config import Limits
 from halfrate.domain.errors import CorruptData, InvalidArgument
 from halfrate.domain.line import Line, Rejection
 from halfrate.ingest.index import Indexer, IndexReader, IndexSummary
+from halfrate.ingest.indexed import IndexedLines
 from halfrate.store.blob.api import BlobAppender, BlobStore, read_chunks
 from halfrate.store.blob.names import index_blob
 
@@ -44,6 +46,17 @@ class Inputs:
         """Do as `read_summary`, and return None if it takes longer: it goes on in the background."""
         done, _ = await asyncio.wait({self._building_of(blob)}, timeout=seconds)
         return done.pop().result() if done else None
+
+    @contextmanager
+    def lines(self, blob: str) -> Iterator[IndexedLines]:
+        """Open an indexed input to read its lines again. Blocks: use a thread.
+
+        Raise `FileNotFoundError` if the input or its index is gone, `CorruptData` if the index is damaged.
+        """
+        with self._blobs.reader(index_blob(blob)) as index, self._blobs.reader(blob) as source:
+            yield IndexedLines(
+                IndexReader(index), source, self._parse, line_bytes_max=self._limits.line_bytes
+            )
 
     def discard(self, blob: str) -> None:
         """Remove an input and its index. Blocks: use a thread."""

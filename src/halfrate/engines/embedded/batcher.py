@@ -98,7 +98,7 @@ class Batcher:
                 raise protocol.BadFrame("a second Load")
 
     def turn(self) -> None:
-        """Make one round. Raise `RuntimeError` when the pipeline failed; it is of no use after that."""
+        """Make one round. Raise one of `native.ERRORS` when the pipeline failed; it is of no use then."""
         self._prepare()
         self._let_in()
         if self._running or self._leaving:
@@ -149,7 +149,7 @@ class Batcher:
             tokens = self._prompts.tokens(request)
         except BadPrompt as error:
             raise _Refusal(Cause.INVALID, _sentence(str(error))) from error
-        except RuntimeError as error:
+        except native.ERRORS as error:
             raise _Refusal(Cause.INVALID, f"The prompt cannot be encoded: {reason(error)}") from error
         if not tokens:
             raise _Refusal(Cause.INVALID, "The prompt is empty.")
@@ -176,7 +176,7 @@ class Batcher:
             prepared = self._prepared.pop(entry.id)
             try:
                 self._running[entry.id] = self._enter(entry, prepared)
-            except (RuntimeError, TypeError, ValueError) as error:  # a value the pipeline does not accept
+            except native.ERRORS as error:  # a value the pipeline does not accept
                 self._admission.left(entry.id)
                 detail = f"The engine does not accept the Request: {reason(error)}"
                 self._send(protocol.Refused(entry.id, Cause.INVALID, detail))

@@ -12,6 +12,7 @@ import queue
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 
 from halfrate.engines.embedded import loading, protocol
@@ -19,6 +20,7 @@ from halfrate.engines.embedded.batcher import Batcher
 
 _READ_BYTES = 1024 * 1024
 _EXIT_BROKEN = 3
+_EXIT_NONSENSE = 4
 _PR_SET_PDEATHSIG = 1
 
 Inbox = queue.SimpleQueue[protocol.ToChild]
@@ -69,11 +71,15 @@ def _messages(inbox: Inbox, *, wait: bool) -> Iterator[protocol.ToChild]:
 
 
 def _read(source: int, inbox: Inbox) -> None:
-    """Move frames from the pipe to the inbox; end the process at the end of the stream."""
+    """Move frames from the pipe to the inbox; end the process at the end of the stream, or of its sense."""
     frames = protocol.Frames()
-    while data := os.read(source, _READ_BYTES):
-        for body in frames.feed(data):
-            inbox.put(protocol.decode_to_child(body))
+    try:
+        while data := os.read(source, _READ_BYTES):
+            for body in frames.feed(data):
+                inbox.put(protocol.decode_to_child(body))
+    except (protocol.BadFrame, OSError):
+        traceback.print_exc()
+        os._exit(_EXIT_NONSENSE)
     # The parent is gone, or wants us gone. Nobody waits for what is half done, and unwinding native threads
     # can hang.
     os._exit(0)

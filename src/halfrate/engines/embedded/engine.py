@@ -229,6 +229,7 @@ class EmbeddedEngine:
 
     async def _watch(self, child: Child) -> None:
         """Kill a child that is silent for too long while it holds work or loads."""
+        nap = min(self._settings.load_seconds_max, self._settings.hang_seconds, 20.0) / 4
         while True:
             loading = self._state is EngineState.LOADING
             patience = self._settings.load_seconds_max if loading else self._settings.hang_seconds
@@ -237,7 +238,7 @@ class EmbeddedEngine:
                 what = "did not finish loading" if loading else "gave no sign of life"
                 child.kill(f"it {what} in {patience:.0f} s")
                 return
-            await asyncio.sleep(min(max(patience - silent, 0.05), patience / 4))
+            await asyncio.sleep(nap)
 
     def _fail_all(self, detail: str) -> None:
         """Every Request in flight learns that it was in the hands of a process that is gone."""

@@ -15,6 +15,7 @@ _TENSOR_F32, _TENSOR_F16 = 0, 1
 _ALIGNMENT = 32
 _STRING_BYTES_MAX = 16 * 1024 * 1024
 _KEYS_MAX = 10_000
+_DIMENSIONS_MAX = 8
 
 Value = int | float | bool | str
 
@@ -24,18 +25,25 @@ class NotGguf(Exception):
 
 
 def read_header(path: Path) -> dict[str, Value]:
-    """The scalar metadata of a GGUF file; arrays are passed over. Raise `NotGguf`, or `OSError`."""
+    """The scalar metadata of a GGUF file; arrays are passed over. Raise `NotGguf`, or `OSError`.
+
+    A file that ends before its last tensor begins is refused too: native code would read past its end.
+    """
     with path.open("rb") as file:
         try:
-            return _read_header(file)
+            header, tensors = _read_header(file)
+            alignment = int(header.get("general.alignment", _ALIGNMENT))
+            _check_whole(file, tensors, alignment=alignment, size=path.stat().st_size)
+            return header
         except (struct.error, UnicodeDecodeError) as error:
             raise NotGguf(f"damaged: {error}") from error
 
 
-def _read_header(file: BinaryIO) -> dict[str, Value]:
+def _read_header(file: BinaryIO) -> tuple[dict[str, Value], int]:
+    """The metadata, and how many tensors are described after it."""
     if file.read(4) != MAGIC:
         raise NotGguf("it does not begin with GGUF")
-    _version, _tensors, keys = struct.unpack("<IQQ", file.read(20))
+    _version, tensors, keys = struct.unpack("<IQQ", file.read(20))
     if keys > _KEYS_MAX:
         raise NotGguf(f"it claims {keys} metadata keys")
     header: dict[str, Value] = {}
@@ -46,7 +54,21 @@ def _read_header(file: BinaryIO) -> dict[str, Value]:
             _skip_array(file)
         else:
             header[name] = _read_value(file, int(kind))
-    return header
+    return header, tensors
+
+
+def _check_whole(file: BinaryIO, tensors: int, *, alignment: int, size: int) -> None:
+    last = 0
+    for _ in range(tensors):
+        _read_string(file)
+        (dimensions,) = struct.unpack("<I", file.read(4))
+        if dimensions > _DIMENSIONS_MAX:
+            raise NotGguf(f"it claims a tensor of {dimensions} dimensions")
+        file.seek(8 * dimensions + 4, 1)
+        (offset,) = struct.unpack("<Q", file.read(8))
+        last = max(last, offset)
+    if tensors and _aligned(file.tell(), alignment) + last >= size:
+        raise NotGguf("it is cut short")
 
 
 def _read_value(file: BinaryIO, kind: int) -> Value:
@@ -150,5 +172,5 @@ def _pack_string(text: str) -> bytes:
     return struct.pack("<Q", len(text.encode())) + text.encode()
 
 
-def _aligned(size: int) -> int:
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
+def _aligned(size: int, alignment: int = _ALIGNMENT) -> int:
+    return -(-size // alignment) * alignment

@@ -55,7 +55,7 @@ class GrammarProbe:
         handle = pipeline.add_request(self._next_id, native.tensor([_BYTE_A]), config)
         try:
             pipeline.step()
-        except RuntimeError as error:
+        except native.ERRORS as error:
             self._pipeline = None
             return reason(error)
         handle.cancel()

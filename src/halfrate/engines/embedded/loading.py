@@ -67,7 +67,7 @@ def load(source: Source, settings: EmbeddedSettings) -> Model:
         pipeline = native.genai().ContinuousBatchingPipeline(
             str(source.path), _scheduler(settings), "CPU", _properties(settings)
         )
-    except RuntimeError as error:
+    except native.ERRORS as error:
         raise Unloadable(f"The model at {source.path} cannot be loaded: {reason(error)}") from error
     except ImportError as error:
         raise Unloadable(

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import openvino
 
 
+# What native exceptions become in Python, by the kind of the native exception.
+ERRORS = (RuntimeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
+
+
 def genai() -> Any:
     """The pipeline's Python module, ``openvino_genai``. Raise `ImportError`."""
     _without_telemetry()

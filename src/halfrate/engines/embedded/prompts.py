@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from halfrate.domain.request import Message, Request, Role
+from halfrate.engines.embedded import native
 from halfrate.engines.embedded.loading import reason
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Prompts:
     def _rendered(self, messages: tuple[Message, ...]) -> str:
         try:
             return self._render(messages)
-        except RuntimeError as error:
+        except native.ERRORS as error:
             if messages[0].role is not Role.SYSTEM or len(messages) < 2:
                 raise BadPrompt(f"the model's chat template refuses the messages: {reason(error)}") from error
         # Some templates know no system role. What it says then opens what the user says.
