@@ -393,6 +393,7 @@ async def test_bytes_are_in_use_while_a_file_or_an_unfinished_job_needs_them(sto
     assert not await store.blob_in_use("uploads/abc")
     await store.create_file(uploaded("abc"))
     await store.create_job(make_job(), active_jobs_max=100)
+    await store.create_job(make_job("other", input_blob="uploads/other"), active_jobs_max=100)
     assert await store.blob_in_use("uploads/abc")
     await store.delete_file("abc")
     assert await store.blob_in_use("uploads/abc"), "a Job outlives the File it was made from"
