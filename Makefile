@@ -18,6 +18,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## create .venv with exact versions (every target below does this by itself)
+	@:
 
 demo: $(READY) ## run a batch end to end on this machine: no key, no GPU, no network
 	@$(BIN)/python examples/demo.py $(ARGS)
