@@ -175,7 +175,7 @@ async def open_app(
 
 def embedded_engine(entry: ModelConfig) -> Engine:
     """Return the embedded engine for a configured model."""
-    settings = EmbeddedSettings(threads=entry.threads)
+    settings = EmbeddedSettings(threads=entry.threads, cache_gib=entry.kv_cache_gigabytes)
     return EmbeddedEngine(entry.path, settings=settings)
 
 

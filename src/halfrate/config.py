@@ -35,7 +35,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     path: str
     aliases: tuple[str, ...] = ()
     price: PriceConfig = PriceConfig()
-    kv_cache_gigabytes: float | None = None
+    kv_cache_gigabytes: int = 1
     threads: int | None = None
 
 

@@ -381,6 +381,14 @@ async def test_an_expired_file_is_gone_for_clients_and_found_by_the_pruner(store
     assert [file.id for file in await store.files_expired()] == ["abc"]
 
 
+async def test_the_name_of_an_expired_file_can_be_used_again_at_once(store, clock):
+    await store.create_file(uploaded("abc", expires_at=EPOCH + 5))
+    clock.advance(seconds=5)
+    await store.create_upload(Upload("secret", "abc", "n", "jsonl", None, clock.now()))
+    await store.create_file(uploaded("abc", expires_at=EPOCH + 99), upload_id="secret")
+    assert (await store.get_file("abc")).expires_at == EPOCH + 99
+
+
 async def test_bytes_are_in_use_while_a_file_or_an_unfinished_job_needs_them(store):
     assert not await store.blob_in_use("uploads/abc")
     await store.create_file(uploaded("abc"))

@@ -2,13 +2,14 @@
 
 import json
 import sqlite3
-import time
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 from google import genai
 
-from tests.end_to_end.server import Server, serving
 from tests.engines import real_model
+from tests.support.processes import Server, serving, wait_until
 
 REQUESTS = 600
 
@@ -52,11 +53,10 @@ def segments(data: Path) -> list[tuple[int, int, int]]:
         database.close()
 
 
-def wait_for(done, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.01)
+def operation(server: Server, name: str) -> dict[str, Any]:
+    """What the server says of a Job."""
+    with urllib.request.urlopen(f"{server.url}/v1/{name}") as response:
+        return json.loads(response.read())["metadata"]
 
 
 def test_a_killed_server_goes_on_and_repeats_nothing_it_had_settled(tmp_path):
@@ -65,31 +65,32 @@ def test_a_killed_server_goes_on_and_repeats_nothing_it_had_settled(tmp_path):
     source = tmp_path / "in.jsonl"
     source.write_text(lines())
 
-    killed = Server(data)
-    sdk = client(killed)
-    uploaded = sdk.files.upload(file=str(source), config={"mime_type": "jsonl"})
-    job = sdk.batches.create(model="gemini-2.5-flash", src=uploaded.name)
+    with serving("--data", data) as killed:
+        sdk = client(killed)
+        uploaded = sdk.files.upload(file=str(source), config={"mime_type": "jsonl"})
+        job = sdk.batches.create(model="gemini-2.5-flash", src=uploaded.name)
 
-    def stats():
-        return killed.get(f"/v1/{job.name}")["metadata"].get("batchStats", {})
+        def settled_some() -> bool:
+            stats = operation(killed, job.name).get("batchStats", {})
+            return int(stats.get("successfulRequestCount", 0)) >= REQUESTS // 4
 
-    wait_for(lambda: int(stats().get("successfulRequestCount", 0)) >= REQUESTS // 4)
-    killed.kill()
+        wait_until(settled_some)
+        killed.kill()
     before = settled(data)
     assert REQUESTS // 4 <= before < REQUESTS, "it was killed in the middle"
 
-    with serving(data) as server:
+    with serving("--data", data) as server:
         sdk = client(server)
-        wait_for(lambda: sdk.batches.get(name=job.name).done)
+        wait_until(lambda: bool(sdk.batches.get(name=job.name).done))
         output = sdk.files.download(file=sdk.batches.get(name=job.name).dest.file_name)
-        operation = server.get(f"/v1/{job.name}")
+        metadata = operation(server, job.name)
 
     results = [json.loads(text) for text in output.decode().splitlines()]
     assert [result["key"] for result in results] == [f"k{number}" for number in range(REQUESTS)]
     assert all("response" in result for result in results)
-    assert operation["metadata"]["batchStats"]["successfulRequestCount"] == str(REQUESTS)
+    assert metadata["batchStats"]["successfulRequestCount"] == str(REQUESTS)
     counted = [result["response"]["usageMetadata"] for result in results]
-    usage = operation["metadata"]["halfrate"]["usage"]
+    usage = metadata["halfrate"]["usage"]
     assert int(usage["promptTokenCount"]) == sum(each["promptTokenCount"] for each in counted)
     assert int(usage["candidatesTokenCount"]) == sum(each["candidatesTokenCount"] for each in counted)
 

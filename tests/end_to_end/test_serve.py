@@ -57,20 +57,6 @@ def test_a_deleted_job_is_gone(server: Server, make_requests: MakeRequests) -> N
     assert halfrate("watch", name, url=server.url).returncode == 1
 
 
-def test_a_killed_server_goes_on_where_it_was(toy: Path, make_requests: MakeRequests, tmp_path: Path) -> None:
-    arguments = ("--data", tmp_path / "data", "-m", toy)
-    with serving(*arguments) as first:
-        name = halfrate("submit", make_requests(2_000, output_tokens=16), url=first.url).stdout.strip()
-        wait_until(lambda: '"succeeded": 0' not in halfrate("jobs", "--json", url=first.url).stdout)
-        first.kill()
-    with serving(*arguments) as second:
-        watched = halfrate("watch", name, "--json", url=second.url)
-        assert json.loads(watched.stdout.splitlines()[0])["succeeded"] > 0, "what was settled was lost"
-        assert watched.returncode == 0
-        results = halfrate("results", name, url=second.url).stdout
-    assert keys_of(results) == [f"k{number}" for number in range(2_000)]
-
-
 def test_a_port_in_use_is_told_before_anything_is_loaded(server: Server, tmp_path: Path) -> None:
     port = server.url.rsplit(":", 1)[1]
     ended = halfrate("serve", "--port", port, "--data", tmp_path / "data")

@@ -215,7 +215,7 @@ def too_long(length: int, *, line_bytes_max: int) -> Rejection:
     """Reject a line for its length."""
     return Rejection(
         f"the line has {length:,} bytes, and at most {line_bytes_max:,} are allowed: "
-        "shorten the prompt, or upload large contents as files of their own"
+        "shorten the prompt, or split it over several lines"
     )
 
 

@@ -93,18 +93,26 @@ class ModelRoutes:
             facts = await self._models.facts(model)
         except Unavailable as error:
             return wire.ModelFacts(name, model.version, "", str(error), None, None)
-        known_as = "" if bare_model(name) == model.name else f" under the name {bare_model(name)}"
         return wire.ModelFacts(
             name=name,
             version=model.version,
             display_name="",
-            description=f"The local model {model.name}{known_as}.",
+            description=_description(model, bare_model(name)),
             context_tokens=facts.context_tokens,
             default_temperature=facts.default_temperature,
         )
 
     async def _body(self, call: Call) -> bytes:
         return await read_body(call, bytes_max=self._body_bytes_max)
+
+
+def _description(model: Model, name: str) -> str:
+    """Say which local model stands behind a name, and which names it has."""
+    if name != model.name:
+        return f"The local model {model.name}, under the name {name}."
+    if model.aliases:
+        return f"The local model {model.name}. It answers to {', '.join(model.aliases)} too."
+    return f"The local model {model.name}."
 
 
 async def while_present(call: Call, work: Coroutine[Any, Any, T]) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from halfrate.clock import Clock
@@ -21,6 +22,9 @@ from halfrate.store.blob.names import input_blob, upload_blob
 from halfrate.store.meta.api import MetaStore
 
 OUTPUT_PREFIX = output_file_id("")
+
+INCOMING_MAX = 64
+"""Uploads kept open at a time. One that is closed is opened again, and read again, when it goes on."""
 
 
 @dataclass(slots=True)
@@ -74,9 +78,8 @@ class Files:
 
     async def received_bytes(self, upload_id: str) -> int:
         """Return how much of an upload has arrived. Raise `NotFound` if there is no such upload."""
-        incoming = await self._find(upload_id)
-        async with incoming.lock:
-            return incoming.receiver.received_bytes
+        async with self._receiving(upload_id) as receiver:
+            return receiver.received_bytes
 
     async def append(self, upload_id: str, *, offset: int, chunks: AsyncIterator[bytes]) -> int:
         """Add bytes that belong at ``offset``, and return how much has arrived in all.
@@ -86,9 +89,7 @@ class Files:
         over its bound, `NotFound` if there is no such upload.
         """
         upload = await self._upload(upload_id)
-        incoming = await self._find(upload_id)
-        async with incoming.lock:
-            receiver = incoming.receiver
+        async with self._receiving(upload_id) as receiver:
             known_bytes = receiver.received_bytes - offset
             if known_bytes < 0:
                 raise InvalidArgument(
@@ -106,16 +107,15 @@ class Files:
     async def finish(self, upload_id: str) -> File:
         """Make an upload a File. Raise `InvalidArgument` if bytes are missing: the upload stays open."""
         upload = await self._upload(upload_id)
-        incoming = await self._find(upload_id)
-        async with incoming.lock:
-            received_bytes = incoming.receiver.received_bytes
+        async with self._receiving(upload_id) as receiver:
+            received_bytes = receiver.received_bytes
             if upload.declared_bytes is not None and received_bytes < upload.declared_bytes:
                 raise InvalidArgument(
                     f"The upload was announced with {upload.declared_bytes} bytes and {received_bytes} have "
                     "arrived. Continue from there, or start again."
                 )
             blob = input_blob(new_id(24))
-            sha256 = await asyncio.to_thread(incoming.receiver.finish, blob)
+            sha256 = await asyncio.to_thread(receiver.finish, blob)
             now = self._clock.now()
             file = File(
                 id=upload.file_id,
@@ -134,8 +134,7 @@ class Files:
 
     async def cancel_upload(self, upload_id: str) -> None:
         """Give an upload up. Raise `NotFound` if there is no such upload."""
-        incoming = await self._find(upload_id)
-        async with incoming.lock:
+        async with self._receiving(upload_id):
             await self._store.delete_upload(upload_id)
             self._forget(upload_id)
             await asyncio.to_thread(self._blobs.delete, upload_blob(upload_id))
@@ -196,6 +195,17 @@ class Files:
             raise NotFound("There is no such upload, or it has ended. Start a new one.")
         return upload
 
+    @asynccontextmanager
+    async def _receiving(self, upload_id: str) -> AsyncIterator[Receiver]:
+        """Have an upload's Receiver to oneself. Raise `NotFound` if there is no such upload."""
+        while True:
+            incoming = await self._find(upload_id)
+            async with incoming.lock:
+                # It may have been closed, or the upload have ended, while we waited for our turn.
+                if self._incoming.get(upload_id) is incoming:
+                    yield incoming.receiver
+                    return
+
     async def _find(self, upload_id: str) -> _Incoming:
         await self._upload(upload_id)
         if upload_id not in self._incoming:
@@ -204,8 +214,17 @@ class Files:
             if upload_id in self._incoming:
                 receiver.close()
             else:
+                self._close_the_idle()
                 self._incoming[upload_id] = _Incoming(receiver, asyncio.Lock())
-        return self._incoming[upload_id]
+        # The one used last goes to the end: those at the front have been idle for longest.
+        incoming = self._incoming[upload_id] = self._incoming.pop(upload_id)
+        return incoming
+
+    def _close_the_idle(self) -> None:
+        """Make room for one more upload, so that clients that never come back hold nothing for long."""
+        idle = [name for name, incoming in self._incoming.items() if not incoming.lock.locked()]
+        for upload_id in idle[: max(0, len(self._incoming) - INCOMING_MAX + 1)]:
+            self._forget(upload_id)
 
     def _forget(self, upload_id: str) -> None:
         self._incoming.pop(upload_id).receiver.close()

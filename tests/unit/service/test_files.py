@@ -1,7 +1,10 @@
 """Uploads that break off, repeat themselves, or lie; downloads in part."""
 
+import asyncio
 import base64
+import contextlib
 import hashlib
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +17,15 @@ async def begin(app, declared_bytes=None, file_id=None):
     return await app.files.begin_upload(
         file_id=file_id, display_name="d", mime_type="jsonl", declared_bytes=declared_bytes
     )
+
+
+def open_files() -> list[str]:
+    """What the files this process has open are called."""
+    links = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            links.append(str(descriptor.readlink()))
+    return links
 
 
 async def read(app, file_id, **span):
@@ -90,6 +102,31 @@ async def test_a_chosen_name_is_kept_and_taken_once(start):
             await begin(app, 0, file_id="my-file")
         with pytest.raises(InvalidArgument, match="batch results"):
             await begin(app, 0, file_id="batch-abc")
+
+
+async def test_uploads_that_are_never_finished_hold_no_files_open(start, monkeypatch):
+    monkeypatch.setattr("halfrate.service.files.INCOMING_MAX", 3)
+    async with start() as app:
+        begun = [await begin(app, 10) for _ in range(10)]
+        for upload_ in begun:
+            await app.files.append(upload_.id, offset=0, chunks=pieces(b"01234"))
+        held = [Path(link).name for link in open_files() if "/uploads/" in link]
+        assert len(held) <= 3
+        for upload_ in begun:
+            await app.files.append(upload_.id, offset=5, chunks=pieces(b"56789"))
+            assert (await read(app, (await app.files.finish(upload_.id)).id))[1] == b"0123456789"
+
+
+async def test_calls_that_wait_while_an_upload_ends_are_told_so(start):
+    async with start() as app:
+        begun = await begin(app, 5)
+        await app.files.append(begun.id, offset=0, chunks=pieces(b"01234"))
+        outcomes = await asyncio.gather(
+            *(app.files.finish(begun.id) for _ in range(3)),
+            app.files.append(begun.id, offset=5, chunks=pieces(b"5")),
+            return_exceptions=True,
+        )
+        assert [type(outcome).__name__ for outcome in outcomes] == ["File"] + ["NotFound"] * 3
 
 
 async def test_a_cancelled_upload_is_gone_with_its_bytes(start):

@@ -179,6 +179,12 @@ def test_a_line_of_another_model_fails_by_itself():
             b'{"request": {"generationConfig": {"responseModalities": ["SMELL"]}}}',
             'near column 58: invalid enum value: "SMELL"',
         ),
+        (
+            b'{"request": {"generationConfig": {"thinkingConfig": {"thinkingLevel": "ULTRA"}}}}',
+            'near column 71: invalid enum value: "ULTRA"',
+        ),
+        (b'{"request": {"tools": [{"\xff": {}}]}}', "near column 26: byte 0xff is not UTF-8"),
+        (b'{"request": {"labels": {"a": "\xff"}}}', "near column 31: byte 0xff is not UTF-8"),
         (b'{"request": {"contents": [}', "near column 27: unexpected character: '}'; expecting value"),
         (b'{"request": {}} {}', "near column 17: unexpected character: '{'; extra data"),
         (b'{"request": {"store": NaN}}', "near column 23: unexpected token: NaN"),
@@ -187,7 +193,8 @@ def test_a_line_of_another_model_fails_by_itself():
         ('{"key": "Zoë", "request": {}, "é": 1}'.encode(), "near column 31: no such field: 'é'"),
         (b'{"key": "a", "contents": [], "request": {}}', "no such field: 'contents'"),
         (b'{"request": {}, "metadata": "x"}', "metadata: it must be an object"),
-        (b'{"request": {}, "metadata": {"a": "\xff"}}', "metadata"),
+        (b'{"request": {}, "metadata": {"a": "\xff"}}', "near column 36: byte 0xff is not UTF-8"),
+        (b'{"request": {}, "metadata": {"a": "\\ud800"}}', "near column 36: a number or an escape"),
         (b"{'key': 'a'}", "near column 2"),
     ],
 )
@@ -375,7 +382,50 @@ def test_a_damaged_line_is_a_line_or_a_rejection(request_, data):
     assert isinstance(parse_line(bytes(raw)), Line | Rejection)
 
 
-@given(requests, any_json, st.data())
+EVERYTHING = {
+    "model": "models/m",
+    "contents": [{"role": "user", "parts": [{"text": "x", "thought": False, "thoughtSignature": "AA=="}]}],
+    "systemInstruction": {"parts": [{"text": "s"}]},
+    "safetySettings": [{"category": "X", "threshold": "OFF", "method": "m"}],
+    "serviceTier": "flex",
+    "store": True,
+    "labels": {"a": "b"},
+    "continuationToken": "AA",
+    "generationConfig": {
+        "temperature": 0.5,
+        "topK": 40.0,
+        "candidateCount": 1,
+        "stopSequences": ["END"],
+        "responseLogprobs": False,
+        "responseMimeType": "application/json",
+        "responseSchema": {
+            "type": "OBJECT",
+            "properties": {"a": {"type": "STRING", "format": "date", "enum": ["a"], "nullable": True}},
+            "required": ["a"],
+            "propertyOrdering": ["a"],
+            "anyOf": [{"type": "NULL"}],
+            "items": {"type": "STRING", "pattern": "a"},
+            "minItems": "1",
+            "minimum": 1,
+            "additionalProperties": False,
+        },
+        "responseModalities": ["TEXT"],
+        "thinkingConfig": {"includeThoughts": True, "thinkingBudget": 1, "thinkingLevel": "LOW"},
+    },
+}
+UNBUILT = {
+    "tools": [{"googleSearch": {}}],
+    "toolConfig": {"functionCallingConfig": {"mode": "AUTO"}},
+    "cachedContent": "cachedContents/c",
+    "contents": [
+        {"parts": [{"inlineData": {"mimeType": "a/b", "data": "AA=="}}, {"functionCall": {"name": "f"}}]}
+    ],
+}
+odd_values = any_json | st.sampled_from([[[]], [{}], [None], "NaN", "null", 10**40, 1e300, -1, "1"])
+
+
+@settings(max_examples=500)
+@given(requests | st.just(EVERYTHING) | st.just(EVERYTHING | UNBUILT), odd_values, st.data())
 def test_a_wrong_value_anywhere_is_a_line_or_a_rejection(request_, wrong, data):
     request_ = copy.deepcopy(request_)  # what was drawn may be shared with the next example
     holder: dict | list = {"request": request_}

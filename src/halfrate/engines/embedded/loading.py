@@ -166,7 +166,7 @@ def _scheduler(settings: EmbeddedSettings) -> SchedulerConfig:
 def _properties(settings: EmbeddedSettings) -> dict[str, str | int]:
     precision = settings.precision or ("bf16" if native.computes_in_bf16() else "f32")
     threads = settings.threads or native.physical_cores()
-    properties: dict[str, str | int] = {
+    return {
         # Without these a model's own hints decide, and a GGUF file hints at 16-bit floats that few CPUs
         # compute in.
         "INFERENCE_PRECISION_HINT": precision,
@@ -174,9 +174,6 @@ def _properties(settings: EmbeddedSettings) -> dict[str, str | int]:
         "INFERENCE_NUM_THREADS": threads,
         "sampler_num_threads": threads,
     }
-    if settings.compiled_cache is not None:
-        properties["CACHE_DIR"] = settings.compiled_cache
-    return properties
 
 
 def _warm_up(pipeline: ContinuousBatchingPipeline) -> int:

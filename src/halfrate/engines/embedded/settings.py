@@ -22,7 +22,6 @@ class EmbeddedSettings:
     batched_tokens_max: int = 1024  # prompt and answer tokens computed in one step
     prefix_caching: bool = True
     output_tokens_default: int = 1024  # for a Request that names no bound of its own
-    compiled_cache: str | None = None  # a folder for compiled models: slower first start, quicker later ones
     # Given to the chat template. Reasoning models that know the switch answer without thinking aloud.
     template_options: dict[str, bool | str] = field(default_factory=lambda: {"enable_thinking": False})
     load_seconds_max: float = 900.0  # a load that takes longer counts as a death

@@ -253,6 +253,8 @@ class SqliteStore:
         """Add a File, ending the Upload it came from. Raise `AlreadyExists` if its id is taken."""
 
         def change(connection: apsw.Connection) -> None:
+            # Its name is free from the moment it expires, not only when it has been pruned.
+            _execute(connection, "drop_expired_file", {"id": file.id, "now": self._clock.now()})
             try:
                 _execute(connection, "create_file", asdict(file))
             except apsw.ConstraintError:

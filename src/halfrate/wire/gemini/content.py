@@ -263,8 +263,10 @@ def _refuse_what_is_not_built(asked: GenerateContentRequest) -> None:
 def _tool_names(tools: list[Raw]) -> str:
     names: list[str] = []
     for tool in tools:
-        fields = msgspec.json.decode(tool)
-        names.extend(fields if isinstance(fields, dict) else ["a tool"])
+        try:
+            names.extend(msgspec.json.decode(tool, type=dict[str, Raw]))
+        except (ValueError, RecursionError):
+            names.append("a tool")
     return ", ".join(names) or "an empty tool"
 
 

@@ -96,12 +96,14 @@ class Reader(Generic[M]):
 
     def read(self, raw: bytes | Raw, *, path: str = "") -> M | Unreadable:
         """Return the message in ``raw``, or what is wrong with it. Never raises."""
-        for decoder in self._fast:
-            try:
-                return typing.cast(M, decoder.decode(raw))
-            except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
-                continue
-        return self._read_with_care(bytes(raw), path)
+        text = bytes(raw)
+        if _is_utf8(text):
+            for decoder in self._fast:
+                try:
+                    return typing.cast(M, decoder.decode(text))
+                except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
+                    continue
+        return self._read_with_care(text, path)
 
     def read_body(self, raw: bytes) -> M:
         """Return the message in the body of a call: it may be empty, or quoted with apostrophes.
@@ -283,6 +285,17 @@ def _first(value: Any) -> str:
 
 
 # Faults of the text itself ----------------------------------------------------------------------------
+
+
+def _is_utf8(raw: bytes) -> bool:
+    """Whether all of ``raw`` is text. msgspec does not look into what is free-form."""
+    if raw.isascii():
+        return True
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _not_utf8(raw: bytes, start: int) -> Unreadable:

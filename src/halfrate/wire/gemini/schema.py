@@ -57,10 +57,10 @@ def _order_properties(converted: dict[str, Any], order: Any, path: str) -> None:
     properties = converted.get("properties")
     if order is None or not properties:
         return
-    if not isinstance(order, list) or any(name not in properties for name in order):
+    named = order if isinstance(order, list) else [None]
+    if not all(isinstance(name, str) and name in properties for name in named):
         raise ValueError(f"{path}.propertyOrdering must list names of properties.")
-    named = {name: properties[name] for name in order}
-    converted["properties"] = named | properties
+    converted["properties"] = {name: properties[name] for name in named} | properties
 
 
 # One function per kind of field -----------------------------------------------------------------------
@@ -76,7 +76,9 @@ def _type(value: Any, path: str) -> dict[str, Any]:
 
 
 def _format(value: Any, _path: str) -> dict[str, Any]:
-    return {"format": value} if value in _FORMATS else {}  # int32, double, enum say nothing to JSON Schema
+    return (
+        {"format": value} if isinstance(value, str) and value in _FORMATS else {}
+    )  # int32, double, enum say nothing to JSON Schema
 
 
 def _enum(value: Any, path: str) -> dict[str, Any]:
