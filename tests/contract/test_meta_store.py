@@ -236,6 +236,7 @@ async def test_a_job_without_requests_drains_when_it_is_planned(store):
 
 async def test_a_plan_is_saved_once(store):
     await planned_job(store, 1)
+    assert await store.jobs_to_plan() == []
     with pytest.raises(IllegalTransition):
         await store.save_plan("job-1", [1])
 
@@ -244,6 +245,7 @@ async def test_publishing_makes_the_job_final_with_its_output(store, clock):
     await planned_job(store, 1)
     lease = await claim(store)
     await store.settle(lease, segment_of(lease, settled_bytes=10, results=1), tally(succeeded=1))
+    assert await store.jobs_to_assemble() == []
     await store.finish_shard(lease)
     assert [job.id for job in await store.jobs_to_assemble()] == ["job-1"]
     await store.publish_job("job-1", JobEvent.PUBLISH, output_of("job-1"), missing=Tally())
