@@ -174,8 +174,8 @@ def _properties(settings: EmbeddedSettings) -> dict[str, str | int]:
         "KV_CACHE_PRECISION": settings.kv_precision or precision,
         "INFERENCE_NUM_THREADS": threads,
         "sampler_num_threads": threads,
-        # A kernel is compiled and kept for every size of step there was. The default keeps 5000, and the process
-        # grows for hours; this many cover the sizes of decoding, which come again and again.
+        # A kernel is compiled and kept for every size of step there was. The default keeps 5000, and the
+        # process grows for hours; this many cover the sizes of decoding, which come again and again.
         "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS_KEPT,
     }
 
