@@ -8,11 +8,8 @@ BIN := $(VENV)/bin
 # The stamp carries the Python version, so that another PYTHON builds the environment anew.
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 READY := $(VENV)/.ready-$(PYTHON_VERSION)
-TRAINER := $(VENV)/.trainer-$(PYTHON_VERSION)
-# -qq hides pip's notes about mirrors and newer versions; errors still show.
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install -qq -c constraints.txt
-
-export PIP_DISABLE_PIP_VERSION_CHECK := 1
+TRAINER := .cache/train
+TRAINER_READY := $(TRAINER)/.ready-$(PYTHON_VERSION)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format sdk bench pocket-eval pocket-train constraints clean
@@ -21,6 +18,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## create .venv with exact versions (every target below does this by itself)
+	@:
 
 demo: $(READY) ## run a batch end to end on this machine: no key, no GPU, no network
 	@$(BIN)/python examples/demo.py $(ARGS)
@@ -48,8 +46,8 @@ bench: $(READY) ## run the benchmarks; each prints a row of JSON
 pocket-eval: $(READY) ## measure what the demonstration model can do
 	@$(BIN)/python -m tools.pocket.evaluate $(ARGS)
 
-pocket-train: $(TRAINER) ## train the demonstration model from nothing (an hour or more)
-	@$(BIN)/python -m tools.pocket.train $(ARGS)
+pocket-train: $(TRAINER_READY) ## train the demonstration model from nothing (an hour or more)
+	@$(TRAINER)/bin/python -m tools.pocket.train $(ARGS)
 
 constraints: ## write constraints.txt anew from a clean install of the newest versions
 	@rm -rf .cache/constraints && $(PYTHON) -m venv .cache/constraints
@@ -68,17 +66,7 @@ clean: ## remove the environment, caches and build outputs
 	@find src tests tools examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
-	  echo "halfrate needs Python 3.11, 3.12 or 3.13, and '$(PYTHON)' is not one: try 'make PYTHON=python3.12'." >&2; \
-	  exit 1; }
-	@echo "Setting up $(VENV) with Python $(PYTHON_VERSION) (a minute or two, once)" >&2
-	@$(PYTHON) -m venv --clear $(VENV) || { \
-	  echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	@$(PIP) setuptools
-	@$(PIP) --no-build-isolation -e '.[dev]'
-	@touch $@
+	@$(PYTHON) tools/set_up.py $@ dev
 
-$(TRAINER): $(READY)
-	@echo "Adding what training needs to $(VENV)" >&2
-	@$(PIP) --no-build-isolation -e '.[dev,train]'
-	@touch $@
+$(TRAINER_READY): pyproject.toml constraints.txt
+	@$(PYTHON) tools/set_up.py $@ train

@@ -125,5 +125,11 @@ class Planner:
                     # Only a Job that keeps going comes here with a bad line: it becomes an error Result.
                     detail = f"Error on line {record.number}: {message}"
                     yield Asker(record.ordinal), Failed(Cause.INVALID, detail)
+                case Line(key, metadata) if record.repeated:
+                    detail = (
+                        f"Error on line {record.number}: an earlier line has the key {key!r}; "
+                        "give every line a key of its own."
+                    )
+                    yield Asker(record.ordinal, key, metadata), Failed(Cause.INVALID, detail)
                 case Line(key, metadata):
                     yield Asker(record.ordinal, key, metadata), self._asked(line, job.model)

@@ -116,6 +116,18 @@ async def test_a_repeated_key_is_refused_with_both_lines(start):
             await submit(app, line("x", "a"), line("y", "b"), line("z", "a"))
 
 
+async def test_keeping_going_answers_a_key_once(start):
+    async with start() as app:
+        job = await submit(app, line("x", "a"), line("y", "a"), line("z", "b"), keep_going=True)
+        answers = await results(app, await ended(app, job))
+    assert [(answer["key"], "response" in answer) for answer in answers] == [
+        ("a", True),
+        ("a", False),
+        ("b", True),
+    ]
+    assert "line 2: an earlier line has the key 'a'" in answers[1]["error"]["message"]
+
+
 async def test_an_empty_file_is_refused(start):
     async with start() as app:
         with pytest.raises(InvalidArgument):
