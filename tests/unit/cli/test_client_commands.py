@@ -61,7 +61,7 @@ def test_submit_and_watch_ends_as_the_job_does(stub: StubServer, halfrate: Run, 
     stub.plan = [operation("RUNNING"), succeeded()]
     ended = halfrate("submit", requests_file, "--watch")
     assert ended.code == 0
-    assert "SUCCEEDED, 3 of 3 answered (1 with errors)" in ended.err
+    assert "SUCCEEDED, 3 of 3 done (1 with errors)" in ended.err
 
 
 def test_submit_of_a_missing_file_names_it(stub: StubServer, halfrate: Run) -> None:
@@ -112,7 +112,7 @@ def test_watch_says_why_a_job_waits(stub: StubServer, halfrate: Run) -> None:
     stub.plan = [operation(halfrate={"waitingReason": "the model is loading"}), succeeded()]
     ended = halfrate("watch", "job1")
     assert ended.code == 0
-    assert "PENDING, 0 of 3 answered, waiting: the model is loading" in ended.err
+    assert "PENDING, 0 of 3 done, waiting: the model is loading" in ended.err
 
 
 def test_watch_tells_cost_and_saving(stub: StubServer, halfrate: Run) -> None:
