@@ -13,6 +13,7 @@ from halfrate.app import MakeEngine, embedded_engine, open_app
 from halfrate.config import Config
 from halfrate.domain.errors import ConfigError
 from halfrate.server.app import make_asgi
+from halfrate.server.spelling import Spelled
 
 GRACE_SECONDS = 5
 BACKLOG = 2_048
@@ -43,7 +44,7 @@ async def serve(
             )
             server = uvicorn.Server(
                 uvicorn.Config(
-                    asgi,
+                    Spelled(asgi),
                     log_level="warning",
                     access_log=False,
                     lifespan="off",

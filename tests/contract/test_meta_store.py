@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+import apsw
 import pytest
 
 from halfrate.domain.errors import AlreadyExists, IllegalTransition, LeaseLost, ResourceExhausted
@@ -12,6 +13,7 @@ from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef
 from halfrate.domain.usage import Usage
 from halfrate.store.meta.api import Tally
+from halfrate.store.meta.queries import query
 from halfrate.store.meta.sqlite import SqliteStore
 from tests.fakes import EPOCH, make_job
 
@@ -234,6 +236,7 @@ async def test_a_job_without_requests_drains_when_it_is_planned(store):
 
 async def test_a_plan_is_saved_once(store):
     await planned_job(store, 1)
+    assert await store.jobs_to_plan() == []
     with pytest.raises(IllegalTransition):
         await store.save_plan("job-1", [1])
 
@@ -242,6 +245,7 @@ async def test_publishing_makes_the_job_final_with_its_output(store, clock):
     await planned_job(store, 1)
     lease = await claim(store)
     await store.settle(lease, segment_of(lease, settled_bytes=10, results=1), tally(succeeded=1))
+    assert await store.jobs_to_assemble() == []
     await store.finish_shard(lease)
     assert [job.id for job in await store.jobs_to_assemble()] == ["job-1"]
     await store.publish_job("job-1", JobEvent.PUBLISH, output_of("job-1"), missing=Tally())
@@ -321,6 +325,13 @@ async def test_jobs_past_their_deadline_are_overdue(store, clock):
     assert await store.jobs_overdue() == []
 
 
+async def test_a_job_that_was_not_deleted_is_not_forgotten(store):
+    await store.create_job(make_job(), active_jobs_max=100)
+    await store.fail_job("job-1", "x")
+    await store.forget_job("job-1")
+    assert await state_of(store) == JobState.FAILED
+
+
 async def test_a_deleted_job_is_hidden_at_once_and_forgotten_when_it_has_ended(store):
     await planned_job(store, 1)
     await store.delete_job("job-1")
@@ -393,6 +404,7 @@ async def test_bytes_are_in_use_while_a_file_or_an_unfinished_job_needs_them(sto
     assert not await store.blob_in_use("uploads/abc")
     await store.create_file(uploaded("abc"))
     await store.create_job(make_job(), active_jobs_max=100)
+    await store.create_job(make_job("other", input_blob="uploads/other"), active_jobs_max=100)
     assert await store.blob_in_use("uploads/abc")
     await store.delete_file("abc")
     assert await store.blob_in_use("uploads/abc"), "a Job outlives the File it was made from"
@@ -408,6 +420,17 @@ async def test_a_change_that_fails_leaves_the_others_of_its_group_standing(store
     )
     assert [isinstance(result, Exception) for result in results] == [False, True, False]
     assert {job.id for job in await store.list_jobs(limit=10, after=None)} == {"taken", "a", "b"}
+
+
+def test_claims_walk_the_index_of_runnable_jobs_in_its_order(tmp_path, clock):
+    """A claim must not slow down with the number of Jobs that have ended, nor sort those that wait."""
+    store = SqliteStore(tmp_path / "x.db", clock)
+    store.close()
+    connection = apsw.Connection(str(tmp_path / "x.db"))
+    rows = connection.execute("EXPLAIN QUERY PLAN " + query("find_open_shard"), {"engine": "pocket-1"})
+    steps = [row[3] for row in rows]
+    assert any("job USING INDEX job_runnable (engine=?)" in step for step in steps), steps
+    assert not any("TEMP B-TREE" in step for step in steps), steps
 
 
 async def test_integrity_checks_notice_a_count_that_does_not_match(tmp_path, clock):

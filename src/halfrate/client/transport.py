@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlencode, urlsplit
 
-from halfrate.client.refusals import refusal
 from halfrate.domain.errors import ConfigError, Unreachable
+from halfrate.wire.gemini.errors import read_refusal
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 API_VERSION = "v1beta"
@@ -55,7 +55,7 @@ class Transport:
             data,
         )
         if reply.status != 200:
-            raise refusal(reply.status, reply.body)
+            raise read_refusal(reply.status, reply.body)
         return self._object(reply.body)
 
     def start_upload(self, headers: Mapping[str, str], body: object) -> Reply:
@@ -70,7 +70,7 @@ class Transport:
         response = self._open("GET", address, self._key_header(), None)
         if response.status != 200:
             with response:
-                raise refusal(response.status, response.read())
+                raise read_refusal(response.status, response.read())
         return response
 
     def exchange(self, method: str, address: str, headers: Mapping[str, str], body: bytes | None) -> Reply:

@@ -69,6 +69,17 @@ class Planner:
 
     async def _plan_or_fail(self, job: Job) -> None:
         try:
+            await self._plan(job)
+        except IllegalTransition:
+            logger.info("Job %s was stopped while it was being planned.", job.id)
+        except OSError as error:
+            logger.error("Job %s cannot be planned now, and will be tried again: %s", job.id, error)
+            return
+        self._planned()
+
+    async def _plan(self, job: Job) -> None:
+        """Give a Job its Shards, or fail it. Raise `IllegalTransition` if it ended in the meantime."""
+        try:
             summary = await self._inputs.read_summary(job.input_blob)
             if job.counts.requests != summary.requests:
                 # The Job was accepted before its input was indexed.
@@ -77,16 +88,11 @@ class Planner:
             temperature = await self._default_temperature(job)
             sizes = await asyncio.to_thread(self._write_shards, job, temperature)
             await self._store.save_plan(job.id, sizes)
-        except IllegalTransition:
-            logger.info("Job %s was stopped while it was being planned.", job.id)
         except InvalidArgument as error:
             await self._store.fail_job(job.id, str(error))
         except (CorruptData, FileNotFoundError) as error:
+            # A Job that was stopped has lost its folder: that it cannot fail any more is no surprise.
             await self._store.fail_job(job.id, f"The input cannot be read: {error}")
-        except OSError as error:
-            logger.error("Job %s cannot be planned now, and will be tried again: %s", job.id, error)
-            return
-        self._planned()
 
     def _write_shards(self, job: Job, default_temperature: float) -> list[int]:
         """Write the Shards of a Job, in place of any half-written ones, and return their sizes."""
@@ -119,5 +125,11 @@ class Planner:
                     # Only a Job that keeps going comes here with a bad line: it becomes an error Result.
                     detail = f"Error on line {record.number}: {message}"
                     yield Asker(record.ordinal), Failed(Cause.INVALID, detail)
+                case Line(key, metadata) if record.repeated:
+                    detail = (
+                        f"Error on line {record.number}: an earlier line has the key {key!r}; "
+                        "give every line a key of its own."
+                    )
+                    yield Asker(record.ordinal, key, metadata), Failed(Cause.INVALID, detail)
                 case Line(key, metadata):
                     yield Asker(record.ordinal, key, metadata), self._asked(line, job.model)

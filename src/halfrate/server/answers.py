@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Mapping
+import zlib
+from collections.abc import AsyncIterator, Mapping
 
 from starlette.requests import Request as Call
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 JSON = "application/json; charset=UTF-8"
 
@@ -47,6 +48,26 @@ async def json_answer(call: Call, body: bytes) -> Answer:
     else:
         packed = gzip.compress(body, _GZIP_LEVEL)
     return Answer(packed, headers={"Content-Encoding": "gzip", "Vary": "Accept-Encoding"})
+
+
+class JsonStream(StreamingResponse):
+    """A success whose JSON is made, compressed and sent piece by piece."""
+
+    def __init__(self, call: Call, pieces: AsyncIterator[bytes]) -> None:
+        headers = {"Content-Type": JSON, "X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding"}
+        if _takes_gzip(call):
+            headers["Content-Encoding"] = "gzip"
+            pieces = _compressed(pieces)
+        super().__init__(pieces)
+        self.raw_headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+async def _compressed(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    packer = zlib.compressobj(_GZIP_LEVEL, wbits=zlib.MAX_WBITS | 16)  # 16: with gzip's header and trailer
+    async for piece in pieces:
+        if packed := await asyncio.to_thread(packer.compress, piece):
+            yield packed
+    yield packer.flush()
 
 
 def _takes_gzip(call: Call) -> bool:

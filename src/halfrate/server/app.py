@@ -44,7 +44,7 @@ def make_asgi(
     return Starlette(
         routes=[
             *FileRoutes(files, origin).routes(),
-            *BatchRoutes(jobs, body_bytes_max=body_bytes_max).routes(),
+            *BatchRoutes(jobs, files, body_bytes_max=body_bytes_max).routes(),
             *ModelRoutes(models, body_bytes_max=body_bytes_max).routes(),
             *HealthRoutes(models).routes(),
             *unbuilt.routes(),

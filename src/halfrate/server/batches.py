@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from starlette.requests import Request as Call
 from starlette.responses import Response
 from starlette.routing import Route
 
+from halfrate.domain.errors import Forbidden
+from halfrate.domain.file import File, output_file_id
 from halfrate.domain.job import Job
-from halfrate.server.answers import json_answer
+from halfrate.server.answers import JsonStream, json_answer
 from halfrate.server.bodies import read_body
 from halfrate.server.paths import V
+from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.wire.gemini import batches as wire
 from halfrate.wire.gemini.pages import page, page_size
@@ -23,8 +27,9 @@ ON_INVALID = "x-halfrate-on-invalid"
 class BatchRoutes:
     """The Batches API over `halfrate.service.jobs.Jobs`."""
 
-    def __init__(self, jobs: Jobs, *, body_bytes_max: int) -> None:
+    def __init__(self, jobs: Jobs, files: Files, *, body_bytes_max: int) -> None:
         self._jobs = jobs
+        self._files = files
         self._body_bytes_max = body_bytes_max
 
     def routes(self) -> list[Route]:
@@ -79,20 +84,39 @@ class BatchRoutes:
         return await json_answer(call, b"{}")
 
     async def _shown(self, call: Call, job: Job) -> Response:
+        if job.input_file is None and wire.has_output(job):
+            return await self._shown_with_results(call, job)
         progress = await self._jobs.progress(job)
         operation = wire.operation(
             job,
-            inline_items=await self._inline_items(job),
             waiting_reason=progress.waiting_reason,
             eta_seconds=progress.eta_seconds,
         )
         return await json_answer(call, bytes(operation))
 
-    async def _inline_items(self, job: Job) -> list[bytes] | None:
-        if job.input_file is not None or not wire.has_output(job):
-            return None
-        output = await self._jobs.output(job)
-        return None if output is None else output.splitlines()
+    async def _shown_with_results(self, call: Call, job: Job) -> Response:
+        try:
+            output = await self._files.get(output_file_id(job.id))
+        except Forbidden:  # its time has passed
+            return await json_answer(call, bytes(wire.operation(job)))
+        return JsonStream(call, self._around_results(wire.operation_around_results(job), output))
+
+    async def _around_results(self, pieces: list[bytes], output: File) -> AsyncIterator[bytes]:
+        yield pieces[0]
+        for piece in pieces[1:]:
+            _, lines = await self._files.download(output.id)
+            async for results in _with_commas(lines):
+                yield results
+            yield piece
+
+
+async def _with_commas(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield lines of JSON with commas for the newlines between them, in the pieces they come in."""
+    newline = b""
+    async for piece in lines:
+        joined = newline + piece
+        newline = b"\n" if joined.endswith(b"\n") else b""
+        yield joined.removesuffix(b"\n").replace(b"\n", b",")
 
 
 def model_named(call: Call) -> str:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from halfrate.domain.errors import InvalidArgument, Unimplemented
 from halfrate.domain.file import File
 from halfrate.server.answers import Answer, json_answer
-from halfrate.server.bodies import read_body
+from halfrate.server.bodies import arriving, read_body
 from halfrate.server.faults import answer_for
 from halfrate.server.origin import Origin
 from halfrate.server.paths import V
@@ -109,13 +109,13 @@ class FileRoutes:
 
     async def _append(self, call: Call, upload_id: str) -> int:
         offset = wire.parse_offset(call.headers.get("x-goog-upload-offset"))
-        return await self._files.append(upload_id, offset=offset, chunks=call.stream())
+        return await self._files.append(upload_id, offset=offset, chunks=arriving(call))
 
     async def _whole(self, call: Call) -> Response:
         """Take an upload whose body is the File."""
         upload_id = await self._begin(wire.raw_file(call.headers))
         try:
-            await self._files.append(upload_id, offset=0, chunks=call.stream())
+            await self._files.append(upload_id, offset=0, chunks=arriving(call))
             file = await self._files.finish(upload_id)
         except BaseException:
             await self._files.cancel_upload(upload_id)

@@ -128,6 +128,15 @@ def test_shared_blocks_are_counted_once() -> None:
     assert admission.blocks_in_use == 19
 
 
+def test_a_block_computed_twice_takes_room_twice() -> None:
+    """Two who enter together share nothing, however alike they are."""
+    admission = Admission(sequences_max=8, blocks_total=100)
+    for id in range(3):
+        admission.offer(candidate(id, words(1, 1) + words(10 + id, 4)))
+    assert entered(admission) == [0, 1, 2]
+    assert admission.blocks_in_use == 3 * 7
+
+
 def test_one_who_waits_can_be_withdrawn() -> None:
     admission = Admission(sequences_max=1, blocks_total=100)
     for id in range(3):

@@ -177,9 +177,17 @@ async def test_odd_text_is_answered_or_refused_and_harms_nobody(engine: Embedded
     for text in ("\0", "", " ", "\ufeff", "<|im_end|>", "{{ 7 * 7 }}", "\u202e\u0301" * 50):
         outcome = await engine.answer(ask(text, max_output_tokens=2))
         assert isinstance(outcome, Answered) or outcome.cause is Cause.INVALID
-    half = await engine.answer(ask("half \ud800 a pair", max_output_tokens=2))
-    assert isinstance(half, Failed)
-    assert half.cause is Cause.INVALID
+    half = "half \ud800 a pair"
+    for request in (
+        ask(half),
+        ask("Hi.", stop=(half,)),
+        ask("Hi.", json_schema=half),
+        ask("Hi.", seed=10**30),
+    ):
+        outcome = await engine.answer(request)
+        assert isinstance(outcome, Failed)
+        assert outcome.cause is Cause.INVALID
+    await answered(engine, ask("Hi.", stop=("",), max_output_tokens=2))
     pid = engine.pid
     await answered(engine, ask("Still well?", max_output_tokens=2))
     assert engine.pid == pid

@@ -85,6 +85,20 @@ async def test_inline_requests_are_answered_with_their_metadata(client):
     assert "response" not in listed
 
 
+async def test_many_inline_results_are_whole_compressed_or_not(client):
+    items = [
+        {"request": {"contents": [{"parts": [{"text": f"text {n} " * 40}]}]}, "metadata": {"n": str(n)}}
+        for n in range(2_000)
+    ]
+    created = await create(client, {"inputConfig": {"requests": {"requests": items}}})
+    packed = await finished(client, created.json()["name"])
+    plain = await client.get(f"/v1/{created.json()['name']}", headers={"Accept-Encoding": "identity"})
+    assert plain.json() == packed
+    results = packed["metadata"]["output"]["inlinedResponses"]["inlinedResponses"]
+    assert [result["metadata"]["n"] for result in results] == [str(n) for n in range(2_000)]
+    assert packed["response"]["inlinedResponses"]["inlinedResponses"] == results
+
+
 async def test_bad_lines_refuse_the_batch_with_their_numbers_unless_skipped(client):
     name = await uploaded(client, line("a", "x") + b'{"key": "b", "request": {"foo": 1}}\n' + b"{\n")
     refused = await create(client, {"inputConfig": {"fileName": name}})

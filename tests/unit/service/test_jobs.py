@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import threading
 
 import pytest
 
 from halfrate.config import DispatchConfig, Limits
+from halfrate.dispatch.planning import Planner
 from halfrate.domain.errors import Forbidden, InvalidArgument, NotFound, ResourceExhausted
 from halfrate.domain.job import Counts, JobState
 from halfrate.domain.outcome import Cause
@@ -112,6 +114,18 @@ async def test_a_repeated_key_is_refused_with_both_lines(start):
     async with start() as app:
         with pytest.raises(InvalidArgument, match=r"line 3: duplicate key 'a'.*line 1"):
             await submit(app, line("x", "a"), line("y", "b"), line("z", "a"))
+
+
+async def test_keeping_going_answers_a_key_once(start):
+    async with start() as app:
+        job = await submit(app, line("x", "a"), line("y", "a"), line("z", "b"), keep_going=True)
+        answers = await results(app, await ended(app, job))
+    assert [(answer["key"], "response" in answer) for answer in answers] == [
+        ("a", True),
+        ("a", False),
+        ("b", True),
+    ]
+    assert "line 2: an earlier line has the key 'a'" in answers[1]["error"]["message"]
 
 
 async def test_an_empty_file_is_refused(start):
@@ -302,3 +316,31 @@ async def test_priority_goes_first(start):
         high = await ended(app, high)
         assert not (await app.jobs.get(low.id)).state.final
         await app.jobs.cancel(low.id)
+
+
+async def test_a_job_that_ends_while_it_is_planned_holds_up_no_other(start, monkeypatch, caplog):
+    """Its folder is taken away under the Planner, which must then go on with the next Job at once."""
+    write_shards = Planner._write_shards
+    gone = threading.Event()
+    planning = threading.Event()
+
+    def interrupted(planner, job, temperature):
+        if job.display_name != "doomed":
+            return write_shards(planner, job, temperature)
+        planning.set()
+        gone.wait(timeout=20)
+        raise FileNotFoundError(f"no folder of {job.id}")
+
+    monkeypatch.setattr(Planner, "_write_shards", interrupted)
+    async with start(clock=FakeClock()) as app:
+        file = await upload(app, line("x"))
+        doomed = await app.jobs.create_from_file(
+            model="pocket-1", file_id=file.id, display_name="doomed", priority=0
+        )
+        await asyncio.to_thread(planning.wait, 20)
+        await app.jobs.cancel(doomed.id)
+        await ended(app, doomed)
+        gone.set()
+        other = await ended(app, await submit(app, line("y")))
+        assert other.state is JobState.SUCCEEDED
+    assert "starts again" not in caplog.text

@@ -12,7 +12,13 @@ from halfrate.domain.file import output_file_id
 from halfrate.domain.job import FINAL_STATES, Counts, Job, JobState
 from halfrate.domain.outcome import Answered, Finish
 from halfrate.domain.usage import Usage
-from halfrate.wire.gemini.batches import NewBatch, operation, parse_create, wire_state
+from halfrate.wire.gemini.batches import (
+    NewBatch,
+    operation,
+    operation_around_results,
+    parse_create,
+    wire_state,
+)
 from halfrate.wire.gemini.lines import result_line
 
 JOB = Job(
@@ -208,6 +214,14 @@ def test_inline_results_are_doubly_nested_and_left_out_of_lists():
     listed = shown(job)
     assert "output" not in listed["metadata"]
     assert "response" not in listed
+
+
+def test_an_operation_is_cut_where_its_results_belong():
+    job = dataclasses.replace(JOB, state=JobState.SUCCEEDED, input_file=None, display_name="a\0b")
+    items = [b'{"error":{"code":1,"message":"x"}}', b'{"error":{"code":2,"message":"y"}}']
+    around = operation_around_results(job)
+    assert len(around) == 3, "shown twice"
+    assert json.loads(b",".join(items).join(around)) == shown(job, inline_items=items)
 
 
 @pytest.mark.parametrize(("state", "code"), [(JobState.CANCELLED, 1), (JobState.EXPIRED, 4)])

@@ -284,7 +284,7 @@ class Batcher:
 
     def _beat(self) -> None:
         now = time.monotonic()
-        if now - self._beat_at < _BEAT_SECONDS:
+        if self.busy and now - self._beat_at < _BEAT_SECONDS:
             return
         self._beat_at = now
         waiting = self._admission.waiting + sum(map(len, self._new))

@@ -108,5 +108,17 @@ def _die_with(parent: int) -> None:
             os._exit(0)
 
 
+def _run() -> int:
+    try:
+        return main()
+    except BaseException:
+        traceback.print_exc()
+        return 1
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    status = _run()
+    sys.stderr.flush()
+    os._exit(
+        status
+    )  # not sys.exit: unwinding native threads can hang, and a dead child must be seen to be dead

@@ -65,8 +65,9 @@ class Watch(Protocol):
 
 def watches(sampling: Sampling, decode: Callable[[list[int]], str]) -> tuple[Watch, ...]:
     """What must be looked out for in the answer to this Request."""
-    stop: tuple[Watch, ...] = (StopWatch(sampling.stop, decode),) if sampling.stop else ()
-    return stop if sampling.json_schema is None else (*stop, JsonWatch(decode))
+    stop = tuple(filter(None, sampling.stop))  # every text holds the empty string
+    watch: tuple[Watch, ...] = (StopWatch(stop, decode),) if stop else ()
+    return watch if sampling.json_schema is None else (*watch, JsonWatch(decode))
 
 
 class StopWatch:

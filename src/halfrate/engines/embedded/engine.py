@@ -149,6 +149,8 @@ class EmbeddedEngine:
         try:
             child.send(make(id))
             return await reply
+        except protocol.BadFrame as error:
+            return protocol.Refused(id, Cause.INVALID, f"The Request cannot be given to the engine: {error}.")
         except asyncio.CancelledError:
             child.send(protocol.Cancel(id))
             raise

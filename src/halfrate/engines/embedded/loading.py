@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ARCHITECTURES = ("llama", "qwen2", "qwen3")  # of GGUF files that the pipeline can read
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CONTEXT_TOKENS_UNKNOWN = 4096
+_KERNELS_KEPT = 1000
 
 
 class Unloadable(Exception):
@@ -173,6 +174,9 @@ def _properties(settings: EmbeddedSettings) -> dict[str, str | int]:
         "KV_CACHE_PRECISION": settings.kv_precision or precision,
         "INFERENCE_NUM_THREADS": threads,
         "sampler_num_threads": threads,
+        # A kernel is compiled and kept for every size of step there was. The default keeps 5000, and the
+        # process grows for hours; this many cover the sizes of decoding, which come again and again.
+        "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS_KEPT,
     }
 
 

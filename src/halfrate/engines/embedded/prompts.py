@@ -46,7 +46,8 @@ class Prompts:
         text = self._rendered(request.messages) if self._has_template else plain(request.messages)
         # A template writes the special tokens it wants; without one the tokenizer adds its own.
         encoded = self._tokenizer.encode(text, add_special_tokens=not self._has_template)
-        return [int(token) for token in encoded.input_ids.data[0]]
+        tokens: list[int] = encoded.input_ids.data[0].tolist()
+        return tokens
 
     def text(self, tokens: list[int]) -> str:
         """What the model wrote. Decoded at once, so that no character is cut in two."""

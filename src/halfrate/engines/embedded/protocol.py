@@ -111,8 +111,11 @@ class BadFrame(Exception):
 
 
 def encode(message: ToChild | FromChild) -> bytes:
-    """One frame. Raise `BadFrame` when it would exceed `FRAME_BYTES_MAX`."""
-    body = _encoder.encode(message)
+    """One frame. Raise `BadFrame` if it would exceed `FRAME_BYTES_MAX`, or if msgpack cannot carry it."""
+    try:
+        body = _encoder.encode(message)
+    except (UnicodeEncodeError, OverflowError) as error:  # half a surrogate pair; an integer beyond 64 bits
+        raise BadFrame(f"cannot be sent: {error}") from error
     if len(body) > FRAME_BYTES_MAX:
         raise BadFrame(f"a frame of {len(body)} bytes is larger than {FRAME_BYTES_MAX}")
     return _LENGTH.pack(len(body)) + body

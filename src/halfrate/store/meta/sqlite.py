@@ -178,16 +178,10 @@ class SqliteStore:
                 return None
             (shard,) = rows
             now = self._clock.now()
-            lease = Lease(
-                job_id=shard["job_id"],
-                shard=shard["number"],
-                token=shard["token"] + 1,
-                worker=worker,
-                lapses_at=now + lease_seconds,
-            )
-            _execute(connection, "lease_shard", shard | {"worker": worker, "lapses_at": lease.lapses_at})
-            _execute(connection, "start_job", {"id": lease.job_id, "now": now})
-            return lease
+            lapses_at = now + lease_seconds
+            (leased,) = _rows(connection, "lease_shard", shard | {"worker": worker, "lapses_at": lapses_at})
+            _execute(connection, "start_job", {"id": shard["job_id"], "now": now})
+            return Lease(shard["job_id"], shard["number"], leased["token"], worker, lapses_at)
 
         # Most looks find nothing: look on this thread first, and pay for a transaction only to claim.
         if not self._read("find_open_shard", {"engine": engine}):

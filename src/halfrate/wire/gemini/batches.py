@@ -202,6 +202,19 @@ def operation(
     return Raw(msgspec.json.encode(shown))
 
 
+def operation_around_results(job: Job) -> list[bytes]:
+    """Return the Operation of a Job whose Requests came inline, cut where its Results belong.
+
+    Between each two pieces go all of them (`lines.result_line`), with commas between. They are shown
+    twice, as SDKs read one place and REST examples the other; so many Results are never held at once.
+    """
+    whole = bytes(operation(job, inline_items=[_CUT]))
+    return whole.split(_CUT)
+
+
+_CUT = b"\0"  # JSON has no such byte, not even inside strings
+
+
 def _metadata(
     job: Job, output: dict[str, Any] | None, waiting_reason: str | None, eta_seconds: float | None
 ) -> dict[str, Any]:

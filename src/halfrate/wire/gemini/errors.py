@@ -52,6 +52,22 @@ def refusal(error: Refusal) -> tuple[int, bytes]:
     return code, error_body(code, status, str(error), details)
 
 
+_REFUSAL_OF_STATUS = {status: kind for kind, (_, status) in _STATUS_OF_REFUSAL.items()} | {
+    "UNAUTHENTICATED": Forbidden
+}
+
+
+def read_refusal(code: int, body: bytes) -> Refusal:
+    """Return what an answer with an error status says, also when its body is not the expected JSON."""
+    try:
+        error = msgspec.json.decode(body)["error"]
+        status, message = str(error["status"]), str(error["message"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        text = body[:200].decode(errors="replace").strip()
+        return Refusal(f"The server answered {code}" + (f": {text}" if text else "."))
+    return _REFUSAL_OF_STATUS.get(status, Refusal)(message)
+
+
 def failure(failed: Failed) -> tuple[int, bytes]:
     """Return the HTTP status and the body for an interactive Request that failed."""
     code, status = _STATUS_OF_CAUSE[failed.cause]

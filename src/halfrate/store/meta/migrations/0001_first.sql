@@ -39,7 +39,7 @@ CREATE INDEX job_by_age ON job (created_at DESC, id DESC) WHERE NOT deleted;
 
 -- What claims walk through: the Jobs that may have an open Shard, in the order they go.
 CREATE INDEX job_runnable ON job (engine, priority DESC, deadline, created_at, id)
-    WHERE planned AND state IN ('PENDING', 'RUNNING');
+    WHERE state IN ('PENDING', 'RUNNING');
 
 CREATE INDEX job_unfinished ON job (state) WHERE ended_at IS NULL;
 

@@ -1,2 +1,2 @@
 UPDATE shard SET state = 'DONE', worker = NULL, lapses_at = NULL
- WHERE job_id = :id AND state <> 'DONE'
+ WHERE job_id = :id

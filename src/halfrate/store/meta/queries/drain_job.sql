@@ -1,5 +1,5 @@
--- A Job drains when it has a plan, or will never get one, and no Shard is left.
+-- A Job drains when no Shard is left. Nobody asks before it has its plan, or is to get none.
 UPDATE job SET state = 'ASSEMBLING', updated_at = :now
  WHERE id = :id
-   AND ((state IN ('PENDING', 'RUNNING') AND planned) OR state = 'CANCELLING')
+   AND state IN ('PENDING', 'RUNNING', 'CANCELLING')
    AND NOT EXISTS (SELECT 1 FROM shard WHERE job_id = :id AND state <> 'DONE')

@@ -1,7 +1,8 @@
--- Walks the runnable Jobs in the order they go, and stops at the first that has an open Shard.
-SELECT shard.job_id, shard.number, shard.token
-  FROM job CROSS JOIN shard
- WHERE job.engine = :engine AND job.planned AND job.state IN ('PENDING', 'RUNNING')
-   AND shard.job_id = job.id AND shard.state = 'OPEN'
- ORDER BY job.priority DESC, job.deadline, job.created_at, job.id, shard.number
+-- Walks the runnable Jobs in the order they go, and stops at the first that has an open Shard. A Job that
+-- is past running has none; its state is asked for so that the index of the runnable ones is used.
+SELECT id AS job_id,
+       (SELECT min(number) FROM shard WHERE job_id = job.id AND state = 'OPEN') AS number
+  FROM job
+ WHERE engine = :engine AND state IN ('PENDING', 'RUNNING') AND number IS NOT NULL
+ ORDER BY priority DESC, deadline, created_at, id
  LIMIT 1

@@ -1,2 +1,3 @@
 UPDATE shard SET state = 'LEASED', token = token + 1, worker = :worker, lapses_at = :lapses_at
- WHERE job_id = :job_id AND number = :number AND state = 'OPEN'
+ WHERE job_id = :job_id AND number = :number
+RETURNING token

@@ -1,0 +1,95 @@
+"""From what the user calls a model to one in memory."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from halfrate.engines.embedded import loading, native
+from halfrate.engines.embedded.settings import EmbeddedSettings
+from tests.engines import QUICK, toy_model
+
+
+def openvino_folder(folder: Path) -> Path:
+    """A model in OpenVINO's format, saved from a GGUF file by the pipeline itself."""
+    path = toy_model(folder)
+    save = {"enable_save_ov_model": True}
+    native.genai().ContinuousBatchingPipeline(str(path), loading._scheduler(QUICK), "CPU", save, save)
+    path.unlink()
+    return folder
+
+
+def test_a_folder_in_openvinos_format_is_loaded(tmp_path: Path) -> None:
+    folder = openvino_folder(tmp_path)
+    (folder / "config.json").write_text('{"max_position_embeddings": 2048}')
+    (folder / "generation_config.json").write_text(
+        '{"do_sample": true, "temperature": 0.6, "eos_token_id": 257}'
+    )
+    model = loading.load(loading.find(str(folder)), QUICK)
+    assert model.name == tmp_path.name
+    assert model.context_tokens == 2048
+    assert model.default_temperature == pytest.approx(0.6)
+    assert model.blocks_total == QUICK.kv_blocks
+
+
+def test_a_gguf_file_is_greedy_unless_told_otherwise(tmp_path: Path) -> None:
+    model = loading.load(loading.find(str(toy_model(tmp_path))), QUICK)
+    assert (model.name, model.default_temperature, model.context_tokens) == ("toy", 0.0, 4096)
+
+
+def test_the_context_is_bounded_by_the_setting_and_by_the_cache(tmp_path: Path) -> None:
+    """A prompt that could never be held must be refused, not wait for ever."""
+    source = loading.find(str(toy_model(tmp_path)))
+    small = EmbeddedSettings(kv_blocks=10, threads=1)
+    assert loading.load(source, small).context_tokens == 9 * 32
+    short = EmbeddedSettings(kv_blocks=100, threads=1, context_tokens=50)
+    assert loading.load(source, short).context_tokens == 50
+
+
+def test_a_hub_id_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = ModuleType("huggingface_hub")
+    hub.snapshot_download = {"org/name": str(tmp_path)}.__getitem__  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    for name in ("openvino_model.xml", "openvino_tokenizer.xml"):
+        (tmp_path / name).touch()
+    source = loading.find("org/name")
+    assert (source.path, source.name) == (tmp_path, "org/name")
+    with pytest.raises(loading.Unloadable, match="cannot be fetched"):
+        loading.find("org/other")
+
+
+def test_without_the_hubs_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(loading.Unloadable, match="pip install huggingface_hub"):
+        loading.find("org/name")
+
+
+def test_packages_that_do_not_match_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = loading.find(str(toy_model(tmp_path)))
+    monkeypatch.setitem(sys.modules, "openvino_genai", None)
+    with pytest.raises(loading.Unloadable, match="must be of one release"):
+        loading.load(source, QUICK)
+
+
+def test_threads_are_cores_that_this_process_may_use() -> None:
+    assert 1 <= native.physical_cores() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("[10:00:00] /build/x/json_converter.cc:898: Unsupported type\n\n", "Unsupported type"),
+        (
+            "Exception from src/a.cpp:12:\nCheck 'x > 0' failed at src/b.cpp:7:\n'top_p' must be positive\n",
+            "'top_p' must be positive",
+        ),
+        ("unordered_map::at", "unordered_map::at"),
+        ("", "RuntimeError"),
+    ],
+)
+def test_reasons_are_told_without_their_place_in_foreign_sources(message: str, reason: str) -> None:
+    assert loading.reason(RuntimeError(message)) == reason
