@@ -8,7 +8,6 @@ from typing import Any, BinaryIO
 
 from halfrate.client.transport import Reply, Transport
 from halfrate.domain.errors import Refusal, Unreachable
-from halfrate.wire.gemini.errors import read_refusal
 
 CHUNK_BYTES = 8 << 20
 _PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -48,11 +47,11 @@ class Upload:
                 offset = self._received(address, offset, pauses)
                 continue
             if reply.status >= 500:
-                self._pause(pauses, read_refusal(reply.status, reply.body))
+                self._pause(pauses, reply.refusal())
                 offset = self._received(address, offset, pauses)
                 continue
             if reply.status != 200:
-                raise read_refusal(reply.status, reply.body)
+                raise reply.refusal()
             if reply.headers.get("x-goog-upload-status") == "final":
                 self._on_progress(self._size_bytes)
                 return _file(reply.body)
@@ -70,7 +69,7 @@ class Upload:
         metadata = {"displayName": display_name, "mimeType": mime_type, "sizeBytes": str(self._size_bytes)}
         reply = self._transport.start_upload(headers, {"file": metadata})
         if reply.status != 200:
-            raise read_refusal(reply.status, reply.body)
+            raise reply.refusal()
         try:
             return reply.headers["x-goog-upload-url"]
         except KeyError:
@@ -98,8 +97,8 @@ class Upload:
                 # An upload that ended unheard has its whole size: the empty last chunk fetches the answer.
                 return int(reply.headers.get("x-goog-upload-size-received", offset))
             if reply.status < 500:
-                raise read_refusal(reply.status, reply.body)
-            self._pause(pauses, read_refusal(reply.status, reply.body))
+                raise reply.refusal()
+            self._pause(pauses, reply.refusal())
 
     def _pause(self, pauses: Iterator[float], error: Unreachable | Refusal) -> None:
         pause_seconds = next(pauses, None)
