@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from halfrate import cli
 from halfrate.client import Client
 from tests.support.stub_server import StubServer, operation, succeeded
 from tests.unit.cli.conftest import Run
@@ -219,3 +220,13 @@ def test_a_bug_is_told_in_a_sentence(
 def test_no_colours_when_nobody_looks(stub: StubServer, halfrate: Run) -> None:
     ended = halfrate("watch", "job1")
     assert "\x1b" not in ended.out + ended.err
+
+
+def test_whoever_mends_halfrate_sees_where_it_broke(
+    stub: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HALFRATE_DEBUG", "1")
+    monkeypatch.setattr("sys.argv", ["halfrate", "watch", "nowhere"])
+    monkeypatch.setattr(Client, "job", lambda self, name: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
