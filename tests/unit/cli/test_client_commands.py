@@ -93,7 +93,7 @@ def test_an_unknown_model_is_told_in_the_servers_words(
 def test_jobs_are_a_table(stub: StubServer, halfrate: Run) -> None:
     stub.listed = [succeeded("batches/job2"), operation("RUNNING")]
     lines = halfrate("jobs").out.splitlines()
-    assert lines[0].split() == ["JOB", "STATE", "ANSWERED", "ERRORS", "MODEL", "CREATED", "NAME"]
+    assert lines[0].split() == ["JOB", "STATE", "DONE", "ERRORS", "MODEL", "CREATED", "NAME"]
     assert lines[1].split()[:4] == ["batches/job2", "SUCCEEDED", "3/3", "1"]
     assert lines[2].split()[:4] == ["batches/job1", "RUNNING", "0/3", "0"]
 
