@@ -13,6 +13,10 @@ from halfrate.config import Config, ModelConfig
 from halfrate.domain import errors
 from halfrate.domain.job import JobState
 from halfrate.domain.outcome import Cause
+from halfrate.domain.usage import Usage
+from halfrate.server.batches import ON_INVALID
+from halfrate.wire.gemini import batches
+from tests.fakes import make_job
 from tools import state_diagram
 
 ROOT = Path(__file__).parents[2]
@@ -98,3 +102,12 @@ def test_the_examples_of_settings_are_settings() -> None:
     for page in (REFERENCE / "config.md", ROOT / "docs" / "howto" / "own-model.md"):
         for block in re.findall(r"```toml\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
             assert msgspec.toml.decode(block, type=Config).models
+
+
+def test_what_is_added_to_the_protocol_is_told() -> None:
+    page = (REFERENCE / "api.md").read_text("utf-8")
+    job = make_job(usage=Usage(1, 1, 1), cost_picos=1, interactive_cost_picos=2)
+    operation = msgspec.json.decode(batches.operation(job, waiting_reason="x", eta_seconds=1))
+    added = operation["metadata"]["halfrate"]
+    assert {name for name in (*added, *added["usage"]) if f"`{name}`" not in page} == set()
+    assert ON_INVALID in page.lower()

@@ -1,7 +1,7 @@
 """A small server that speaks the batch dialect from memory, for tests of what is on the client's side.
 
 It plays a script: `StubServer.plan` lists the Operations a Job's polls are answered with, the last one
-from then on. ``cut_after_bytes`` makes it break off an upload once, as a failing network would.
+from then on. ``cuts_after_bytes`` makes it break off an upload there, as a failing network would.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class StubServer:
         self.listed: list[Operation] = []
         self.models = ["pocket-1", "gemini-2.5-flash"]
         self.calls: list[tuple[str, str, dict[str, str], bytes]] = []
-        self.cut_after_bytes: int | None = None
+        self.cuts_after_bytes: list[int] = []
         self.refuse_create: tuple[int, str, str] | None = None
         self.break_downloads = False
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -152,8 +152,8 @@ def _handler(stub: StubServer) -> type[BaseHTTPRequestHandler]:
                 piece = self.rfile.read(min(left, 1 << 16))
                 left -= len(piece)
                 kept += piece
-                if stub.cut_after_bytes is not None and len(kept) >= stub.cut_after_bytes:
-                    stub.cut_after_bytes = None
+                if stub.cuts_after_bytes and len(kept) >= stub.cuts_after_bytes[0]:
+                    stub.cuts_after_bytes.pop(0)
                     self.close_connection = True
                     self.connection.shutdown(2)
                     return

@@ -54,7 +54,7 @@ def progress(job: JobView) -> str:
         return "requests not counted yet"
     done = job.counts.succeeded + job.counts.failed
     failed = f" ({job.counts.failed:,} with errors)" if job.counts.failed else ""
-    return f"{done:,} of {job.counts.requests:,} answered{failed}"
+    return f"{done:,} of {job.counts.requests:,} done{failed}"
 
 
 def money_and_tokens(job: JobView) -> list[str]:

@@ -24,7 +24,7 @@ def jobs(
     if as_json:
         write_json({"jobs": [job_document(job) for job in found]})
     elif found:
-        write_table(("JOB", "STATE", "ANSWERED", "ERRORS", "MODEL", "CREATED", "NAME"), map(_row, found))
+        write_table(("JOB", "STATE", "DONE", "ERRORS", "MODEL", "CREATED", "NAME"), map(_row, found))
     else:
         say("No jobs yet. Make one with: halfrate submit FILE")
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlencode, urlsplit
 
-from halfrate.domain.errors import ConfigError, Unreachable
-from halfrate.wire.gemini.errors import read_refusal
+from halfrate.domain.errors import ConfigError, Refusal, Unreachable
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 API_VERSION = "v1beta"
@@ -23,6 +22,12 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def refusal(self) -> Refusal:
+        """Return what an answer with an error status says."""
+        from halfrate.wire.gemini.errors import read_refusal  # noqa: PLC0415 - 40 ms, wanted only here
+
+        return read_refusal(self.status, self.body)
 
 
 class Transport:
@@ -55,7 +60,7 @@ class Transport:
             data,
         )
         if reply.status != 200:
-            raise read_refusal(reply.status, reply.body)
+            raise reply.refusal()
         return self._object(reply.body)
 
     def start_upload(self, headers: Mapping[str, str], body: object) -> Reply:
@@ -70,7 +75,7 @@ class Transport:
         response = self._open("GET", address, self._key_header(), None)
         if response.status != 200:
             with response:
-                raise read_refusal(response.status, response.read())
+                raise Reply(response.status, {}, response.read()).refusal()
         return response
 
     def exchange(self, method: str, address: str, headers: Mapping[str, str], body: bytes | None) -> Reply:

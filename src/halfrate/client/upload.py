@@ -8,7 +8,6 @@ from typing import Any, BinaryIO
 
 from halfrate.client.transport import Reply, Transport
 from halfrate.domain.errors import Refusal, Unreachable
-from halfrate.wire.gemini.errors import read_refusal
 
 CHUNK_BYTES = 8 << 20
 _PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -43,21 +42,22 @@ class Upload:
         while True:
             try:
                 reply = self._send_chunk(address, offset)
-            except Unreachable as error:
+                if reply.status >= 500:
+                    raise reply.refusal()
+            except (Unreachable, Refusal) as error:
                 self._pause(pauses, error)
-                offset = self._received(address, offset, pauses)
-                continue
-            if reply.status >= 500:
-                self._pause(pauses, read_refusal(reply.status, reply.body))
-                offset = self._received(address, offset, pauses)
-                continue
-            if reply.status != 200:
-                raise read_refusal(reply.status, reply.body)
-            if reply.headers.get("x-goog-upload-status") == "final":
-                self._on_progress(self._size_bytes)
-                return _file(reply.body)
-            offset, pauses = offset + CHUNK_BYTES, iter(_PAUSES_SECONDS)
-            self._on_progress(offset)
+                arrived_bytes = self._received(address, pauses)
+            else:
+                if reply.status != 200:
+                    raise reply.refusal()
+                if reply.headers.get("x-goog-upload-status") == "final":
+                    self._on_progress(self._size_bytes)
+                    return _file(reply.body)
+                arrived_bytes = offset + CHUNK_BYTES
+            if arrived_bytes > offset:
+                pauses = iter(_PAUSES_SECONDS)
+                self._on_progress(arrived_bytes)
+            offset = arrived_bytes
 
     def _start(self, *, display_name: str, mime_type: str, file_name: str) -> str:
         headers = {
@@ -70,7 +70,7 @@ class Upload:
         metadata = {"displayName": display_name, "mimeType": mime_type, "sizeBytes": str(self._size_bytes)}
         reply = self._transport.start_upload(headers, {"file": metadata})
         if reply.status != 200:
-            raise read_refusal(reply.status, reply.body)
+            raise reply.refusal()
         try:
             return reply.headers["x-goog-upload-url"]
         except KeyError:
@@ -86,20 +86,20 @@ class Upload:
         }
         return self._transport.exchange("POST", address, headers, chunk)
 
-    def _received(self, address: str, offset: int, pauses: Iterator[float]) -> int:
+    def _received(self, address: str, pauses: Iterator[float]) -> int:
         """Ask the server how much it has, waiting for it to come back. Everything it has is kept."""
         while True:
             try:
                 reply = self._transport.exchange("POST", address, {"X-Goog-Upload-Command": "query"}, b"")
-            except Unreachable as error:
+                if reply.status >= 500:
+                    raise reply.refusal()
+            except (Unreachable, Refusal) as error:
                 self._pause(pauses, error)
                 continue
-            if reply.status == 200:
-                # An upload that ended unheard has its whole size: the empty last chunk fetches the answer.
-                return int(reply.headers.get("x-goog-upload-size-received", offset))
-            if reply.status < 500:
-                raise read_refusal(reply.status, reply.body)
-            self._pause(pauses, read_refusal(reply.status, reply.body))
+            if reply.status != 200:
+                raise reply.refusal()
+            # All of it may be there: an empty last chunk then ends the upload.
+            return int(reply.headers.get("x-goog-upload-size-received", 0))
 
     def _pause(self, pauses: Iterator[float], error: Unreachable | Refusal) -> None:
         pause_seconds = next(pauses, None)

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from halfrate import cli
 from halfrate.client import Client
 from tests.support.stub_server import StubServer, operation, succeeded
 from tests.unit.cli.conftest import Run
@@ -61,7 +62,7 @@ def test_submit_and_watch_ends_as_the_job_does(stub: StubServer, halfrate: Run, 
     stub.plan = [operation("RUNNING"), succeeded()]
     ended = halfrate("submit", requests_file, "--watch")
     assert ended.code == 0
-    assert "SUCCEEDED, 3 of 3 answered (1 with errors)" in ended.err
+    assert "SUCCEEDED, 3 of 3 done (1 with errors)" in ended.err
 
 
 def test_submit_of_a_missing_file_names_it(stub: StubServer, halfrate: Run) -> None:
@@ -92,7 +93,7 @@ def test_an_unknown_model_is_told_in_the_servers_words(
 def test_jobs_are_a_table(stub: StubServer, halfrate: Run) -> None:
     stub.listed = [succeeded("batches/job2"), operation("RUNNING")]
     lines = halfrate("jobs").out.splitlines()
-    assert lines[0].split() == ["JOB", "STATE", "ANSWERED", "ERRORS", "MODEL", "CREATED", "NAME"]
+    assert lines[0].split() == ["JOB", "STATE", "DONE", "ERRORS", "MODEL", "CREATED", "NAME"]
     assert lines[1].split()[:4] == ["batches/job2", "SUCCEEDED", "3/3", "1"]
     assert lines[2].split()[:4] == ["batches/job1", "RUNNING", "0/3", "0"]
 
@@ -112,7 +113,7 @@ def test_watch_says_why_a_job_waits(stub: StubServer, halfrate: Run) -> None:
     stub.plan = [operation(halfrate={"waitingReason": "the model is loading"}), succeeded()]
     ended = halfrate("watch", "job1")
     assert ended.code == 0
-    assert "PENDING, 0 of 3 answered, waiting: the model is loading" in ended.err
+    assert "PENDING, 0 of 3 done, waiting: the model is loading" in ended.err
 
 
 def test_watch_tells_cost_and_saving(stub: StubServer, halfrate: Run) -> None:
@@ -219,3 +220,13 @@ def test_a_bug_is_told_in_a_sentence(
 def test_no_colours_when_nobody_looks(stub: StubServer, halfrate: Run) -> None:
     ended = halfrate("watch", "job1")
     assert "\x1b" not in ended.out + ended.err
+
+
+def test_whoever_mends_halfrate_sees_where_it_broke(
+    stub: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HALFRATE_DEBUG", "1")
+    monkeypatch.setattr("sys.argv", ["halfrate", "watch", "nowhere"])
+    monkeypatch.setattr(Client, "job", lambda self, name: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main()

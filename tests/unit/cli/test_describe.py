@@ -11,7 +11,7 @@ def test_a_running_job_shows_rate_and_time_left() -> None:
     stats = {"requestCount": "1000", "successfulRequestCount": "250"}
     job = JobView.of(operation("RUNNING", batchStats=stats, halfrate={"eta": "600s"}))
     line = status_line(job, requests_per_second=12.34)
-    assert line == "RUNNING, 250 of 1,000 answered, 12.3/s, about 10 min left"
+    assert line == "RUNNING, 250 of 1,000 done, 12.3/s, about 10 min left"
 
 
 def test_an_input_not_counted_yet_is_not_zero_requests() -> None:

@@ -53,12 +53,23 @@ def test_a_broken_upload_goes_on_from_what_the_server_has(stub: StubServer, tmp_
     content = b"0123456789abcdef" * (CHUNK_BYTES // 8)
     path = tmp_path / "requests.jsonl"
     path.write_bytes(content)
-    stub.cut_after_bytes = CHUNK_BYTES + (1 << 16)
+    stub.cuts_after_bytes = [CHUNK_BYTES + (1 << 16)]
 
     file = Client(stub.url, sleep=no_sleep).upload(path)
 
     assert stub.files[file.name] == content
     assert chunk_offsets(stub) == [0, CHUNK_BYTES, CHUNK_BYTES + (1 << 16)]
+
+
+def test_patience_begins_anew_with_every_chunk_that_arrives(stub: StubServer, tmp_path: Path) -> None:
+    """A large file over a bad line breaks off often; only a standstill is a reason to give up."""
+    path = tmp_path / "requests.jsonl"
+    path.write_bytes(b"x" * (CHUNK_BYTES * 8))
+    stub.cuts_after_bytes = [CHUNK_BYTES * number + (1 << 16) for number in range(8)]
+    pauses: list[float] = []
+    file = Client(stub.url, sleep=pauses.append).upload(path)
+    assert file.size_bytes == CHUNK_BYTES * 8
+    assert pauses == [0.5] * 8
 
 
 def test_an_upload_gives_up_when_the_server_stays_away(tmp_path: Path) -> None:
