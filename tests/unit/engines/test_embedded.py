@@ -20,7 +20,6 @@ from halfrate.domain.outcome import Answered, Cause, Failed, Finish
 from halfrate.domain.request import Message, Request, Role, Sampling
 from halfrate.engines.api import EngineState
 from halfrate.engines.embedded import EmbeddedEngine, gguf
-from halfrate.engines.embedded.engine import restart_delay
 from halfrate.engines.embedded.process import Child
 from halfrate.engines.embedded.protocol import Load
 from halfrate.engines.embedded.settings import EmbeddedSettings
@@ -370,12 +369,13 @@ async def test_telemetry_cannot_be_imported_in_the_child() -> None:
     assert b"telemetry_stub" in said
 
 
-async def test_restarts_wait_longer_each_time_but_not_for_ever() -> None:
-    settings = EmbeddedSettings(backoff_seconds=0.5, backoff_seconds_max=30.0)
-    delays = [restart_delay(settings, deaths=deaths, chance=0.0) for deaths in range(1, 10)]
-    assert delays[:4] == [0.5, 1.0, 2.0, 4.0]
-    assert delays[-1] == 30.0
-    assert restart_delay(settings, deaths=10_000, chance=0.999) >= 15.0
+async def test_leaving_before_the_child_was_started_leaves_nobody_waiting(tmp_path: Path) -> None:
+    async with EmbeddedEngine(toy_model(tmp_path), settings=QUICK) as engine:
+        pass
+    async with asyncio.timeout(5):
+        with pytest.raises(EngineBroken, match="stopped"):
+            await engine.ready()
+        assert isinstance(await engine.answer(ask("Anyone?")), Failed)
 
 
 async def test_a_frame_for_a_dead_child_is_dropped() -> None:

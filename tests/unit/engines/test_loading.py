@@ -79,6 +79,13 @@ def test_threads_are_cores_that_this_process_may_use() -> None:
     assert 1 <= native.physical_cores() <= (os.cpu_count() or 1)
 
 
+def test_the_cache_is_bounded_by_the_memory_there_is() -> None:
+    """Its default is a quarter of that, and at least a GiB."""
+    scheduler = loading._scheduler(EmbeddedSettings())
+    assert scheduler.cache_size == max(1, native.memory_bytes() // 4 // 2**30)
+    assert loading._scheduler(EmbeddedSettings(cache_gib=3)).cache_size == 3
+
+
 @pytest.mark.parametrize(
     ("message", "reason"),
     [

@@ -153,7 +153,7 @@ def _download(model: str) -> Path:
 def _scheduler(settings: EmbeddedSettings) -> SchedulerConfig:
     scheduler = native.genai().SchedulerConfig()
     if settings.kv_blocks is None:
-        scheduler.cache_size = settings.cache_gib
+        scheduler.cache_size = settings.cache_gib or max(1, native.memory_bytes() // 4 // 2**30)
     else:
         scheduler.num_kv_blocks = settings.kv_blocks
     scheduler.max_num_batched_tokens = settings.batched_tokens_max
