@@ -9,7 +9,8 @@ from starlette.routing import Route
 from halfrate.config import Limits
 from halfrate.server import unbuilt
 from halfrate.server.app import make_asgi
-from halfrate.wire.gemini.content import GenerateContentRequest, GenerationConfig, Part
+from halfrate.wire.gemini.content import GenerateContentRequest, Part
+from halfrate.wire.gemini.generation_config import GenerationConfig
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "api.md").read_text("utf-8")
 

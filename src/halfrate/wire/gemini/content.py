@@ -1,22 +1,18 @@
-"""A GenerateContentRequest becomes a Request; an Outcome becomes a GenerateContentResponse."""
+"""A GenerateContentRequest becomes a Request."""
 
 from __future__ import annotations
 
-import math
-from functools import lru_cache
 from typing import Literal
 
 import msgspec
 from msgspec import Raw
 
-from halfrate.domain.outcome import Answered, Cause, Failed, Finish
+from halfrate.domain.outcome import Failed
 from halfrate.domain.request import Message, Request, Role, Sampling
-from halfrate.domain.usage import Usage
 from halfrate.wire.gemini import lenient
-from halfrate.wire.gemini.lenient import ABSENT
-from halfrate.wire.gemini.schema import ANY_JSON, json_schema
-
-# What is read -----------------------------------------------------------------------------------------
+from halfrate.wire.gemini.generation_config import GenerationConfig, sampling_of
+from halfrate.wire.gemini.inability import Inability, invalid, unsupported
+from halfrate.wire.gemini.lenient import ABSENT, given
 
 
 class Blob(lenient.Message):
@@ -80,45 +76,6 @@ class SafetySetting(lenient.Message):
     method: str | None = None
 
 
-class ThinkingConfig(lenient.Message):
-    """How to think before answering. Accepted without effect: no thought stays within any budget."""
-
-    include_thoughts: bool | None = None
-    thinking_budget: int | None = None
-    thinking_level: (
-        Literal["THINKING_LEVEL_UNSPECIFIED", "MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH"] | None
-    ) = None
-
-
-class GenerationConfig(lenient.Message):
-    """How to decode, and in what form to answer."""
-
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: float | None = None
-    max_output_tokens: int | None = None
-    candidate_count: int | None = None
-    seed: int | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    stop_sequences: list[str] | None = None
-    response_mime_type: str | None = None
-    response_schema: Raw = ABSENT
-    response_json_schema: Raw = ABSENT
-    response_modalities: (
-        list[Literal["MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO", "VIDEO", "DOCUMENT"]] | None
-    ) = None
-    response_logprobs: bool | None = None
-    logprobs: int | None = None
-    thinking_config: ThinkingConfig | None = None
-    media_resolution: str | None = None
-    enable_enhanced_civic_answers: bool | None = None
-    speech_config: Raw = ABSENT
-    image_config: Raw = ABSENT
-    audio_transcription_config: Raw = ABSENT
-    response_format: Raw = ABSENT
-
-
 class GenerateContentRequest(lenient.Message):
     """What a client asks of a model."""
 
@@ -136,22 +93,14 @@ class GenerateContentRequest(lenient.Message):
     continuation_token: str | None = None
 
 
-class _Inability(Exception):
-    """Carries a Failed out of the depths of a request."""
-
-    def __init__(self, cause: Cause, detail: str) -> None:
-        super().__init__(detail)
-        self.failed = Failed(cause, detail)
-
-
 def understand(asked: GenerateContentRequest) -> Request | Failed:
     """Return the Request that ``asked`` means, or why it cannot be answered here."""
     try:
         _refuse_what_is_not_built(asked)
         messages = _messages(asked)
         config = asked.generation_config
-        return Request(messages, _sampling(config) if config is not None else _DEFAULTS)
-    except _Inability as inability:
+        return Request(messages, sampling_of(config) if config is not None else _DEFAULTS)
+    except Inability as inability:
         return inability.failed
 
 
@@ -170,7 +119,7 @@ _ROLES = {None: Role.USER, "": Role.USER, "user": Role.USER, "model": Role.MODEL
 
 def _messages(asked: GenerateContentRequest) -> tuple[Message, ...]:
     if not asked.contents:
-        raise _invalid("contents is empty. Give at least one content with a text part.")
+        raise invalid("contents is empty. Give at least one content with a text part.")
     messages = []
     if asked.system_instruction is not None and asked.system_instruction.parts:
         messages.append(Message(Role.SYSTEM, _text(asked.system_instruction, "system_instruction")))
@@ -180,17 +129,17 @@ def _messages(asked: GenerateContentRequest) -> tuple[Message, ...]:
             raise _strange_role(content.role, index)
         messages.append(Message(role, _text(content, "contents", index)))
     if messages[-1].role is Role.MODEL:
-        raise _unsupported(
+        raise unsupported(
             "contents ends with a turn of role 'model', and continuing a model's own turn is not built. "
             "End with a turn of role 'user'."
         )
     return tuple(messages)
 
 
-def _strange_role(role: str | None, index: int) -> _Inability:
+def _strange_role(role: str | None, index: int) -> Inability:
     if role == "function":
-        return _unsupported(f"contents[{index}].role 'function': function calling is not built yet.")
-    return _invalid(f"contents[{index}].role is {role!r}. Use a valid role: user, model.")
+        return unsupported(f"contents[{index}].role 'function': function calling is not built yet.")
+    return invalid(f"contents[{index}].role is {role!r}. Use a valid role: user, model.")
 
 
 def _text(content: Content, field: str, index: int | None = None) -> str:
@@ -200,7 +149,7 @@ def _text(content: Content, field: str, index: int | None = None) -> str:
         return parts[0].text or ""
     place = field if index is None else f"{field}[{index}]"
     if not parts:
-        raise _invalid(f"{place}.parts is empty. Give it a text part.")
+        raise invalid(f"{place}.parts is empty. Give it a text part.")
     texts = []
     for number, part in enumerate(parts):
         if not _only_text(part):
@@ -229,18 +178,13 @@ _PARTS_TO_COME = {
 }
 
 
-def _strange_part(part: Part, place: str) -> _Inability:
+def _strange_part(part: Part, place: str) -> Inability:
     for field, sentence in _PARTS_TO_COME.items():
-        if _given(getattr(part, field)):
+        if given(getattr(part, field)):
             if part.text is not None:
-                return _invalid(f"{place} has both text and {field}. A part holds one thing.")
-            return _unsupported(f"{place}.{field}: {sentence}")
-    return _invalid(f"{place} is empty. Give it text.")
-
-
-def _given(value: object) -> bool:
-    """Whether a field was sent with something other than null in it."""
-    return value is not None and not (isinstance(value, Raw) and bytes(value) in {b"", b"null"})
+                return invalid(f"{place} has both text and {field}. A part holds one thing.")
+            return unsupported(f"{place}.{field}: {sentence}")
+    return invalid(f"{place} is empty. Give it text.")
 
 
 # What is not built ------------------------------------------------------------------------------------
@@ -252,9 +196,9 @@ def _refuse_what_is_not_built(asked: GenerateContentRequest) -> None:
     if (asked.tools, asked.cached_content, asked.tool_config) == _NOTHING_SPECIAL:
         return
     if asked.tools:
-        raise _unsupported(f"tools: {_tool_names(asked.tools)} cannot be used yet. Leave tools out.")
+        raise unsupported(f"tools: {_tool_names(asked.tools)} cannot be used yet. Leave tools out.")
     if asked.cached_content:
-        raise _unsupported(
+        raise unsupported(
             "cached_content: explicit caches are not built yet. Put the cached text in front of the prompt: "
             "equal beginnings are computed once anyway."
         )
@@ -268,227 +212,3 @@ def _tool_names(tools: list[Raw]) -> str:
         except (ValueError, RecursionError):
             names.append("a tool")
     return ", ".join(names) or "an empty tool"
-
-
-# Sampling ---------------------------------------------------------------------------------------------
-
-_INT32_MAX = 2**31 - 1
-STOP_SEQUENCES_MAX = 5
-
-
-def _sampling(config: GenerationConfig) -> Sampling:
-    _check_candidates(config)
-    _check_logprobs(config)
-    _check_form(config)
-    stop = tuple(config.stop_sequences or ())
-    if len(stop) > STOP_SEQUENCES_MAX:
-        raise _invalid(
-            f"generation_config.stop_sequences has {len(stop)} entries; "
-            f"at most {STOP_SEQUENCES_MAX} are allowed."
-        )
-    if "" in stop:
-        raise _invalid("generation_config.stop_sequences has an empty entry.")
-    return Sampling(
-        max_output_tokens=_whole("max_output_tokens", config.max_output_tokens, 1, _INT32_MAX),
-        temperature=_within("temperature", config.temperature, 0, 2),
-        top_p=_within("top_p", config.top_p, 0, 1),
-        top_k=_whole("top_k", config.top_k, 1, _INT32_MAX),
-        seed=_whole("seed", config.seed, -_INT32_MAX - 1, _INT32_MAX),
-        presence_penalty=_within("presence_penalty", config.presence_penalty, -2, 2),
-        frequency_penalty=_within("frequency_penalty", config.frequency_penalty, -2, 2),
-        stop=stop,
-        json_schema=_schema(config),
-    )
-
-
-def _within(name: str, value: float | None, low: float, high: float) -> float | None:
-    if value is None or low <= value <= high:
-        return value
-    raise _invalid(f"generation_config.{name} is {value:g}; it must be from {low} to {high}.")
-
-
-def _whole(name: str, value: float | None, low: int, high: int) -> int | None:
-    if value is None:
-        return None
-    if math.isfinite(value) and int(value) == value and low <= value <= high:
-        return int(value)
-    raise _invalid(f"generation_config.{name} is {value}; it must be a whole number from {low} to {high}.")
-
-
-def _check_candidates(config: GenerationConfig) -> None:
-    count = config.candidate_count
-    if count is None or count == 1:
-        return
-    if count < 1:
-        raise _invalid(f"generation_config.candidate_count is {count}; it must be at least 1.")
-    raise _unsupported(
-        f"generation_config.candidate_count is {count}: more than one candidate is not built yet. "
-        "Send the request several times, with different seeds."
-    )
-
-
-def _check_logprobs(config: GenerationConfig) -> None:
-    if config.response_logprobs:
-        raise _unsupported("generation_config.response_logprobs: log probabilities are not built yet.")
-    if config.logprobs is not None:
-        raise _invalid("generation_config.logprobs is allowed only when response_logprobs is true.")
-
-
-def _check_form(config: GenerationConfig) -> None:
-    for modality in config.response_modalities or ():
-        if modality not in {"TEXT", "MODALITY_UNSPECIFIED"}:
-            raise _unsupported(
-                f"generation_config.response_modalities: {modality} cannot be made here. Ask for TEXT."
-            )
-    for field in ("speech_config", "image_config", "audio_transcription_config", "response_format"):
-        if getattr(config, field) is not ABSENT and _given(getattr(config, field)):
-            raise _unsupported(f"generation_config.{field} is not built yet. Leave it out.")
-
-
-def _schema(config: GenerationConfig) -> str | None:
-    """Return the JSON Schema that the answer must obey, or None for free text."""
-    if (config.response_mime_type, config.response_schema, config.response_json_schema) == _FREE_TEXT:
-        return None
-    openapi, plain = _given(config.response_schema), _given(config.response_json_schema)
-    if openapi and plain:
-        raise _invalid(
-            "generation_config has both response_schema and response_json_schema. Set one of them."
-        )
-    mime_type = config.response_mime_type or "text/plain"
-    if mime_type == "text/x.enum":
-        raise _unsupported(
-            "generation_config.response_mime_type text/x.enum is not built yet. Use application/json with a "
-            "schema of type STRING and enum: the answer is then that word as a JSON string."
-        )
-    if mime_type == "application/json":
-        return _schema_text(config, openapi=openapi, plain=plain)
-    if mime_type != "text/plain":
-        raise _invalid(
-            f"generation_config.response_mime_type is {mime_type!r}. Use text/plain or application/json."
-        )
-    if openapi or plain:
-        raise _invalid(
-            "generation_config has a schema, but response_mime_type is text/plain. "
-            "Set it to application/json."
-        )
-    return None
-
-
-_FREE_TEXT = (None, ABSENT, ABSENT)
-
-
-def _schema_text(config: GenerationConfig, *, openapi: bool, plain: bool) -> str:
-    if not (openapi or plain):
-        return ANY_JSON
-    field, raw = (
-        ("response_schema", config.response_schema)
-        if openapi
-        else ("response_json_schema", config.response_json_schema)
-    )
-    text = _converted(bytes(raw), openapi=openapi)
-    if isinstance(text, ValueError):
-        raise _invalid(f"generation_config.{field}{text}")
-    return text
-
-
-@lru_cache(maxsize=256)  # one Job's Requests mostly share one schema
-def _converted(raw: bytes, *, openapi: bool) -> str | ValueError:
-    try:
-        return json_schema(raw) if openapi else _as_is(raw)
-    except (ValueError, RecursionError) as error:
-        return error if isinstance(error, ValueError) else ValueError(" is nested too deeply.")
-
-
-def _as_is(raw: bytes) -> str:
-    try:
-        schema = msgspec.json.decode(raw)
-    except ValueError as error:
-        raise ValueError(f" is not JSON: {error}.") from None
-    if not isinstance(schema, dict):
-        raise ValueError(" must be an object.")
-    return msgspec.json.encode(schema).decode()  # equal schemas make equal Requests
-
-
-def _invalid(detail: str) -> _Inability:
-    return _Inability(Cause.INVALID, detail)
-
-
-def _unsupported(detail: str) -> _Inability:
-    return _Inability(Cause.UNSUPPORTED, detail)
-
-
-# What is written --------------------------------------------------------------------------------------
-
-
-class TextPart(msgspec.Struct):
-    """A part of an answer."""
-
-    text: str
-
-
-class ModelContent(msgspec.Struct):
-    """The model's turn."""
-
-    parts: tuple[TextPart, ...]
-    role: str = "model"
-
-
-class Candidate(msgspec.Struct, rename="camel"):
-    """One answer."""
-
-    content: ModelContent
-    finish_reason: str
-    index: int = 0
-
-
-class ModalityTokens(msgspec.Struct, rename="camel"):
-    """Tokens of one kind of input."""
-
-    token_count: int
-    modality: str = "TEXT"
-
-
-class UsageMetadata(msgspec.Struct, rename="camel", omit_defaults=True):
-    """Token counts of one answer."""
-
-    prompt_token_count: int = 0
-    candidates_token_count: int = 0
-    total_token_count: int = 0
-    cached_content_token_count: int = 0
-    prompt_tokens_details: tuple[ModalityTokens, ...] = ()
-    cache_tokens_details: tuple[ModalityTokens, ...] = ()
-
-
-class GenerateContentResponse(msgspec.Struct, rename="camel"):
-    """An Answered, as the wire has it."""
-
-    candidates: tuple[Candidate, ...]
-    usage_metadata: UsageMetadata
-    model_version: str
-    response_id: str
-
-
-_FINISH_REASONS = {Finish.STOP: "STOP", Finish.LENGTH: "MAX_TOKENS"}
-
-
-def generate_response(answered: Answered, *, model_version: str, response_id: str) -> GenerateContentResponse:
-    """Return the response to a Request that was answered."""
-    content = ModelContent((TextPart(answered.text),))
-    candidate = Candidate(content, _FINISH_REASONS[answered.finish])
-    return GenerateContentResponse((candidate,), usage_metadata(answered.usage), model_version, response_id)
-
-
-def usage_metadata(usage: Usage) -> UsageMetadata:
-    """Return token counts as the wire has them: zeros are left out."""
-    return UsageMetadata(
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.total_tokens,
-        usage.cached_tokens,
-        _text_tokens(usage.input_tokens),
-        _text_tokens(usage.cached_tokens),
-    )
-
-
-def _text_tokens(count: int) -> tuple[ModalityTokens, ...]:
-    return (ModalityTokens(count),) if count > 0 else ()

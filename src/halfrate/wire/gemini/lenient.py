@@ -33,6 +33,11 @@ ABSENT = Raw()
 """The default of every free-form field, so that `is ABSENT` tells that nothing was sent."""
 
 
+def given(value: object) -> bool:
+    """Whether a field was sent with something other than null in it."""
+    return value is not None and not (isinstance(value, Raw) and bytes(value) in {b"", b"null"})
+
+
 class Message(msgspec.Struct, forbid_unknown_fields=True):
     """Base of everything read. Every field has a default; names are in snake_case."""
 

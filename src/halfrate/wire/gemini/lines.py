@@ -8,15 +8,10 @@ from msgspec import Raw
 from halfrate.domain.line import Line, Rejection
 from halfrate.domain.outcome import Answered, Cause, Failed, Outcome
 from halfrate.domain.request import Request
-from halfrate.wire.gemini.content import (
-    GenerateContentRequest,
-    GenerateContentResponse,
-    bare_model,
-    generate_response,
-    understand,
-)
+from halfrate.wire.gemini.content import GenerateContentRequest, bare_model, understand
 from halfrate.wire.gemini.errors import Status, status_of
 from halfrate.wire.gemini.lenient import ABSENT, Message, Reader
+from halfrate.wire.gemini.responses import GenerateContentResponse, generate_response
 
 # Input ------------------------------------------------------------------------------------------------
 

@@ -10,15 +10,9 @@ import msgspec
 from halfrate.domain.errors import InvalidArgument, Unimplemented
 from halfrate.domain.outcome import Answered, Cause, Failed
 from halfrate.domain.request import Request
-from halfrate.wire.gemini.content import (
-    Content,
-    GenerateContentRequest,
-    ModalityTokens,
-    bare_model,
-    generate_response,
-    understand,
-)
+from halfrate.wire.gemini.content import Content, GenerateContentRequest, bare_model, understand
 from halfrate.wire.gemini.lenient import Message, Reader
+from halfrate.wire.gemini.responses import ModalityTokens, generate_response
 
 # What is read -----------------------------------------------------------------------------------------
 

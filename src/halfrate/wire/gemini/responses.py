@@ -1,0 +1,82 @@
+"""An Outcome becomes a GenerateContentResponse."""
+
+from __future__ import annotations
+
+import msgspec
+
+from halfrate.domain.outcome import Answered, Finish
+from halfrate.domain.usage import Usage
+
+
+class TextPart(msgspec.Struct):
+    """A part of an answer."""
+
+    text: str
+
+
+class ModelContent(msgspec.Struct):
+    """The model's turn."""
+
+    parts: tuple[TextPart, ...]
+    role: str = "model"
+
+
+class Candidate(msgspec.Struct, rename="camel"):
+    """One answer."""
+
+    content: ModelContent
+    finish_reason: str
+    index: int = 0
+
+
+class ModalityTokens(msgspec.Struct, rename="camel"):
+    """Tokens of one kind of input."""
+
+    token_count: int
+    modality: str = "TEXT"
+
+
+class UsageMetadata(msgspec.Struct, rename="camel", omit_defaults=True):
+    """Token counts of one answer."""
+
+    prompt_token_count: int = 0
+    candidates_token_count: int = 0
+    total_token_count: int = 0
+    cached_content_token_count: int = 0
+    prompt_tokens_details: tuple[ModalityTokens, ...] = ()
+    cache_tokens_details: tuple[ModalityTokens, ...] = ()
+
+
+class GenerateContentResponse(msgspec.Struct, rename="camel"):
+    """An Answered, as the wire has it."""
+
+    candidates: tuple[Candidate, ...]
+    usage_metadata: UsageMetadata
+    model_version: str
+    response_id: str
+
+
+_FINISH_REASONS = {Finish.STOP: "STOP", Finish.LENGTH: "MAX_TOKENS"}
+
+
+def generate_response(answered: Answered, *, model_version: str, response_id: str) -> GenerateContentResponse:
+    """Return the response to a Request that was answered."""
+    content = ModelContent((TextPart(answered.text),))
+    candidate = Candidate(content, _FINISH_REASONS[answered.finish])
+    return GenerateContentResponse((candidate,), usage_metadata(answered.usage), model_version, response_id)
+
+
+def usage_metadata(usage: Usage) -> UsageMetadata:
+    """Return token counts as the wire has them: zeros are left out."""
+    return UsageMetadata(
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.total_tokens,
+        usage.cached_tokens,
+        _text_tokens(usage.input_tokens),
+        _text_tokens(usage.cached_tokens),
+    )
+
+
+def _text_tokens(count: int) -> tuple[ModalityTokens, ...]:
+    return (ModalityTokens(count),) if count > 0 else ()
