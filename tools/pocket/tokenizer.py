@@ -1,0 +1,89 @@
+"""A small byte-level BPE tokenizer and the chat format that `pocket-1` is trained on."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel, Split
+from tokenizers.pre_tokenizers import Sequence as PreTokenizers
+from tokenizers.trainers import BpeTrainer
+
+# No character of a special token may mean anything in a regular expression: the GGUF reader of
+# OpenVINO GenAI joins them with "|" into one pattern, so "<|im_end|>" would split ordinary text.
+PAD = "<pad>"
+END_OF_TURN = "<end_of_turn>"
+TURN_OF = {"system": "<turn_system>", "user": "<turn_user>", "model": "<turn_model>"}
+SPECIAL_TOKENS = (PAD, END_OF_TURN, *TURN_OF.values())
+PAD_ID, END_OF_TURN_ID = 0, 1
+
+# What GGUF calls the "qwen2" pre-tokenizer; OpenVINO GenAI and llama.cpp both know it by that name.
+PRE_TOKENIZER_NAME = "qwen2"
+PRE_TOKENIZER_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+# The same format as `encode_chat`, in the language of chat templates.
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'system' %}<turn_system>"
+    "{% elif message['role'] == 'user' %}<turn_user>"
+    "{% else %}<turn_model>{% endif %}"
+    "{{ message['content'] | trim }}<end_of_turn>"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<turn_model>{% endif %}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a conversation; `role` is a key of TURN_OF."""
+
+    role: str
+    text: str
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
+    """Learn a vocabulary of exactly `vocabulary_size` tokens, special tokens first."""
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = PreTokenizers(
+        [
+            Split(Regex(PRE_TOKENIZER_PATTERN), behavior="isolated"),
+            ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = ByteLevelDecoder()
+    trainer = BpeTrainer(
+        vocab_size=vocabulary_size,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """Read a tokenizer that `train_tokenizer` made and `Tokenizer.save` wrote."""
+    return Tokenizer.from_file(str(path))
+
+
+def encode_chat(tokenizer: Tokenizer, turns: Sequence[Turn]) -> tuple[list[int], list[bool]]:
+    """Encode a conversation; the flags mark the tokens the model itself would have written."""
+    ids: list[int] = []
+    is_answer: list[bool] = []
+    for turn in turns:
+        text_ids = tokenizer.encode(turn.text.strip(), add_special_tokens=False).ids
+        by_model = turn.role == "model"
+        ids += [tokenizer.token_to_id(TURN_OF[turn.role]), *text_ids, END_OF_TURN_ID]
+        is_answer += [False] + [by_model] * (len(text_ids) + 1)
+    return ids, is_answer
+
+
+def encode_prompt(tokenizer: Tokenizer, turns: Sequence[Turn]) -> list[int]:
+    """Encode a conversation and open the turn in which the model answers."""
+    ids, _ = encode_chat(tokenizer, turns)
+    return [*ids, tokenizer.token_to_id(TURN_OF["model"])]

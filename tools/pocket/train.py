@@ -1,0 +1,262 @@
+"""Train `pocket-1` from a seed: `python -m tools.pocket.train`; run it again to continue.
+
+Everything is made as it goes: the tokenizer from generated text, the examples by `data`. A
+checkpoint is written every few minutes and holds all that is needed to go on.
+"""
+
+import argparse
+import itertools
+import json
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as functional
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from tools.pocket.data import examples, examples_of
+from tools.pocket.draw import Example, Split
+from tools.pocket.model import ModelShape, PocketModel
+from tools.pocket.tokenizer import PAD_ID, encode_chat, load_tokenizer, train_tokenizer
+
+CHECKED_TASKS = ("sentiment", "extraction", "document", "long-document", "catalogue", "talk")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Every number a run depends on."""
+
+    seed: int = 1
+    steps: int = 5000
+    warmup_steps: int = 100
+    decay_share: float = 0.45
+    matrix_rate: float = 4e-3
+    vector_rate: float = 3e-3
+    weight_decay: float = 0.05
+    batch_tokens: int = 8192
+    # Examples are made and sorted by length this many at a time, so that batches waste no padding.
+    pool_examples: int = 4096
+    prompt_weight: float = 0.1
+    average_decay: float = 0.995
+    long_share_early: float = 0.01
+    long_share_late: float = 0.06
+    tokenizer_examples: int = 40_000
+    threads: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Right-padded ids and, for each next token, how much it counts."""
+
+    ids: Tensor
+    weights: Tensor
+
+
+class Trainer:
+    """The state of a run, which a checkpoint saves whole."""
+
+    def __init__(self, recipe: Recipe, shape: ModelShape) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.model = PocketModel(shape)
+        self.average = PocketModel(shape)
+        self.average.load_state_dict(self.model.state_dict())
+        matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "embedding" not in n]
+        vectors = [p for n, p in self.model.named_parameters() if p.ndim == 1]
+        self.optimizers = (
+            torch.optim.Muon(
+                matrices,
+                lr=recipe.matrix_rate,
+                weight_decay=recipe.weight_decay,
+                adjust_lr_fn="match_rms_adamw",
+            ),
+            torch.optim.AdamW(
+                [{"params": [self.model.embedding.weight]}, {"params": vectors, "weight_decay": 0.0}],
+                lr=recipe.vector_rate,
+                betas=(0.9, 0.98),
+                weight_decay=recipe.weight_decay,
+            ),
+        )
+        self.step = 0
+        self.tokens = 0
+        self.seconds = 0.0
+
+    def train_on(self, batch: Batch) -> Tensor:
+        """One step; returns the mean loss of the answers' tokens."""
+        started = time.monotonic()
+        self._set_rates()
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = self.model(batch.ids[:, :-1])
+        losses = functional.cross_entropy(
+            logits.float().flatten(0, 1), batch.ids[:, 1:].flatten(), reduction="none"
+        )
+        weights = batch.weights.flatten()
+        (losses @ weights / weights.sum()).backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self._average()
+        self.step += 1
+        self.tokens += batch.ids.numel()
+        self.seconds += time.monotonic() - started
+        return losses.detach()[weights == 1.0].mean()
+
+    def _set_rates(self) -> None:
+        recipe = self.recipe
+        warm = min(1.0, (self.step + 1) / recipe.warmup_steps)
+        remaining = (recipe.steps - self.step) / (recipe.steps * recipe.decay_share)
+        factor = warm * max(0.02, min(1.0, remaining))
+        for optimizer, rate in zip(
+            self.optimizers, (recipe.matrix_rate, recipe.vector_rate), strict=True
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # The running average of the weights is what is measured and shipped: it is worth about as
+        # much as a finished learning-rate decay, at any moment of the run.
+        keep = min(self.recipe.average_decay, (self.step + 1) / (self.step + 10))
+        for mean, current in zip(self.average.parameters(), self.model.parameters(), strict=True):
+            mean.lerp_(current, 1.0 - keep)
+
+    def save(self, path: Path) -> None:
+        state = {
+            "shape": asdict(self.model.shape),
+            "recipe": asdict(self.recipe),
+            "model": self.average.state_dict(),
+            "current": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "step": self.step,
+            "tokens": self.tokens,
+            "seconds": self.seconds,
+        }
+        unfinished = path.with_suffix(".tmp")
+        torch.save(state, unfinished)
+        unfinished.replace(path)
+
+    def load(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True)
+        self.average.load_state_dict(state["model"])
+        self.model.load_state_dict(state["current"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
+
+
+def batches(recipe: Recipe, tokenizer: Tokenizer, *, pool: int, long_share: float) -> list[Batch]:
+    """The batches of one pool of fresh examples, in random order."""
+    seed = recipe.seed * 1_000_000 + pool
+    made = itertools.islice(
+        examples(seed, Split.TRAINING, long_share=long_share), recipe.pool_examples
+    )
+    encoded = [encode_chat(tokenizer, example.turns) for example in made]
+    chance = random.Random(seed)
+    encoded.sort(key=lambda pair: len(pair[0]) + chance.random())
+    grouped = list(_groups(encoded, recipe.batch_tokens))
+    chance.shuffle(grouped)
+    return [_pad(group, recipe.prompt_weight) for group in grouped]
+
+
+def _groups(
+    encoded: Sequence[tuple[list[int], list[bool]]], tokens_max: int
+) -> Iterator[Sequence[tuple[list[int], list[bool]]]]:
+    """Cut a list sorted by length into runs that hold at most `tokens_max` tokens once padded."""
+    start = 0
+    for end in range(1, len(encoded) + 1):
+        last = end == len(encoded)
+        if last or len(encoded[end][0]) * (end + 1 - start) > tokens_max:
+            yield encoded[start:end]
+            start = end
+
+
+def _pad(group: Sequence[tuple[list[int], list[bool]]], prompt_weight: float) -> Batch:
+    length = max(len(ids) for ids, _ in group)
+    ids = torch.full((len(group), length), PAD_ID)
+    weights = torch.zeros(len(group), length)
+    for row, (row_ids, is_answer) in enumerate(group):
+        ids[row, : len(row_ids)] = torch.tensor(row_ids)
+        weights[row, : len(row_ids)] = torch.tensor([1.0 if a else prompt_weight for a in is_answer])
+    return Batch(ids, weights[:, 1:])
+
+
+@torch.no_grad()
+def exact_share(model: PocketModel, tokenizer: Tokenizer, checked: Sequence[Example]) -> float:
+    """The share of examples of which greedy decoding would give the last answer token for token."""
+    encoded = []
+    for example in checked:
+        prompt_length = len(encode_chat(tokenizer, example.prompt)[0])
+        ids, _ = encode_chat(tokenizer, example.turns)
+        encoded.append((ids, [index > prompt_length for index in range(len(ids))]))
+    encoded.sort(key=lambda pair: len(pair[0]))
+    right = 0
+    for group in _groups(encoded, 8192):
+        batch = _pad(group, 0.0)
+        with torch.autocast("cpu", torch.bfloat16):
+            guesses = model(batch.ids[:, :-1]).argmax(-1)
+        wrong = (guesses != batch.ids[:, 1:]) & (batch.weights == 1.0)
+        right += int((~wrong.any(1)).sum())
+    return right / len(checked)
+
+
+def prepare_tokenizer(recipe: Recipe, shape: ModelShape, path: Path) -> Tokenizer:
+    """The tokenizer at `path`, learnt from training examples if it is not there yet."""
+    if not path.exists():
+        stream = examples(recipe.seed, Split.TRAINING, long_share=recipe.long_share_early)
+        texts = (
+            turn.text
+            for example in itertools.islice(stream, recipe.tokenizer_examples)
+            for turn in example.turns
+        )
+        train_tokenizer(texts, shape.vocabulary_size).save(str(path))
+    return load_tokenizer(path)
+
+
+def train(recipe: Recipe, shape: ModelShape, folder: Path) -> Path:
+    """Run (or continue) the recipe in `folder`; returns the checkpoint's path."""
+    torch.set_num_threads(recipe.threads)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = prepare_tokenizer(recipe, shape, folder / "tokenizer.json")
+    checkpoint = folder / "checkpoint.pt"
+    trainer = Trainer(recipe, shape)
+    if checkpoint.exists():
+        trainer.load(checkpoint)
+    checked = {task: examples_of(task, 80, seed=0, split=Split.HELD_OUT) for task in CHECKED_TASKS}
+    print(f"{sum(p.numel() for p in trainer.model.parameters()):,} parameters, {recipe}", flush=True)
+    # A pool's seed follows from the step it starts at, so a continued run sees new examples.
+    while trainer.step < recipe.steps:
+        progress = trainer.step / recipe.steps
+        long_share = recipe.long_share_late if progress > 0.5 else recipe.long_share_early
+        losses = []
+        for batch in batches(recipe, tokenizer, pool=trainer.step, long_share=long_share):
+            losses.append(trainer.train_on(batch))
+            if trainer.step == recipe.steps:
+                break
+        trainer.save(checkpoint)
+        report = {
+            "step": trainer.step,
+            "tokens": trainer.tokens,
+            "seconds": round(trainer.seconds),
+            "loss": round(float(torch.stack(losses).mean()), 4),
+        }
+        for task, held_out in checked.items():
+            report[task] = round(exact_share(trainer.average, tokenizer, held_out), 3)
+        print(json.dumps(report), flush=True)
+    return checkpoint
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("build/pocket"))
+    parser.add_argument("--steps", type=int, default=Recipe.steps)
+    arguments = parser.parse_args()
+    train(Recipe(steps=arguments.steps), ModelShape(), arguments.folder)
+
+
+if __name__ == "__main__":
+    main()
