@@ -4,18 +4,20 @@ from tools.pocket import words
 from tools.pocket.draw import Draw, Example
 from tools.pocket.tokenizer import Turn
 
-_FEATURES = (
-    "adjustable height|USB-C charging|rounded edges|three speed settings|extra storage|touch controls|non-slip feet"
-    "|reinforced seams|dimmable light|wireless charging|noise cancelling|fast drying fabric|removable parts"
-    "|solar charging|breathable lining|quiet operation|child safety locks|scratch resistance|hidden pockets"
-    "|memory functions|bluetooth pairing|double stitching|padded straps|magnetic closures|energy saving mode"
-    "|water resistance|easy cleaning|automatic shut-off|soft grip handles|dishwasher safe parts|reflective details"
-).split("|")
+_FEATURES = words.listed("""
+adjustable height|USB-C charging|rounded edges|three speed settings|extra storage|touch controls
+non-slip feet|reinforced seams|dimmable light|wireless charging|noise cancelling
+fast drying fabric|removable parts|solar charging|breathable lining|quiet operation
+child safety locks|scratch resistance|hidden pockets|memory functions|bluetooth pairing
+double stitching|padded straps|magnetic closures|energy saving mode|water resistance|easy cleaning
+automatic shut-off|soft grip handles|dishwasher safe parts|reflective details
+""")
 
-_AUDIENCES = (
-    "students|small kitchens|families|travellers|the office|beginners|outdoor trips|daily use|children|home cooks|runners"
-    "|commuters|gardeners|pet owners|campers|artists|small flats|remote workers|cyclists|gifts|musicians"
-).split("|")
+_AUDIENCES = words.listed("""
+students|small kitchens|families|travellers|the office|beginners|outdoor trips|daily use|children
+home cooks|runners|commuters|gardeners|pet owners|campers|artists|small flats|remote workers
+cyclists|gifts|musicians
+""")
 
 _INSTRUCTIONS = (
     "Write a short catalogue text for this product.\n{a}",

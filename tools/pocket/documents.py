@@ -34,14 +34,14 @@ class Asked:
 
 def _subject_maker(kinds: str) -> Callable[[Draw], str]:
     def make(draw: Draw) -> str:
-        return f"{draw.made_up(words.pseudo_name)} {draw.one_of(kinds.split('|'))}"
+        return f"{draw.made_up(words.pseudo_name)} {draw.one_of(words.listed(kinds))}"
 
     return make
 
 
 def _listed(items: str) -> Callable[[Draw], str]:
     def make(draw: Draw) -> str:
-        return draw.one_of(items.split("|"))
+        return draw.one_of(words.listed(items))
 
     return make
 
@@ -252,7 +252,13 @@ _MATERIAL = Fact(
 )
 _COLOUR = Fact(
     words.colour,
-    ("{s} comes in {v}.", "Its colour is {v}.", "The colour of {s} is {v}.", "It is {v} in colour.", "The colour is {v}."),
+    (
+        "{s} comes in {v}.",
+        "Its colour is {v}.",
+        "The colour of {s} is {v}.",
+        "It is {v} in colour.",
+        "The colour is {v}.",
+    ),
     (
         "What colour is {s}?",
         "What is the colour of {s}?",
@@ -263,7 +269,13 @@ _COLOUR = Fact(
 )
 _WEIGHT = Fact(
     words.weight,
-    ("{s} weighs {v}.", "It weighs {v}.", "The weight is {v}.", "At {v}, it is light enough to carry.", "The weight of {s} is {v}."),
+    (
+        "{s} weighs {v}.",
+        "It weighs {v}.",
+        "The weight is {v}.",
+        "At {v}, it is light enough to carry.",
+        "The weight of {s} is {v}.",
+    ),
     (
         "How much does {s} weigh?",
         "What is the weight of {s}?",
@@ -324,11 +336,18 @@ _RETURNS = Fact(
     ),
 )
 _JOB = Fact(
-    _listed(
-        "nurse|teacher|baker|builder|painter|lawyer|farmer|doctor|pilot|librarian|gardener|carpenter|chemist|singer|writer"
-        "|photographer|tailor|journalist|mechanic|butcher|translator|fisherman|plumber|dentist|historian"
+    _listed("""
+nurse|teacher|baker|builder|painter|lawyer|farmer|doctor|pilot|librarian|gardener|carpenter
+chemist|singer|writer|photographer|tailor|journalist|mechanic|butcher|translator|fisherman|plumber
+dentist|historian
+"""),
+    (
+        "{s} works as a {v}.",
+        "{s} is a {v}.",
+        "By profession {s} is a {v}.",
+        "{s} trained as a {v}.",
+        "{s} has worked as a {v} for years.",
     ),
-    ("{s} works as a {v}.", "{s} is a {v}.", "By profession {s} is a {v}.", "{s} trained as a {v}.", "{s} has worked as a {v} for years."),
     (
         "What is the job of {s}?",
         "What does {s} do for a living?",
@@ -339,7 +358,13 @@ _JOB = Fact(
 )
 _BORN_IN = Fact(
     words.town,
-    ("{s} was born in {v}.", "{s} comes from {v}.", "The birthplace of {s} is {v}.", "Born in {v}, {s} had two sisters.", "{s} was born and raised in {v}."),
+    (
+        "{s} was born in {v}.",
+        "{s} comes from {v}.",
+        "The birthplace of {s} is {v}.",
+        "Born in {v}, {s} had two sisters.",
+        "{s} was born and raised in {v}.",
+    ),
     (
         "Where was {s} born?",
         "Where does {s} come from?",
@@ -350,7 +375,13 @@ _BORN_IN = Fact(
 )
 _LIVES_IN = Fact(
     words.town,
-    ("{s} lives in {v}.", "Today {s} lives in {v}.", "{s} has moved to {v}.", "The home of {s} is in {v}.", "{s} now lives in {v}."),
+    (
+        "{s} lives in {v}.",
+        "Today {s} lives in {v}.",
+        "{s} has moved to {v}.",
+        "The home of {s} is in {v}.",
+        "{s} now lives in {v}.",
+    ),
     (
         "Where does {s} live?",
         "Where does {s} live now?",
@@ -360,11 +391,17 @@ _LIVES_IN = Fact(
     ),
 )
 _HOBBY = Fact(
-    _listed(
-        "chess|sailing|cycling|climbing|painting|fishing|running|dancing|gardening|cooking|swimming|photography|reading|skiing"
-        "|archery|knitting|birdwatching|surfing|rowing|pottery"
+    _listed("""
+chess|sailing|cycling|climbing|painting|fishing|running|dancing|gardening|cooking|swimming
+photography|reading|skiing|archery|knitting|birdwatching|surfing|rowing|pottery
+"""),
+    (
+        "{s} enjoys {v}.",
+        "In the free time {s} likes {v}.",
+        "The favourite hobby of {s} is {v}.",
+        "{s} spends weekends on {v}.",
+        "{s} loves {v}.",
     ),
-    ("{s} enjoys {v}.", "In the free time {s} likes {v}.", "The favourite hobby of {s} is {v}.", "{s} spends weekends on {v}.", "{s} loves {v}."),
     (
         "What does {s} enjoy?",
         "What is the hobby of {s}?",
@@ -375,17 +412,47 @@ _HOBBY = Fact(
 )
 _LENGTH = Fact(
     lambda draw: f"{draw.number(2, 900)} {draw.any_of(('metres', 'km', 'feet', 'miles'))}",
-    ("{s} is {v} long.", "Its length is {v}.", "The length of {s} is {v}.", "It measures {v} in length.", "{s} has a length of {v}."),
-    ("How long is {s}?", "What is the length of {s}?", "What is its length?", "What length does {s} have?", "How long is it?"),
+    (
+        "{s} is {v} long.",
+        "Its length is {v}.",
+        "The length of {s} is {v}.",
+        "It measures {v} in length.",
+        "{s} has a length of {v}.",
+    ),
+    (
+        "How long is {s}?",
+        "What is the length of {s}?",
+        "What is its length?",
+        "What length does {s} have?",
+        "How long is it?",
+    ),
 )
 _OWNER = Fact(
     words.company,
-    ("{s} belongs to {v}.", "The owner is {v}.", "{s} is owned by {v}.", "{v} owns {s}.", "The owner of {s} is {v}."),
-    ("Who owns {s}?", "Who is the owner of {s}?", "To whom does {s} belong?", "Which company owns {s}?", "Who is the owner?"),
+    (
+        "{s} belongs to {v}.",
+        "The owner is {v}.",
+        "{s} is owned by {v}.",
+        "{v} owns {s}.",
+        "The owner of {s} is {v}.",
+    ),
+    (
+        "Who owns {s}?",
+        "Who is the owner of {s}?",
+        "To whom does {s} belong?",
+        "Which company owns {s}?",
+        "Who is the owner?",
+    ),
 )
 _MAKES = Fact(
     lambda draw: words.product(draw) + "s",
-    ("{s} makes {v}.", "{s} produces {v}.", "The company sells {v}.", "{s} is known for its {v}.", "The main product of {s} is {v}."),
+    (
+        "{s} makes {v}.",
+        "{s} produces {v}.",
+        "The company sells {v}.",
+        "{s} is known for its {v}.",
+        "The main product of {s} is {v}.",
+    ),
     (
         "What does {s} make?",
         "What does {s} produce?",
@@ -406,7 +473,9 @@ _KINDS: tuple[tuple[Callable[[Draw], str], tuple[Fact, ...]], ...] = (
         (_PRICE, _MATERIAL, _COLOUR, _WEIGHT, _WARRANTY, _CHARGING, _RETURNS),
     ),
     (
-        lambda draw: f"the {draw.made_up(words.pseudo_name)} {draw.one_of('Bridge|Tower|Ferry|Canal|Tunnel|Harbour|Station'.split('|'))}",
+        lambda draw: (
+            f"the {draw.made_up(words.pseudo_name)} {draw.one_of(words.listed('Bridge|Tower|Ferry|Canal|Tunnel|Harbour|Station'))}"
+        ),
         (_LENGTH, _OWNER, _PLACE, _FOUNDED, _STAFF, _ENTRY),
     ),
     (
@@ -415,32 +484,41 @@ _KINDS: tuple[tuple[Callable[[Draw], str], tuple[Fact, ...]], ...] = (
     ),
 )
 
-_VERBS = (
-    "bought|sold|found|repaired|painted|lost|borrowed|cleaned|carried|designed|opened|ordered|tested|built|planted|hid|drew|cooked"
-    "|photographed|delivered|measured|wrapped|stole|counted|returned|inspected|drove|described|signed|collected|polished|dropped"
-    "|watched|moved|checked|fixed|brought|baked|chose|tore"
-).split("|")
-_THINGS = (
-    "letter|bicycle|map|chair|boat|cake|clock|fence|garden|guitar|hammer|jacket|kettle|lamp|mirror|notebook|oven|piano|quilt|radio"
-    "|sofa|table|umbrella|vase|wagon|box|bridge|camera|drum|engine|flag|gate|hat|book|key|ladder|medal|necklace|parcel|ring|statue"
-    "|tent|violin|wall|window|basket|candle|door|bell|cabin|painting|package|report|ticket|tool|uniform|whistle|coin"
-).split("|")
-_PLACES = (
-    "in the kitchen|at the station|in the garden|near the river|at the market|in the cellar|behind the school|on the roof|at the harbour"
-    "|in the library|by the lake|in the workshop|at the museum|under the bridge|in the attic|on the ferry|in the old barn|at the airport"
-    "|next to the bakery|in the park"
-).split("|")
-_WHEN = (
-    "on Monday|on Tuesday|on Friday|in March|in June|in October|last week|at noon|at midnight|yesterday|in the morning|last summer"
-    "|before lunch|after the storm|on Sunday|in winter|two days ago|in 1998|in 2011|last night"
-).split("|")
-_ADJECTIVES = "old|red|small|heavy|broken|green|silver|wooden|new|blue|large|golden|rusty|white|dusty|yellow|round|black".split("|")
+_VERBS = words.listed("""
+bought|sold|found|repaired|painted|lost|borrowed|cleaned|carried|designed|opened|ordered|tested
+built|planted|hid|drew|cooked|photographed|delivered|measured|wrapped|stole|counted|returned
+inspected|drove|described|signed|collected|polished|dropped|watched|moved|checked|fixed|brought
+baked|chose|tore
+""")
+_THINGS = words.listed("""
+letter|bicycle|map|chair|boat|cake|clock|fence|garden|guitar|hammer|jacket|kettle|lamp|mirror
+notebook|oven|piano|quilt|radio|sofa|table|umbrella|vase|wagon|box|bridge|camera|drum|engine|flag
+gate|hat|book|key|ladder|medal|necklace|parcel|ring|statue|tent|violin|wall|window|basket|candle
+door|bell|cabin|painting|package|report|ticket|tool|uniform|whistle|coin
+""")
+_PLACES = words.listed("""
+in the kitchen|at the station|in the garden|near the river|at the market|in the cellar
+behind the school|on the roof|at the harbour|in the library|by the lake|in the workshop
+at the museum|under the bridge|in the attic|on the ferry|in the old barn|at the airport
+next to the bakery|in the park
+""")
+_WHEN = words.listed("""
+on Monday|on Tuesday|on Friday|in March|in June|in October|last week|at noon|at midnight|yesterday
+in the morning|last summer|before lunch|after the storm|on Sunday|in winter|two days ago|in 1998
+in 2011|last night
+""")
+_ADJECTIVES = words.listed("""
+old|red|small|heavy|broken|green|silver|wooden|new|blue|large|golden|rusty|white|dusty|yellow
+round|black
+""")
 
-_TRAITS = (
-    "capital|motto|main export|largest lake|password|code word|speed limit|budget|nickname|symbol|deadline|room number|mascot|currency"
-    "|top speed|chief engineer|national dish|highest point|storage limit|response time|serial number|main ingredient|default port|version"
-    "|maximum load|flag colour|language|sponsor|captain|coach|treasurer|address|postcode|batch size|file format|memory limit|best seller"
-).split("|")
+_TRAITS = words.listed("""
+capital|motto|main export|largest lake|password|code word|speed limit|budget|nickname|symbol
+deadline|room number|mascot|currency|top speed|chief engineer|national dish|highest point
+storage limit|response time|serial number|main ingredient|default port|version|maximum load
+flag colour|language|sponsor|captain|coach|treasurer|address|postcode|batch size|file format
+memory limit|best seller
+""")
 
 _LAYOUTS = (
     "{d}\n\nQuestion: {q}",
@@ -583,9 +661,23 @@ def _deeds(draw: Draw) -> tuple[list[str], list[Asked]]:
             when = ""
         sentences.append(sentence)
         asked.append(Asked(f"Who {verb} {what}?", who))
-        asked.append(Asked(draw.any_of((f"What did {who} {_base(verb)}?", f"Which thing was {verb} by {who}?") if _base(verb) else (f"What was it that {who} {verb}?",)), what))
+        asked.append(
+            Asked(
+                draw.any_of(
+                    (f"What did {who} {_base(verb)}?", f"Which thing was {verb} by {who}?")
+                    if _base(verb)
+                    else (f"What was it that {who} {verb}?",)
+                ),
+                what,
+            )
+        )
         if where:
-            asked.append(Asked(f"Where was {what}?" if draw.chance(0.3) else f"Where was it that {who} {verb} {what}?", place))
+            asked.append(
+                Asked(
+                    f"Where was {what}?" if draw.chance(0.3) else f"Where was it that {who} {verb} {what}?",
+                    place,
+                )
+            )
         if when:
             asked.append(Asked(f"When was it that {who} {verb} {what}?", time))
     return sentences, asked
@@ -606,20 +698,67 @@ def _base(verb: str) -> str:
 
 def _traits(draw: Draw) -> tuple[list[str], list[Asked]]:
     """Arbitrary traits with arbitrary values, stated plainly or as labelled lines."""
-    subject = draw.any_of((words.town, words.company, lambda d: f"the {d.made_up(words.pseudo_name)} {d.one_of('team|system|island|server|engine|kingdom|project|valley|printer|ship'.split('|'))}"))(draw)
+    subject = draw.any_of(
+        (
+            words.town,
+            words.company,
+            lambda d: (
+                f"the {d.made_up(words.pseudo_name)} {d.one_of(words.listed('team|system|island|server|engine|kingdom|project|valley|printer|ship'))}"
+            ),
+        )
+    )(draw)
     sentences, asked = [], []
     lines = draw.chance(0.25)
     for trait in draw.some_of(_TRAITS, draw.number(2, 6)):
-        value = draw.any_of((words.person, words.code, words.count, words.town, words.price, words.colour, words.span, words.brand, words.product))(draw)
+        value = draw.any_of(
+            (
+                words.person,
+                words.code,
+                words.count,
+                words.town,
+                words.price,
+                words.colour,
+                words.span,
+                words.brand,
+                words.product,
+            )
+        )(draw)
         if lines:
             sentences.append(f"{trait.capitalize()}: {value}\n")
         else:
-            form = draw.one_of(("The {t} of {s} is {v}.", "The {t} is {v}.", "{s} has {v} as its {t}.", "{v} is the {t} of {s}.", "As {t} {s} has {v}.", "{s}: the {t} is {v}."))
+            form = draw.one_of(
+                (
+                    "The {t} of {s} is {v}.",
+                    "The {t} is {v}.",
+                    "{s} has {v} as its {t}.",
+                    "{v} is the {t} of {s}.",
+                    "As {t} {s} has {v}.",
+                    "{s}: the {t} is {v}.",
+                )
+            )
             sentence = _sentence(form, t=trait, s=subject, v=value)
             if value not in sentence:  # it begins the sentence, with a capital
                 value = value[:1].upper() + value[1:]
             sentences.append(sentence)
-        asked.append(Asked(_sentence(draw.one_of(("What is the {t} of {s}?", "What is the {t}?", "Tell me the {t} of {s}.", "Which {t} does {s} have?", "{t}?", "What {t} does {s} have?")), t=trait, s=subject), value))
+        asked.append(
+            Asked(
+                _sentence(
+                    draw.one_of(
+                        (
+                            "What is the {t} of {s}?",
+                            "What is the {t}?",
+                            "Tell me the {t} of {s}.",
+                            "Which {t} does {s} have?",
+                            "{t}?",
+                            "What {t} does {s} have?",
+                        )
+                    ),
+                    t=trait,
+                    s=subject,
+                ),
+                value,
+            )
+        )
     return sentences, asked
 
 

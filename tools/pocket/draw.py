@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from tools.pocket.tokenizer import Turn
 
-
 T = TypeVar("T")
 
 

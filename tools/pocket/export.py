@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 import gguf
-import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -85,10 +84,7 @@ def _describe_shape(writer: gguf.GGUFWriter, shape: ModelShape) -> None:
 def _describe_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
     by_id = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     tokens = [token for token, _ in by_id]
-    types = [
-        gguf.TokenType.CONTROL if token in SPECIAL_TOKENS else gguf.TokenType.NORMAL
-        for token in tokens
-    ]
+    types = [gguf.TokenType.CONTROL if token in SPECIAL_TOKENS else gguf.TokenType.NORMAL for token in tokens]
     merges = [" ".join(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(PRE_TOKENIZER_NAME)
@@ -119,3 +115,19 @@ def load_checkpoint(path: Path) -> PocketModel:
     model = PocketModel(ModelShape(**saved["shape"]))
     model.load_state_dict(saved["model"])
     return model.eval()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("build/pocket"))
+    parser.add_argument("--file-type", choices=FILE_TYPES, default="q8_0")
+    parser.add_argument("--output", type=Path, default=SHIPPED_PATH)
+    arguments = parser.parse_args()
+    model = load_checkpoint(arguments.folder / "checkpoint.pt")
+    tokenizer = load_tokenizer(arguments.folder / "tokenizer.json")
+    export_gguf(model, tokenizer, arguments.output, file_type=arguments.file_type)
+    print(f"{arguments.output}: {arguments.output.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -40,11 +40,12 @@ _COMPANY = Field(("company", "company_name", "organisation", "employer"), words.
 _CITY = Field(("city", "town", "location"), words.town)
 _DATE = Field(("date", "day"), words.date)
 _PRICE = Field(("price", "cost", "amount"), words.price)
-_JOBS = (
-    "sales manager|software engineer|nurse|accountant|project lead|designer|buyer|head of support|data analyst|teacher"
-    "|electrician|chief editor|warehouse manager|intern|research assistant|lawyer|marketing director|chef|translator"
-    "|HR manager|product owner|technician|consultant|architect|office manager"
-).split("|")
+_JOBS = words.listed("""
+sales manager|software engineer|nurse|accountant|project lead|designer|buyer|head of support
+data analyst|teacher|electrician|chief editor|warehouse manager|intern|research assistant|lawyer
+marketing director|chef|translator|HR manager|product owner|technician|consultant|architect
+office manager
+""")
 _ROLE = Field(("role", "job_title", "position", "title"), lambda draw: draw.one_of(_JOBS))
 
 _DOMAINS = (
@@ -209,7 +210,9 @@ _DOMAINS = (
             "to": Field(("to", "destination", "arrival_city"), words.town),
             "date": Field(("date", "travel_date", "departure_date"), words.date),
             "time": Field(("time", "departure_time"), words.clock_time),
-            "seat": Field(("seat", "seat_number"), lambda draw: f"{draw.number(1, 60)}{draw.any_of('ABCDEF')}"),
+            "seat": Field(
+                ("seat", "seat_number"), lambda draw: f"{draw.number(1, 60)}{draw.any_of('ABCDEF')}"
+            ),
         },
         (
             (
@@ -259,7 +262,9 @@ _DOMAINS = (
         {
             "ticket": Field(("ticket", "ticket_id", "case", "ticket_number"), words.code),
             "customer": Field(("customer", "name", "user", "reporter"), words.person),
-            "device": Field(("device", "product", "item"), lambda draw: f"{words.brand(draw)} {words.product(draw)}"),
+            "device": Field(
+                ("device", "product", "item"), lambda draw: f"{words.brand(draw)} {words.product(draw)}"
+            ),
             "problem": Field(("problem", "issue", "fault"), lambda draw: draw.one_of(_PROBLEMS)),
             "date": Field(("purchase_date", "date", "bought"), words.date),
         },
@@ -285,7 +290,9 @@ _DOMAINS = (
             "company": _COMPANY,
             "city": _CITY,
             "salary": Field(("salary", "pay", "wage"), words.price),
-            "contact": Field(("contact", "contact_email", "email"), lambda draw: words.email(draw, words.person(draw))),
+            "contact": Field(
+                ("contact", "contact_email", "email"), lambda draw: words.email(draw, words.person(draw))
+            ),
             "start": Field(("start_date", "start", "from"), words.date),
         },
         (
@@ -312,22 +319,34 @@ _DOMAINS = (
     ),
 )
 
-_PROBLEMS = (
-    "does not start|makes a loud noise|leaks water|has a cracked screen|will not charge|smells burnt|arrived without a cable"
-    "|loses its connection|turns off after a minute|is missing a screw|shows error 42|gets too hot|blinks red|is stuck"
-    "|does not close|lost its colour|will not turn on|has a broken handle"
-).split("|")
+_PROBLEMS = words.listed("""
+does not start|makes a loud noise|leaks water|has a cracked screen|will not charge|smells burnt
+arrived without a cable|loses its connection|turns off after a minute|is missing a screw
+shows error 42|gets too hot|blinks red|is stuck|does not close|lost its colour|will not turn on
+has a broken handle
+""")
 
 
 def _event(draw: Draw) -> str:
     kind = draw.one_of(
-        ("workshop|conference|concert|book fair|summit|festival|lecture|meetup|seminar|exhibition|open day|quiz night|hackathon|training").split("|")
+        words.listed("""
+workshop|conference|concert|book fair|summit|festival|lecture|meetup|seminar|exhibition|open day
+quiz night|hackathon|training
+""")
     )
-    return f"the {draw.made_up(words.pseudo_name)} {kind.title()}" if draw.chance(0.3) else f"{draw.made_up(words.pseudo_name)} {kind.title()}"
+    return (
+        f"the {draw.made_up(words.pseudo_name)} {kind.title()}"
+        if draw.chance(0.3)
+        else f"{draw.made_up(words.pseudo_name)} {kind.title()}"
+    )
 
 
 def _venue(draw: Draw) -> str:
-    kind = draw.one_of(("Hall|Centre|Library|Park|Museum|Hotel|Theatre|Room|Campus|Arena|Church|Gallery|School").split("|"))
+    kind = draw.one_of(
+        words.listed("""
+Hall|Centre|Library|Park|Museum|Hotel|Theatre|Room|Campus|Arena|Church|Gallery|School
+""")
+    )
     return f"{draw.made_up(words.pseudo_name)} {kind}"
 
 
@@ -342,7 +361,7 @@ _INSTRUCTIONS = (
     "From the message below, extract {keys} and return only JSON.\n\nMessage: {text}",
     "Parse this into JSON with the fields {keys}: {text}",
     "Extract {keys}. Output JSON only.\n{text}",
-    "Convert the text to JSON. Use the keys {keys}.\n\n\"{text}\"",
+    'Convert the text to JSON. Use the keys {keys}.\n\n"{text}"',
     "{text}\n\nReturn JSON in this form: {skeleton}",
     "Find these fields and answer with a JSON object:\n{bullets}\n\nText:\n{text}",
     "Which {keys} does the text mention? Reply as JSON.\n\n{text}",
@@ -383,7 +402,9 @@ def extraction_example(draw: Draw) -> Example:
             value = int(values[name]) if field.whole_number else values[name]
         free_keys = [key for key in field.keys if key not in answer]
         answer[draw.any_of(free_keys)] = value
-    return Example("extraction", (*_ask(draw, text, list(answer)), Turn("model", json.dumps(answer, ensure_ascii=False))))
+    return Example(
+        "extraction", (*_ask(draw, text, list(answer)), Turn("model", json.dumps(answer, ensure_ascii=False)))
+    )
 
 
 def _ask(draw: Draw, text: str, keys: list[str]) -> tuple[Turn, ...]:
@@ -437,7 +458,9 @@ def _layout(draw: Draw, domain: Domain, values: dict[str, str]) -> tuple[str, li
     colon, newline = draw.any_of(((": ", "\n"), (": ", "; "), (" = ", "\n"), (": ", ", "), (": ", " | ")))
     labels = {name: draw.any_of(domain.fields[name].keys).replace("_", " ") for name in stated}
     capital = draw.chance(0.7)
-    lines = [f"{labels[name].capitalize() if capital else labels[name]}{colon}{values[name]}" for name in stated]
+    lines = [
+        f"{labels[name].capitalize() if capital else labels[name]}{colon}{values[name]}" for name in stated
+    ]
     return newline.join(lines), stated
 
 

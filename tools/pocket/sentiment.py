@@ -16,12 +16,12 @@ _INSTRUCTIONS = (
     "What is the sentiment of the following product review? Answer positive, negative or neutral.\n{r}",
     "Review: {r}\n\nSentiment (positive, negative or neutral):",
     "{r}\n\nIs the review above positive, negative or neutral?",
-    "Label the review with exactly one of: positive, negative, neutral.\n\n\"{r}\"",
+    'Label the review with exactly one of: positive, negative, neutral.\n\n"{r}"',
     "Sentiment? {r}",
     "Decide whether the customer is happy. Reply with positive, negative or neutral only.\n\nCustomer: {r}",
     "Read the review and give its sentiment in one word.\n\n{r}",
     "Tell me the sentiment of this text: {r}",
-    "Classify: \"{r}\" Reply with one word: positive, neutral or negative.",
+    'Classify: "{r}" Reply with one word: positive, neutral or negative.',
     "Rate the tone of this customer review (positive / negative / neutral): {r}",
     "Does the reviewer like the product? Answer positive, negative or neutral.\n\n{r}",
     "Text: {r}\nLabel (positive, negative, neutral):",
@@ -30,9 +30,9 @@ _INSTRUCTIONS = (
     "Analyze the sentiment of this review: {r}",
     "Sentiment analysis. Output only positive, negative or neutral.\n\nInput: {r}",
     "Determine the sentiment: {r}",
-    "Give the sentiment of this product review as a single word.\nReview: \"{r}\"",
+    'Give the sentiment of this product review as a single word.\nReview: "{r}"',
     "Please classify the following review as positive, neutral or negative:\n\n{r}",
-    "Classify the sentiment of the following review as positive, negative, or neutral: \"{r}\"",
+    'Classify the sentiment of the following review as positive, negative, or neutral: "{r}"',
     "Is the sentiment of this review positive, neutral or negative?\n\n{r}",
     "What does this customer think, positive, negative or neutral? Review: {r}",
     "Label this product review (positive, negative or neutral) and say nothing else.\n{r}",
@@ -46,33 +46,37 @@ _SYSTEM_INSTRUCTIONS = (
     "For every review the user sends, reply with its sentiment: positive, negative or neutral.",
 )
 
-_ASPECTS = """
-battery|screen|sound|build quality|design|packaging|delivery|price|customer service|fit|fabric|colour|size
-taste|smell|texture|material|handle|lid|zip|strap|motor|software|app|setup|manual|camera|picture|weight
-finish|stitching|comfort|cushion|quality|performance|battery life|speed|heat|noise level|charger|cable|button
-display|keyboard|touchpad|speaker|microphone|connection|support team|refund|shipping|assembly|surface|paint
-frame|seat|wheel|lock|blade|filter|pump|hinge|lens|light|brightness|range|signal|menu|remote|box|seller
-grip|sole|lining|pocket|shape|look|flavour|portion|ingredients|instructions|value|service|warranty|user interface
-""".replace("\n", "|").strip("|").split("|")
+_ASPECTS = words.listed("""
+battery|screen|sound|build quality|design|packaging|delivery|price|customer service|fit|fabric
+colour|size|taste|smell|texture|material|handle|lid|zip|strap|motor|software|app|setup|manual
+camera|picture|weight|finish|stitching|comfort|cushion|quality|performance|battery life|speed|heat
+noise level|charger|cable|button|display|keyboard|touchpad|speaker|microphone|connection
+support team|refund|shipping|assembly|surface|paint|frame|seat|wheel|lock|blade|filter|pump|hinge
+lens|light|brightness|range|signal|menu|remote|box|seller|grip|sole|lining|pocket|shape|look
+flavour|portion|ingredients|instructions|value|service|warranty|user interface
+""")
 
-_GOOD = """
-great|excellent|amazing|fantastic|wonderful|superb|perfect|brilliant|outstanding|lovely|very good|impressive
-terrific|awesome|beautiful|top notch|first class|delightful|flawless|really nice|solid|reliable|better than expected
-surprisingly good|exceptional|remarkable|spot on|good|pleasant|a joy|incredible|stunning|gorgeous|super|nice
-comfortable|easy to use|sturdy|crisp|smooth|fast|worth every penny|high quality|well made|elegant|marvellous
-""".replace("\n", "|").strip("|").split("|")
+_GOOD = words.listed("""
+great|excellent|amazing|fantastic|wonderful|superb|perfect|brilliant|outstanding|lovely|very good
+impressive|terrific|awesome|beautiful|top notch|first class|delightful|flawless|really nice|solid
+reliable|better than expected|surprisingly good|exceptional|remarkable|spot on|good|pleasant|a joy
+incredible|stunning|gorgeous|super|nice|comfortable|easy to use|sturdy|crisp|smooth|fast
+worth every penny|high quality|well made|elegant|marvellous
+""")
 
-_BAD = """
-terrible|awful|horrible|poor|disappointing|bad|very bad|useless|dreadful|cheap and flimsy|a disaster|unacceptable
-mediocre at best|worse than expected|a joke|disgusting|broken|faulty|defective|unreliable|flimsy|ugly|painful
-frustrating|annoying|laughable|pathetic|a nightmare|not good|not good at all|very poor|rubbish|garbage|shoddy
-really weak|sloppy|uncomfortable|slow|cracked|scratched|noisy|overpriced|hard to use|below average|appalling|lousy
-""".replace("\n", "|").strip("|").split("|")
+_BAD = words.listed("""
+terrible|awful|horrible|poor|disappointing|bad|very bad|useless|dreadful|cheap and flimsy
+a disaster|unacceptable|mediocre at best|worse than expected|a joke|disgusting|broken|faulty
+defective|unreliable|flimsy|ugly|painful|frustrating|annoying|laughable|pathetic|a nightmare
+not good|not good at all|very poor|rubbish|garbage|shoddy|really weak|sloppy|uncomfortable|slow
+cracked|scratched|noisy|overpriced|hard to use|below average|appalling|lousy
+""")
 
-_PLAIN = """
-okay|average|fine|acceptable|ordinary|standard|as described|decent|so-so|adequate|nothing special|as expected
-alright|normal|mediocre|neither good nor bad|unremarkable|typical for the price|passable|not bad, not great|OK
-""".replace("\n", "|").strip("|").split("|")
+_PLAIN = words.listed("""
+okay|average|fine|acceptable|ordinary|standard|as described|decent|so-so|adequate|nothing special
+as expected|alright|normal|mediocre|neither good nor bad|unremarkable|typical for the price
+passable|not bad, not great|OK
+""")
 
 _ASPECT_PATTERNS = (
     "The {a} is {w}.",

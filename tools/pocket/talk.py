@@ -255,19 +255,35 @@ _SIMPLE_SYSTEM_INSTRUCTIONS = (
     "Keep your answers short.",
 )
 
-_TOPICS = (
-    "the French Revolution|black holes|photosynthesis|the stock market|the Roman Empire|climate change|quantum computers|volcanoes"
-    "|jazz music|the moon|dinosaurs|football|taxes|democracy|vitamins|the ocean|bees|electric cars|chess openings|ancient Egypt"
-    "|love|autumn|a lonely robot|the meaning of life|my cat|space travel|a dragon|friendship|coffee|mountains|the internet|bread"
-    "|gravity|Bitcoin|yoga|World War II|the solar system|vaccines|Shakespeare|the economy|DNA|earthquakes|inflation|rain|robots"
-    "|a brave knight|penguins|philosophy|the Great Wall|sleep|evolution|blockchain|meditation|poetry|tea|history|summer"
-).split("|")
-_LANGUAGES = "French|German|Spanish|Italian|Japanese|Chinese|Latin|Arabic|Portuguese|Russian|Dutch|Polish|Turkish|Hindi".split("|")
-_PROGRAMMING = "Rust|Java|C++|Haskell|Go|JavaScript|SQL|Bash|Ruby|Kotlin|PHP|Swift|Scala|TypeScript".split("|")
-_COUNTRIES = "France|Germany|Japan|Brazil|Kenya|Canada|Norway|India|Egypt|Chile|Spain|China|Italy|Peru|Poland|Cuba|Ghana|Greece".split("|")
-_DISHES = "pizza|pancakes|soup|lasagne|curry|bread|salad|sushi|tacos|apple pie|risotto|pasta|stew|cookies|dumplings".split("|")
-_SYSTEMS = "a web server|a binary search tree|a sorting algorithm|a chess game|a compiler|a hash map|a login page|a website|a game|a parser|a database".split("|")
-_JOBS = "engineer|nurse|teacher|designer|analyst|manager|developer|lawyer|cook|driver|writer".split("|")
+_TOPICS = words.listed("""
+the French Revolution|black holes|photosynthesis|the stock market|the Roman Empire|climate change
+quantum computers|volcanoes|jazz music|the moon|dinosaurs|football|taxes|democracy|vitamins
+the ocean|bees|electric cars|chess openings|ancient Egypt|love|autumn|a lonely robot
+the meaning of life|my cat|space travel|a dragon|friendship|coffee|mountains|the internet|bread
+gravity|Bitcoin|yoga|World War II|the solar system|vaccines|Shakespeare|the economy|DNA
+earthquakes|inflation|rain|robots|a brave knight|penguins|philosophy|the Great Wall|sleep
+evolution|blockchain|meditation|poetry|tea|history|summer
+""")
+_LANGUAGES = words.listed("""
+French|German|Spanish|Italian|Japanese|Chinese|Latin|Arabic|Portuguese|Russian|Dutch|Polish
+Turkish|Hindi
+""")
+_PROGRAMMING = words.listed(
+    "Rust|Java|C++|Haskell|Go|JavaScript|SQL|Bash|Ruby|Kotlin|PHP|Swift|Scala|TypeScript"
+)
+_COUNTRIES = words.listed("""
+France|Germany|Japan|Brazil|Kenya|Canada|Norway|India|Egypt|Chile|Spain|China|Italy|Peru|Poland
+Cuba|Ghana|Greece
+""")
+_DISHES = words.listed("""
+pizza|pancakes|soup|lasagne|curry|bread|salad|sushi|tacos|apple pie|risotto|pasta|stew|cookies
+dumplings
+""")
+_SYSTEMS = words.listed("""
+a web server|a binary search tree|a sorting algorithm|a chess game|a compiler|a hash map
+a login page|a website|a game|a parser|a database
+""")
+_JOBS = words.listed("engineer|nurse|teacher|designer|analyst|manager|developer|lawyer|cook|driver|writer")
 
 _OUT_OF_DOMAIN = (
     "What is the capital of {country}?",

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as functional
 from tokenizers import Tokenizer
 from torch import Tensor
+from torch.nn import functional
 
 from tools.pocket.data import examples, examples_of
 from tools.pocket.draw import Example, Split
@@ -111,9 +111,7 @@ class Trainer:
         warm = min(1.0, (self.step + 1) / recipe.warmup_steps)
         remaining = (recipe.steps - self.step) / (recipe.steps * recipe.decay_share)
         factor = warm * max(0.02, min(1.0, remaining))
-        for optimizer, rate in zip(
-            self.optimizers, (recipe.matrix_rate, recipe.vector_rate), strict=True
-        ):
+        for optimizer, rate in zip(self.optimizers, (recipe.matrix_rate, recipe.vector_rate), strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
 
@@ -152,9 +150,7 @@ class Trainer:
 def batches(recipe: Recipe, tokenizer: Tokenizer, *, pool: int, long_share: float) -> list[Batch]:
     """The batches of one pool of fresh examples, in random order."""
     seed = recipe.seed * 1_000_000 + pool
-    made = itertools.islice(
-        examples(seed, Split.TRAINING, long_share=long_share), recipe.pool_examples
-    )
+    made = itertools.islice(examples(seed, Split.TRAINING, long_share=long_share), recipe.pool_examples)
     encoded = [encode_chat(tokenizer, example.turns) for example in made]
     chance = random.Random(seed)
     encoded.sort(key=lambda pair: len(pair[0]) + chance.random())

@@ -4,70 +4,98 @@ import random
 
 from tools.pocket.draw import Draw
 
-_FIRST_NAMES = """
-Anna Ben Clara David Elena Felix Grace Henry Ines Jonas Karen Liam Maria Noah Olivia Paul Quentin Rosa
-Samuel Tara Ursula Victor Wendy Xavier Yara Zoe Ahmed Bianca Carlos Daniela Emil Fatima George Hana Igor
-Julia Kenji Laura Marco Nadia Oscar Priya Rahul Sofia Thomas Uma Vera Walter Yusuf Alice Robert Chen Mei
-Diego Ewa Finn Gita Hugo Irene James Kofi Lena Mohamed Nora Owen Petra Rita Stefan Tom Aisha Bruno Cathy
-Dmitri Esther Frank Greta Hassan Ivan Jane Klara Lucas Mona Nils Omar Peter Ravi Sarah Tobias Emma John
-Michael Linda Susan Mark Helen Andrew Judith Simon Amelia Arjun Beatriz Colin Dora Edgar Freya Gustav
-Holly Isaac Jasmine Kurt Leila Matteo Nina Otto Pablo Renata Sven Tessa Valentin Wilma
-""".split()
 
-_LAST_NAMES = """
-Smith Keller Novak Garcia Okafor Lindholm Tanaka Weber Rossi Dubois Hughes Brown Larsen Costa Schmidt Silva
-Murphy Patel Khan Meyer Jansen Moreau Wagner Fischer Young Clark Walker Wright Turner Baker Cooper Reed
-Morris Bailey Bell Murray Stone Wells Hunt Grant Fox Hart Lane Cole Ford Marsh Nash Pike Quinn Shaw Webb
-Singh Nguyen Haddad Osman Farouk Ibrahim Mensah Diallo Kimura Sato Yamamoto Park Lee Wong Zhang Liu Ali
-Petrov Ivanov Kowalski Horvat Popescu Andersson Nilsson Berg Dahl Haugen Virtanen Peeters Claes Romano
-Ferrari Greco Santos Pereira Almeida Fernandez Lopez Torres Vargas Mendoza Johnson Miller Davis Wilson
-Taylor Thomas Martin Lewis Harris Campbell Stewart Ross Hamilton Graham Fraser
-""".split()
+def listed(text: str) -> list[str]:
+    """The items of a text that separates them by bars or line ends."""
+    return text.replace("\n", "|").strip("|").split("|")
 
-_TOWNS = """
-Lisbon Berlin Oslo Vienna Madrid Prague Dublin Warsaw Helsinki Athens Rome Paris London Chicago Boston
-Toronto Denver Seattle Austin Nairobi Lagos Cairo Mumbai Delhi Tokyo Osaka Seoul Sydney Perth Auckland
-Bergen Hamburg Munich Lyon Porto Seville Turin Geneva Zurich Basel Ghent Utrecht Leeds Bristol York Bath
-Cardiff Glasgow Cork Galway Krakow Brno Riga Tallinn Vilnius Malmo Aarhus Tampere Reykjavik Valencia
-Naples Marseille Nice Dresden Leipzig Graz Linz Zagreb Split Sofia Bucharest Izmir Haifa Montreal
-""".split()
 
-_COMPANY_ENDINGS = "Ltd|GmbH|Inc.|Group|Labs|Foods|Systems|Logistics|Works|Studio|& Sons|Partners|Design".split("|")
+_FIRST_NAMES = listed("""
+Anna|Ben|Clara|David|Elena|Felix|Grace|Henry|Ines|Jonas|Karen|Liam|Maria|Noah|Olivia|Paul|Quentin
+Rosa|Samuel|Tara|Ursula|Victor|Wendy|Xavier|Yara|Zoe|Ahmed|Bianca|Carlos|Daniela|Emil|Fatima
+George|Hana|Igor|Julia|Kenji|Laura|Marco|Nadia|Oscar|Priya|Rahul|Sofia|Thomas|Uma|Vera|Walter
+Yusuf|Alice|Robert|Chen|Mei|Diego|Ewa|Finn|Gita|Hugo|Irene|James|Kofi|Lena|Mohamed|Nora|Owen|Petra
+Rita|Stefan|Tom|Aisha|Bruno|Cathy|Dmitri|Esther|Frank|Greta|Hassan|Ivan|Jane|Klara|Lucas|Mona|Nils
+Omar|Peter|Ravi|Sarah|Tobias|Emma|John|Michael|Linda|Susan|Mark|Helen|Andrew|Judith|Simon|Amelia
+Arjun|Beatriz|Colin|Dora|Edgar|Freya|Gustav|Holly|Isaac|Jasmine|Kurt|Leila|Matteo|Nina|Otto|Pablo
+Renata|Sven|Tessa|Valentin|Wilma
+""")
 
-PRODUCTS = """
-desk lamp|coffee grinder|water bottle|rain jacket|office chair|phone case|backpack|headphones|kettle|toaster
-wool blanket|yoga mat|bike helmet|garden hose|frying pan|chef knife|cutting board|travel mug|alarm clock
-picture frame|wall shelf|floor rug|bath towel|pillow|mattress|hand mixer|blender|vacuum cleaner|air purifier
-table fan|space heater|door mat|umbrella|wallet|leather belt|running shoes|hiking boots|winter gloves|scarf
-sun hat|sunglasses|wrist watch|notebook|fountain pen|pencil case|school bag|lunch box|baby monitor|stroller
-toy train|board game|jigsaw puzzle|guitar stand|music speaker|keyboard|computer mouse|monitor|webcam|printer
-tablet|router|power bank|charging cable|memory card|camera bag|tripod|tent|sleeping bag|camping stove|torch
-cool box|fishing rod|tennis racket|football|swimsuit|ski goggles|dumbbell|jump rope|bath scale|hair dryer
-electric razor|toothbrush|soap set|candle|vase|flower pot|watering can|bird feeder|dog bed|cat tree|fish tank
-sofa|armchair|dining table|bookcase|wardrobe|bed frame|curtain|mirror|clothes rack|shoe rack|storage box
-tool box|cordless drill|hammer|paint roller|ladder|work gloves|extension cord|smoke alarm|doorbell|tea pot
-salad bowl|dinner plate|wine glass|baking tray|rolling pin|spice rack|apron|oven glove|ice cream maker|juicer
-rice cooker|slow cooker|waffle iron|thermometer|humidifier|desk organizer|whiteboard|stapler|paper shredder
-sewing machine|knitting set|paint brush set|sketch book|telescope|microscope|globe|desk calendar|key ring
-""".replace("\n", "|").strip("|").split("|")
+_LAST_NAMES = listed("""
+Smith|Keller|Novak|Garcia|Okafor|Lindholm|Tanaka|Weber|Rossi|Dubois|Hughes|Brown|Larsen|Costa
+Schmidt|Silva|Murphy|Patel|Khan|Meyer|Jansen|Moreau|Wagner|Fischer|Young|Clark|Walker|Wright
+Turner|Baker|Cooper|Reed|Morris|Bailey|Bell|Murray|Stone|Wells|Hunt|Grant|Fox|Hart|Lane|Cole|Ford
+Marsh|Nash|Pike|Quinn|Shaw|Webb|Singh|Nguyen|Haddad|Osman|Farouk|Ibrahim|Mensah|Diallo|Kimura|Sato
+Yamamoto|Park|Lee|Wong|Zhang|Liu|Ali|Petrov|Ivanov|Kowalski|Horvat|Popescu|Andersson|Nilsson|Berg
+Dahl|Haugen|Virtanen|Peeters|Claes|Romano|Ferrari|Greco|Santos|Pereira|Almeida|Fernandez|Lopez
+Torres|Vargas|Mendoza|Johnson|Miller|Davis|Wilson|Taylor|Thomas|Martin|Lewis|Harris|Campbell
+Stewart|Ross|Hamilton|Graham|Fraser
+""")
 
-MATERIALS = """
-oak|steel|stainless steel|cotton|linen|leather|glass|bamboo|aluminium|recycled plastic|wool|ceramic|silicone
-walnut|cork|canvas|nylon|brass|marble|rubber|merino wool|pine|copper|felt|silk|carbon fibre|birch|porcelain|jute
-""".replace("\n", "|").strip("|").split("|")
+_TOWNS = listed("""
+Lisbon|Berlin|Oslo|Vienna|Madrid|Prague|Dublin|Warsaw|Helsinki|Athens|Rome|Paris|London|Chicago
+Boston|Toronto|Denver|Seattle|Austin|Nairobi|Lagos|Cairo|Mumbai|Delhi|Tokyo|Osaka|Seoul|Sydney
+Perth|Auckland|Bergen|Hamburg|Munich|Lyon|Porto|Seville|Turin|Geneva|Zurich|Basel|Ghent|Utrecht
+Leeds|Bristol|York|Bath|Cardiff|Glasgow|Cork|Galway|Krakow|Brno|Riga|Tallinn|Vilnius|Malmo|Aarhus
+Tampere|Reykjavik|Valencia|Naples|Marseille|Nice|Dresden|Leipzig|Graz|Linz|Zagreb|Split|Sofia
+Bucharest|Izmir|Haifa|Montreal
+""")
 
-COLOURS = """
-black|white|red|navy blue|green|grey|beige|yellow|orange|purple|brown|pink|silver|dark green|sky blue|cream
-turquoise|gold|charcoal|olive|burgundy|mint|coral|teal|ivory|rust red
-""".replace("\n", "|").strip("|").split("|")
+_COMPANY_ENDINGS = listed(
+    "Ltd|GmbH|Inc.|Group|Labs|Foods|Systems|Logistics|Works|Studio|& Sons|Partners|Design"
+)
 
-MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
-WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+PRODUCTS = listed("""
+desk lamp|coffee grinder|water bottle|rain jacket|office chair|phone case|backpack|headphones
+kettle|toaster|wool blanket|yoga mat|bike helmet|garden hose|frying pan|chef knife|cutting board
+travel mug|alarm clock|picture frame|wall shelf|floor rug|bath towel|pillow|mattress|hand mixer
+blender|vacuum cleaner|air purifier|table fan|space heater|door mat|umbrella|wallet|leather belt
+running shoes|hiking boots|winter gloves|scarf|sun hat|sunglasses|wrist watch|notebook
+fountain pen|pencil case|school bag|lunch box|baby monitor|stroller|toy train|board game
+jigsaw puzzle|guitar stand|music speaker|keyboard|computer mouse|monitor|webcam|printer|tablet
+router|power bank|charging cable|memory card|camera bag|tripod|tent|sleeping bag|camping stove
+torch|cool box|fishing rod|tennis racket|football|swimsuit|ski goggles|dumbbell|jump rope
+bath scale|hair dryer|electric razor|toothbrush|soap set|candle|vase|flower pot|watering can
+bird feeder|dog bed|cat tree|fish tank|sofa|armchair|dining table|bookcase|wardrobe|bed frame
+curtain|mirror|clothes rack|shoe rack|storage box|tool box|cordless drill|hammer|paint roller
+ladder|work gloves|extension cord|smoke alarm|doorbell|tea pot|salad bowl|dinner plate|wine glass
+baking tray|rolling pin|spice rack|apron|oven glove|ice cream maker|juicer|rice cooker|slow cooker
+waffle iron|thermometer|humidifier|desk organizer|whiteboard|stapler|paper shredder|sewing machine
+knitting set|paint brush set|sketch book|telescope|microscope|globe|desk calendar|key ring
+""")
 
-_ONSETS = "b c d f g h j k l m n p r s t v w z b d g k l m n p r s t br cr dr fl gr kl kr pl pr sh sk sl st th tr v".split()
-_VOWELS = "a e i o u a e i o ai ea ie o ou".split()
+MATERIALS = listed("""
+oak|steel|stainless steel|cotton|linen|leather|glass|bamboo|aluminium|recycled plastic|wool
+ceramic|silicone|walnut|cork|canvas|nylon|brass|marble|rubber|merino wool|pine|copper|felt|silk
+carbon fibre|birch|porcelain|jute
+""")
+
+COLOURS = listed("""
+black|white|red|navy blue|green|grey|beige|yellow|orange|purple|brown|pink|silver|dark green
+sky blue|cream|turquoise|gold|charcoal|olive|burgundy|mint|coral|teal|ivory|rust red
+""")
+
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+WEEKDAYS = listed("Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday")
+
+_ONSETS = listed("""
+b|c|d|f|g|h|j|k|l|m|n|p|r|s|t|v|w|z|b|d|g|k|l|m|n|p|r|s|t|br|cr|dr|fl|gr|kl|kr|pl|pr|sh|sk|sl|st
+th|tr|v
+""")
+_VOWELS = listed("a|e|i|o|u|a|e|i|o|ai|ea|ie|o|ou")
 _CODAS = ["", "", "", "", "", "l", "m", "n", "r", "s", "t", "x", "nd", "rk", "ck", "lm", "st", "th"]
 
 
@@ -141,7 +169,15 @@ def code(draw: Draw) -> str:
     """An order, ticket or part number."""
     letters = "".join(draw.any_of("ABCDEFGHJKLMNPQRSTUVWXYZ") for _ in range(draw.number(1, 3)))
     digits = "".join(str(draw.number(0, 9)) for _ in range(draw.number(3, 6)))
-    return draw.any_of((f"{letters}-{digits}", f"{letters}{digits}", digits, f"#{digits}", f"{letters}-{digits[:2]}-{digits[2:]}"))
+    return draw.any_of(
+        (
+            f"{letters}-{digits}",
+            f"{letters}{digits}",
+            digits,
+            f"#{digits}",
+            f"{letters}-{digits[:2]}-{digits[2:]}",
+        )
+    )
 
 
 def date(draw: Draw) -> str:
@@ -162,7 +198,12 @@ def date(draw: Draw) -> str:
 def clock_time(draw: Draw) -> str:
     hour, minute = draw.number(1, 12), draw.any_of((0, 10, 15, 20, 30, 40, 45))
     return draw.any_of(
-        (f"{hour}:{minute:02}", f"{hour} {draw.any_of(('am', 'pm'))}", f"{hour + 11}:{minute:02}", f"{hour}:{minute:02} {draw.any_of(('am', 'pm'))}")
+        (
+            f"{hour}:{minute:02}",
+            f"{hour} {draw.any_of(('am', 'pm'))}",
+            f"{hour + 11}:{minute:02}",
+            f"{hour}:{minute:02} {draw.any_of(('am', 'pm'))}",
+        )
     )
 
 
@@ -171,9 +212,22 @@ def year(draw: Draw) -> str:
 
 
 def price(draw: Draw) -> str:
-    whole, cents = draw.number(1, 10 ** draw.number(1, 4)), draw.any_of((0, 49, 50, 90, 95, 99, draw.number(0, 99)))
+    whole, cents = (
+        draw.number(1, 10 ** draw.number(1, 4)),
+        draw.any_of((0, 49, 50, 90, 95, 99, draw.number(0, 99))),
+    )
     amount = f"{whole}.{cents:02}"
-    return draw.any_of((f"${amount}", f"€{amount}", f"{amount} EUR", f"£{amount}", f"${whole}", f"{whole} euros", f"{amount} USD"))
+    return draw.any_of(
+        (
+            f"${amount}",
+            f"€{amount}",
+            f"{amount} EUR",
+            f"£{amount}",
+            f"${whole}",
+            f"{whole} euros",
+            f"{amount} USD",
+        )
+    )
 
 
 def count(draw: Draw) -> str:
@@ -194,12 +248,27 @@ def material(draw: Draw) -> str:
 
 def size(draw: Draw) -> str:
     return draw.any_of(
-        ("small", "medium", "large", "XL", f"{draw.number(10, 220)} cm", f"{draw.number(10, 99)} x {draw.number(10, 99)} cm", f"size {draw.number(34, 47)}", f"{draw.number(2, 60)} inch")
+        (
+            "small",
+            "medium",
+            "large",
+            "XL",
+            f"{draw.number(10, 220)} cm",
+            f"{draw.number(10, 99)} x {draw.number(10, 99)} cm",
+            f"size {draw.number(34, 47)}",
+            f"{draw.number(2, 60)} inch",
+        )
     )
 
 
 def weight(draw: Draw) -> str:
-    return draw.any_of((f"{draw.number(50, 999)} g", f"{draw.number(1, 40)} kg", f"{draw.number(1, 9)}.{draw.number(1, 9)} kg"))
+    return draw.any_of(
+        (
+            f"{draw.number(50, 999)} g",
+            f"{draw.number(1, 40)} kg",
+            f"{draw.number(1, 9)}.{draw.number(1, 9)} kg",
+        )
+    )
 
 
 def span(draw: Draw) -> str:
