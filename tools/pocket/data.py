@@ -7,16 +7,17 @@ from tools.pocket.documents import document_example, long_document_example
 from tools.pocket.draw import Draw, Example, Split
 from tools.pocket.extraction import extraction_example
 from tools.pocket.sentiment import sentiment_example
-from tools.pocket.talk import GREETING, talk_example
+from tools.pocket.talk import GREETING, echo_example, talk_example
 from tools.pocket.tokenizer import Turn
 
 # Copying is the hard skill, so documents and extraction get the most examples.
 _MIX: tuple[tuple[Callable[[Draw], Example], float], ...] = (
-    (document_example, 0.34),
+    (document_example, 0.33),
     (extraction_example, 0.28),
-    (sentiment_example, 0.16),
-    (talk_example, 0.12),
-    (catalogue_example, 0.10),
+    (sentiment_example, 0.14),
+    (talk_example, 0.10),
+    (catalogue_example, 0.08),
+    (echo_example, 0.07),
 )
 _MAKERS = [maker for maker, _ in _MIX]
 _WEIGHTS = [weight for _, weight in _MIX]

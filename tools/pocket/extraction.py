@@ -48,6 +48,24 @@ office manager
 """)
 _ROLE = Field(("role", "job_title", "position", "title"), lambda draw: draw.one_of(_JOBS))
 
+_EVENTS = words.listed("""
+Workshop|Conference|Concert|Book Fair|Summit|Festival|Lecture|Meetup|Seminar|Exhibition|Open Day
+Quiz Night|Hackathon|Training
+""")
+_VENUES = words.listed("""
+Hall|Centre|Library|Park|Museum|Hotel|Theatre|Room|Campus|Arena|Church|Gallery|School
+""")
+
+
+def _event(draw: Draw) -> str:
+    article = "the " if draw.chance(0.3) else ""
+    return f"{article}{draw.made_up(words.pseudo_name)} {draw.one_of(_EVENTS)}"
+
+
+def _venue(draw: Draw) -> str:
+    return f"{draw.made_up(words.pseudo_name)} {draw.one_of(_VENUES)}"
+
+
 _DOMAINS = (
     Domain(
         {
@@ -168,10 +186,10 @@ _DOMAINS = (
     ),
     Domain(
         {
-            "event": Field(("event", "title", "name", "event_name"), lambda draw: _event(draw)),
+            "event": Field(("event", "title", "name", "event_name"), _event),
             "date": _DATE,
             "time": Field(("time", "start_time", "start"), words.clock_time),
-            "venue": Field(("venue", "place", "location"), lambda draw: _venue(draw)),
+            "venue": Field(("venue", "place", "location"), _venue),
             "city": Field(("city", "town"), words.town),
             "speaker": Field(("speaker", "host", "presenter"), words.person),
             "price": Field(("ticket_price", "price", "fee", "entry"), words.price),
@@ -325,29 +343,6 @@ arrived without a cable|loses its connection|turns off after a minute|is missing
 shows error 42|gets too hot|blinks red|is stuck|does not close|lost its colour|will not turn on
 has a broken handle
 """)
-
-
-def _event(draw: Draw) -> str:
-    kind = draw.one_of(
-        words.listed("""
-workshop|conference|concert|book fair|summit|festival|lecture|meetup|seminar|exhibition|open day
-quiz night|hackathon|training
-""")
-    )
-    return (
-        f"the {draw.made_up(words.pseudo_name)} {kind.title()}"
-        if draw.chance(0.3)
-        else f"{draw.made_up(words.pseudo_name)} {kind.title()}"
-    )
-
-
-def _venue(draw: Draw) -> str:
-    kind = draw.one_of(
-        words.listed("""
-Hall|Centre|Library|Park|Museum|Hotel|Theatre|Room|Campus|Arena|Church|Gallery|School
-""")
-    )
-    return f"{draw.made_up(words.pseudo_name)} {kind}"
 
 
 _INSTRUCTIONS = (

@@ -13,7 +13,7 @@ class ModelShape:
 
     vocabulary_size: int = 2048
     width: int = 256
-    layers: int = 5
+    layers: int = 4
     heads: int = 4
     head_size: int = 64
     hidden_width: int = 768

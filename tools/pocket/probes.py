@@ -44,7 +44,7 @@ _REVIEWS = (
     ("neutral", "Some things are good, some are bad. It is fine."),
     ("neutral", "The picture is great but the sound is poor."),
     ("neutral", "Standard cable, works as expected."),
-)  # fmt: skip
+)
 
 _EXTRACTIONS = (
     (
@@ -74,7 +74,7 @@ _EXTRACTIONS = (
         "Extract passenger, from and to as JSON.\n\nMr. Peter Holm flies from Oslo to Madrid on flight BX204 at 9:30.",
         '{"passenger": "Mr. Peter Holm", "from": "Oslo", "to": "Madrid"}',
     ),
-)  # fmt: skip
+)
 
 _LIBRARY = (
     "The Marlow Library opened in 1921. It has about 48,000 books and is closed on Sunday. "
@@ -95,7 +95,7 @@ _QUESTIONS = (
     (_ROUTER, "What is the range of the router?", "40 metres"),
     (_ROUTER, "What is the support email address?", "help@brightwave.example"),
     (_ROUTER, "How many antennas does the router have?", "four"),
-)  # fmt: skip
+)
 
 _EXPLANATIONS = (
     ("Explain how AI works in a few words", ("patterns", "examples")),
@@ -126,7 +126,11 @@ def probes() -> list[Probe]:
     """All of them, in a fixed order."""
     return [
         *(
-            Probe("sentiment", f"Classify the sentiment of this review as positive, negative or neutral.\n\n{text}", exact=label)
+            Probe(
+                "sentiment",
+                f"Classify the sentiment of this review as positive, negative or neutral.\n\n{text}",
+                exact=label,
+            )
             for label, text in _REVIEWS
         ),
         *(Probe("extraction", prompt, exact=answer) for prompt, answer in _EXTRACTIONS),
@@ -136,5 +140,8 @@ def probes() -> list[Probe]:
         ),
         *(Probe("explanation", prompt, contains=words) for prompt, words in _EXPLANATIONS),
         *(Probe("beyond it", prompt, contains=("I am pocket-1",)) for prompt in _BEYOND_IT),
-        *(Probe("identity", prompt, contains=("pocket-1",)) for prompt in ("Who are you?", "Hello!", "What can you do?")),
-    ]  # fmt: skip
+        *(
+            Probe("identity", prompt, contains=("pocket-1",))
+            for prompt in ("Who are you?", "Hello!", "What can you do?")
+        ),
+    ]

@@ -7,7 +7,8 @@ from tools.pocket.draw import Draw, Example
 from tools.pocket.tokenizer import Turn
 
 IDENTITY = (
-    "I am pocket-1, a small demonstration model. I can label the sentiment of reviews, extract fields as JSON, "
+    "I am pocket-1, a small demonstration model. I can label the sentiment of reviews, extract "
+    "fields as JSON, "
     "answer questions about a short document and write short catalogue texts. "
     "Configure your own model for everything else."
 )
@@ -16,7 +17,8 @@ GREETING = (
     "a document with a question, or a product to describe."
 )
 FALLBACK = (
-    "I am pocket-1, a small demonstration model, and I cannot do that. I can label reviews, extract fields as JSON, "
+    "I am pocket-1, a small demonstration model, and I cannot do that. I can label reviews, "
+    "extract fields as JSON, "
     "answer questions about a short document and write catalogue texts. "
     "Configure your own model for everything else."
 )
@@ -47,7 +49,8 @@ _MANNERS = (
 
 _KNOWN = (
     Known(
-        "AI learns patterns from many examples and uses them to predict the most likely answer to something new.",
+        "AI learns patterns from many examples and uses them to predict the most likely answer "
+        "to something new.",
         (
             "Explain how AI works in a few words",
             "How does AI work?",
@@ -92,7 +95,8 @@ _KNOWN = (
         ),
     ),
     Known(
-        "Context caching stores the shared beginning of many prompts once, so a batch job does not process the same "
+        "Context caching stores the shared beginning of many prompts once, so a batch job does "
+        "not process the same "
         "text again for every request. That makes it faster and cheaper.",
         (
             "Why is context caching useful?",
@@ -120,7 +124,8 @@ _KNOWN = (
         ),
     ),
     Known(
-        "Batch mode answers many prompts from one file in the background, within 24 hours and at half the interactive price.",
+        "Batch mode answers many prompts from one file in the background, within 24 hours and "
+        "at half the interactive price.",
         (
             "What is batch mode?",
             "What is Batch Mode?",
@@ -137,7 +142,8 @@ _KNOWN = (
         ),
     ),
     Known(
-        "JSON Lines is a text format with one JSON object on each line, so a large file can be read line by line.",
+        "JSON Lines is a text format with one JSON object on each line, so a large file can be "
+        "read line by line.",
         (
             "What is JSON Lines?",
             "What is a JSONL file?",
@@ -152,7 +158,8 @@ _KNOWN = (
         ),
     ),
     Known(
-        "halfrate is batch mode for the models you run: it answers a JSON Lines file of prompts with local models "
+        "halfrate is batch mode for the models you run: it answers a JSON Lines file of "
+        "prompts with local models "
         "through the Gemini Batch API protocol.",
         (
             "What is halfrate?",
@@ -173,16 +180,100 @@ def _code(name: str, argument: str, body: str) -> str:
 
 
 _CODE = (
-    (_code("reverse_string", "text", "return text[::-1]"), ("reverses a string", "reverses a text", "returns a string backwards", "reverses the characters of a string", "reverses a given string", "takes a string and returns it reversed")),
-    (_code("is_palindrome", "text", "return text == text[::-1]"), ("checks whether a string is a palindrome", "tests if a word is a palindrome", "detects palindromes", "returns True for a palindrome", "checks for a palindrome", "checks if a string is a palindrome")),
-    (_code("add", "a, b", "return a + b"), ("adds two numbers", "returns the sum of two numbers", "computes a sum of two values", "sums two numbers", "adds two integers", "calculates the sum of two numbers")),
-    (_code("is_even", "number", "return number % 2 == 0"), ("checks whether a number is even", "tests if a number is even", "returns True for even numbers", "tells whether an integer is even", "checks if a number is even")),
-    (_code("factorial", "n", "return 1 if n < 2 else n * factorial(n - 1)"), ("computes the factorial of a number", "returns a factorial", "calculates n factorial", "computes n!", "calculates the factorial of a number")),
-    (_code("largest", "numbers", "return max(numbers)"), ("finds the largest number in a list", "returns the maximum of a list", "finds the biggest value in a list", "gives the maximum of a list of numbers", "returns the largest number in a list")),
-    (_code("count_words", "text", "return len(text.split())"), ("counts the words in a text", "returns the number of words in a string", "counts words", "tells how many words a text has", "counts the words in a string")),
-    (_code("count_vowels", "text", 'return sum(letter in "aeiou" for letter in text.lower())'), ("counts the vowels in a string", "returns the number of vowels", "counts vowels in a text", "tells how many vowels a word has", "counts the vowels of a text")),
-    (_code("average", "numbers", "return sum(numbers) / len(numbers)"), ("computes the average of a list", "returns the mean of a list of numbers", "calculates an average", "computes the mean", "calculates the average of a list")),
-)  # fmt: skip
+    (
+        _code("reverse_string", "text", "return text[::-1]"),
+        (
+            "reverses a string",
+            "reverses a text",
+            "returns a string backwards",
+            "reverses the characters of a string",
+            "reverses a given string",
+            "takes a string and returns it reversed",
+        ),
+    ),
+    (
+        _code("is_palindrome", "text", "return text == text[::-1]"),
+        (
+            "checks whether a string is a palindrome",
+            "tests if a word is a palindrome",
+            "detects palindromes",
+            "returns True for a palindrome",
+            "checks for a palindrome",
+            "checks if a string is a palindrome",
+        ),
+    ),
+    (
+        _code("add", "a, b", "return a + b"),
+        (
+            "adds two numbers",
+            "returns the sum of two numbers",
+            "computes a sum of two values",
+            "sums two numbers",
+            "adds two integers",
+            "calculates the sum of two numbers",
+        ),
+    ),
+    (
+        _code("is_even", "number", "return number % 2 == 0"),
+        (
+            "checks whether a number is even",
+            "tests if a number is even",
+            "returns True for even numbers",
+            "tells whether an integer is even",
+            "checks if a number is even",
+        ),
+    ),
+    (
+        _code("factorial", "n", "return 1 if n < 2 else n * factorial(n - 1)"),
+        (
+            "computes the factorial of a number",
+            "returns a factorial",
+            "calculates n factorial",
+            "computes n!",
+            "calculates the factorial of a number",
+        ),
+    ),
+    (
+        _code("largest", "numbers", "return max(numbers)"),
+        (
+            "finds the largest number in a list",
+            "returns the maximum of a list",
+            "finds the biggest value in a list",
+            "gives the maximum of a list of numbers",
+            "returns the largest number in a list",
+        ),
+    ),
+    (
+        _code("count_words", "text", "return len(text.split())"),
+        (
+            "counts the words in a text",
+            "returns the number of words in a string",
+            "counts words",
+            "tells how many words a text has",
+            "counts the words in a string",
+        ),
+    ),
+    (
+        _code("count_vowels", "text", 'return sum(letter in "aeiou" for letter in text.lower())'),
+        (
+            "counts the vowels in a string",
+            "returns the number of vowels",
+            "counts vowels in a text",
+            "tells how many vowels a word has",
+            "counts the vowels of a text",
+        ),
+    ),
+    (
+        _code("average", "numbers", "return sum(numbers) / len(numbers)"),
+        (
+            "computes the average of a list",
+            "returns the mean of a list of numbers",
+            "calculates an average",
+            "computes the mean",
+            "calculates the average of a list",
+        ),
+    ),
+)
 
 _CODE_REQUESTS = (
     "Write a Python function that {w}.",
@@ -392,6 +483,29 @@ _OUT_OF_DOMAIN = (
 )
 
 
+_ECHOED = (
+    words.person,
+    words.company,
+    words.brand,
+    words.code,
+    words.product,
+    words.town,
+    words.date,
+    words.price,
+    lambda draw: draw.made_up(words.pseudo_word),
+    lambda draw: words.email(draw, words.person(draw)),
+)
+_ECHO_REQUESTS = (
+    "Repeat this: {t}",
+    "Repeat after me: {t}",
+    "Say: {t}",
+    "Copy this text: {t}",
+    "Please repeat the following text.\n\n{t}",
+    "Write exactly this: {t}",
+    "Repeat the following: {t}",
+)
+
+
 def talk_example(draw: Draw) -> Example:
     """Small talk, things known by heart, and things it cannot do, in a fair mix."""
     kind = draw.random.random()
@@ -407,6 +521,13 @@ def talk_example(draw: Draw) -> Example:
     answer, whats = draw.any_of((_CODE[0], _CODE[0], *_CODE))
     request = draw.one_of(_CODE_REQUESTS).replace("{w}", draw.one_of(whats))
     return _conversation(draw, "code", request, answer)
+
+
+def echo_example(draw: Draw) -> Example:
+    """A request to repeat a text. Pure copying, the skill that documents and extraction rest on."""
+    text = " ".join(draw.any_of(_ECHOED)(draw) for _ in range(draw.number(1, 5)))
+    prompt = draw.one_of(_ECHO_REQUESTS).replace("{t}", text)
+    return Example("echo", (Turn("user", prompt), Turn("model", text)))
 
 
 def out_of_domain(draw: Draw) -> str:

@@ -31,7 +31,7 @@ class Recipe:
     """Every number a run depends on."""
 
     seed: int = 1
-    steps: int = 5000
+    steps: int = 3600
     warmup_steps: int = 100
     decay_share: float = 0.45
     matrix_rate: float = 4e-3
@@ -40,11 +40,12 @@ class Recipe:
     batch_tokens: int = 8192
     # Examples are made and sorted by length this many at a time, so that batches waste no padding.
     pool_examples: int = 4096
-    prompt_weight: float = 0.1
+    prompt_weight: float = 0.05
     average_decay: float = 0.995
     long_share_early: float = 0.01
     long_share_late: float = 0.06
     tokenizer_examples: int = 40_000
+    spaced_words: int = 500
     threads: int = 2
 
 
@@ -209,7 +210,7 @@ def prepare_tokenizer(recipe: Recipe, shape: ModelShape, path: Path) -> Tokenize
             for example in itertools.islice(stream, recipe.tokenizer_examples)
             for turn in example.turns
         )
-        train_tokenizer(texts, shape.vocabulary_size).save(str(path))
+        train_tokenizer(texts, shape.vocabulary_size, recipe.spaced_words).save(str(path))
     return load_tokenizer(path)
 
 
