@@ -32,10 +32,12 @@ class Example:
 
     @property
     def prompt(self) -> tuple[Turn, ...]:
+        """Everything before the last answer."""
         return self.turns[:-1]
 
     @property
     def answer(self) -> str:
+        """The answer to learn, or to compare with."""
         return self.turns[-1].text
 
 
@@ -71,6 +73,7 @@ class Draw:
                 return word
 
     def chance(self, probability: float) -> bool:
+        """True with this probability."""
         return self.random.random() < probability
 
     def number(self, low: int, high: int) -> int:
@@ -78,6 +81,7 @@ class Draw:
         return self.random.randint(low, high)
 
     def shuffled(self, items: Sequence[T]) -> list[T]:
+        """The items in random order."""
         return self.random.sample(items, len(items))
 
 

@@ -82,6 +82,7 @@ def is_right(example: Example, answer: str) -> bool:
 
 
 def probe_is_right(probe: Probe, answer: str) -> bool:
+    """The same for a prompt written by hand, of which only some words may be fixed."""
     if probe.task == "extraction" and probe.exact is not None:
         return _same_json(probe.exact, answer)
     if probe.exact is not None:
@@ -143,6 +144,7 @@ def _print_table(title: str, scores: Sequence[Score], *, misses_shown: int) -> N
 
 
 def main() -> None:
+    """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=SHIPPED_PATH)
     parser.add_argument("--seed", type=int, default=7)

@@ -118,6 +118,7 @@ def load_checkpoint(path: Path) -> PocketModel:
 
 
 def main() -> None:
+    """Parse the command line and export."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("build/pocket"))
     parser.add_argument("--file-type", choices=FILE_TYPES, default="q8_0")

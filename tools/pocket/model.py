@@ -36,6 +36,7 @@ class Attention(nn.Module):
         self.key_norm = nn.RMSNorm(shape.head_size, eps=shape.norm_epsilon)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Mix each position with those before it."""
         batch, length, width = x.shape
         by_head = (batch, length, self.heads, self.head_size)
         query = rotate(self.query_norm(self.query(x).view(by_head)).transpose(1, 2), cos, sin)
@@ -55,6 +56,7 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(shape.hidden_width, shape.width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Transform each position by itself."""
         return self.down(functional.silu(self.gate(x)) * self.up(x))
 
 
@@ -69,6 +71,7 @@ class Layer(nn.Module):
         self.feed_forward = FeedForward(shape)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Attend, then transform, each added to what came in."""
         x = x + self.attention(self.attention_norm(x), cos, sin)
         return x + self.feed_forward(self.feed_forward_norm(x))
 
@@ -88,6 +91,7 @@ class PocketModel(nn.Module):
         self._initialise()
 
     def forward(self, ids: Tensor) -> Tensor:
+        """Logits of the next token at every position: (batch, length, vocabulary)."""
         return functional.linear(self.hidden(ids), self.embedding.weight)
 
     def hidden(self, ids: Tensor) -> Tensor:

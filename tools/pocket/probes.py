@@ -48,30 +48,37 @@ _REVIEWS = (
 
 _EXTRACTIONS = (
     (
-        "Extract the name, email and phone number from this text as JSON with the keys name, email, phone.\n\n"
-        "Hi, I'm Laura Becker from Tindale Foods. You can call me at 555-0134 or write to laura@tindale.example.",
+        "Extract the name, email and phone number from this text as JSON with the keys "
+        "name, email, phone.\n\n"
+        "Hi, I'm Laura Becker from Tindale Foods. You can call me at 555-0134 or write "
+        "to laura@tindale.example.",
         '{"name": "Laura Becker", "email": "laura@tindale.example", "phone": "555-0134"}',
     ),
     (
-        "Extract order_number and total as JSON.\n\nThanks for shopping with us! Your order A-77120 has shipped. "
+        "Extract order_number and total as JSON.\n\nThanks for shopping with us! Your "
+        "order A-77120 has shipped. "
         "We charged $48.20 to your card.",
         '{"order_number": "A-77120", "total": "$48.20"}',
     ),
     (
-        "Return JSON with the keys product, price and colour.\n\nThe Marlow backpack in dark green costs $79.00.",
+        "Return JSON with the keys product, price and colour.\n\nThe Marlow backpack in "
+        "dark green costs $79.00.",
         '{"product": "backpack", "price": "$79.00", "colour": "dark green"}',
     ),
     (
-        "Extract event, date and city as JSON: The Harvest Festival takes place on 12 October 2026 in Bristol.",
+        "Extract event, date and city as JSON: The Harvest Festival takes place on 12 "
+        "October 2026 in Bristol.",
         '{"event": "Harvest Festival", "date": "12 October 2026", "city": "Bristol"}',
     ),
     (
         "Text: Invoice INV-2041 from Oakline Ltd. Please pay 310.00 EUR by 1 March 2027.\n\n"
         "Extract invoice_number, vendor, amount and due_date. Answer in JSON.",
-        '{"invoice_number": "INV-2041", "vendor": "Oakline Ltd", "amount": "310.00 EUR", "due_date": "1 March 2027"}',
+        '{"invoice_number": "INV-2041", "vendor": "Oakline Ltd", "amount": "310.00 EUR", '
+        '"due_date": "1 March 2027"}',
     ),
     (
-        "Extract passenger, from and to as JSON.\n\nMr. Peter Holm flies from Oslo to Madrid on flight BX204 at 9:30.",
+        "Extract passenger, from and to as JSON.\n\nMr. Peter Holm flies from Oslo to "
+        "Madrid on flight BX204 at 9:30.",
         '{"passenger": "Mr. Peter Holm", "from": "Oslo", "to": "Madrid"}',
     ),
 )
@@ -81,8 +88,10 @@ _LIBRARY = (
     "The head librarian is Judith Okoro. Membership costs 12 euros a year."
 )
 _ROUTER = (
-    "The Brightwave 5 router has four antennas and costs $129. Its range is 40 metres. To reset it, hold the red "
-    "button for ten seconds. The warranty lasts two years and support is available at help@brightwave.example."
+    "The Brightwave 5 router has four antennas and costs $129. Its range is 40 "
+    "metres. To reset it, hold the red "
+    "button for ten seconds. The warranty lasts two years and support is available "
+    "at help@brightwave.example."
 )
 _QUESTIONS = (
     (_LIBRARY, "When did the library open?", "1921"),

@@ -125,6 +125,7 @@ class Trainer:
             mean.lerp_(current, 1.0 - keep)
 
     def save(self, path: Path) -> None:
+        """Write a checkpoint; a run that dies while writing keeps the one before."""
         state = {
             "shape": asdict(self.model.shape),
             "recipe": asdict(self.recipe),
@@ -140,6 +141,7 @@ class Trainer:
         unfinished.replace(path)
 
     def load(self, path: Path) -> None:
+        """Go on from where `save` left off."""
         state = torch.load(path, weights_only=True)
         self.average.load_state_dict(state["model"])
         self.model.load_state_dict(state["current"])
@@ -248,9 +250,10 @@ def train(recipe: Recipe, shape: ModelShape, folder: Path) -> Path:
 
 
 def main() -> None:
+    """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("build/pocket"))
-    parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--steps", type=int, default=Recipe().steps)
     arguments = parser.parse_args()
     train(Recipe(steps=arguments.steps), ModelShape(), arguments.folder)
 

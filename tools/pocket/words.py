@@ -108,10 +108,12 @@ def pseudo_word(rng: random.Random) -> str:
 
 
 def pseudo_name(rng: random.Random) -> str:
+    """A made-up word with a capital letter."""
     return pseudo_word(rng).capitalize()
 
 
 def first_name(draw: Draw) -> str:
+    """A first name, real more often than made up."""
     return draw.one_of(_FIRST_NAMES) if draw.chance(0.6) else draw.made_up(pseudo_name)
 
 
@@ -128,10 +130,12 @@ def person(draw: Draw) -> str:
 
 
 def town(draw: Draw) -> str:
+    """A town, real or made up."""
     return draw.one_of(_TOWNS) if draw.chance(0.4) else draw.made_up(pseudo_name)
 
 
 def company(draw: Draw) -> str:
+    """A made-up company, most often with a legal form or a trade."""
     name = draw.made_up(pseudo_name)
     if draw.chance(0.2):
         name += draw.any_of(("tech", "soft", "line", "wood", "craft"))
@@ -139,6 +143,7 @@ def company(draw: Draw) -> str:
 
 
 def brand(draw: Draw) -> str:
+    """A made-up brand of one word."""
     return draw.made_up(pseudo_name)
 
 
@@ -153,6 +158,7 @@ def email(draw: Draw, name: str) -> str:
 
 
 def phone(draw: Draw) -> str:
+    """A telephone number in one of five notations."""
     digits = "".join(str(draw.number(0, 9)) for _ in range(9))
     return draw.any_of(
         (
@@ -181,6 +187,7 @@ def code(draw: Draw) -> str:
 
 
 def date(draw: Draw) -> str:
+    """A day, with or without its year, in one of six notations."""
     day, month, year = draw.number(1, 28), draw.number(1, 12), draw.number(1990, 2029)
     name = MONTHS[month - 1]
     return draw.any_of(
@@ -196,6 +203,7 @@ def date(draw: Draw) -> str:
 
 
 def clock_time(draw: Draw) -> str:
+    """A time of day in one of four notations."""
     hour, minute = draw.number(1, 12), draw.any_of((0, 10, 15, 20, 30, 40, 45))
     return draw.any_of(
         (
@@ -208,10 +216,12 @@ def clock_time(draw: Draw) -> str:
 
 
 def year(draw: Draw) -> str:
+    """A year between 1450 and 2026."""
     return str(draw.number(1450, 2026))
 
 
 def price(draw: Draw) -> str:
+    """An amount of money with its currency."""
     whole, cents = (
         draw.number(1, 10 ** draw.number(1, 4)),
         draw.any_of((0, 49, 50, 90, 95, 99, draw.number(0, 99))),
@@ -231,22 +241,27 @@ def price(draw: Draw) -> str:
 
 
 def count(draw: Draw) -> str:
+    """A whole number of one to four digits, in digits."""
     return str(draw.number(2, 10 ** draw.number(1, 4)))
 
 
 def product(draw: Draw) -> str:
+    """Something a shop sells."""
     return draw.one_of(PRODUCTS)
 
 
 def colour(draw: Draw) -> str:
+    """A colour of a product."""
     return draw.one_of(COLOURS)
 
 
 def material(draw: Draw) -> str:
+    """What a product is made of."""
     return draw.one_of(MATERIALS)
 
 
 def size(draw: Draw) -> str:
+    """A size, in words or units."""
     return draw.any_of(
         (
             "small",
@@ -262,6 +277,7 @@ def size(draw: Draw) -> str:
 
 
 def weight(draw: Draw) -> str:
+    """A weight in grams or kilograms."""
     return draw.any_of(
         (
             f"{draw.number(50, 999)} g",
@@ -274,4 +290,5 @@ def weight(draw: Draw) -> str:
 def span(draw: Draw) -> str:
     """A length of time."""
     unit = draw.any_of(("minutes", "hours", "days", "weeks", "months", "years"))
-    return f"{draw.any_of((str(draw.number(2, 90)), 'two', 'three', 'four', 'five', 'six', 'ten', 'twelve'))} {unit}"
+    in_words = ("two", "three", "four", "five", "six", "ten", "twelve")
+    return f"{draw.any_of((str(draw.number(2, 90)), *in_words))} {unit}"

@@ -35,7 +35,8 @@ def test_a_list_is_divided_without_overlap_or_loss() -> None:
     items = list(range(23))
     training, held_out = share(items, Split.TRAINING), share(items, Split.HELD_OUT)
     assert [*training, *held_out] == items
-    assert training and held_out
+    assert training
+    assert held_out
 
 
 def test_made_up_names_are_never_on_both_sides() -> None:
