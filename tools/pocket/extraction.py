@@ -48,6 +48,12 @@ office manager
 """)
 _ROLE = Field(("role", "job_title", "position", "title"), lambda draw: draw.one_of(_JOBS))
 
+_PROBLEMS = words.listed("""
+does not start|makes a loud noise|leaks water|has a cracked screen|will not charge|smells burnt
+arrived without a cable|loses its connection|turns off after a minute|is missing a screw
+shows error 42|gets too hot|blinks red|is stuck|does not close|lost its colour|will not turn on
+has a broken handle
+""")
 _EVENTS = words.listed("""
 Workshop|Conference|Concert|Book Fair|Summit|Festival|Lecture|Meetup|Seminar|Exhibition|Open Day
 Quiz Night|Hackathon|Training
@@ -336,14 +342,6 @@ _DOMAINS = (
         ),
     ),
 )
-
-_PROBLEMS = words.listed("""
-does not start|makes a loud noise|leaks water|has a cracked screen|will not charge|smells burnt
-arrived without a cable|loses its connection|turns off after a minute|is missing a screw
-shows error 42|gets too hot|blinks red|is stuck|does not close|lost its colour|will not turn on
-has a broken handle
-""")
-
 
 _INSTRUCTIONS = (
     "Extract {keys} from the text as JSON.\n\n{text}",

@@ -43,7 +43,8 @@ class Attention(nn.Module):
         key = rotate(self.key_norm(self.key(x).view(by_head)).transpose(1, 2), cos, sin)
         value = self.value(x).view(by_head).transpose(1, 2)
         mixed = attend(query.to(value.dtype), key.to(value.dtype), value)
-        return self.output(mixed.transpose(1, 2).reshape(batch, length, width))
+        output: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, length, width))
+        return output
 
 
 class FeedForward(nn.Module):
@@ -57,7 +58,8 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform each position by itself."""
-        return self.down(functional.silu(self.gate(x)) * self.up(x))
+        output: Tensor = self.down(functional.silu(self.gate(x)) * self.up(x))
+        return output
 
 
 class Layer(nn.Module):
@@ -73,7 +75,8 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Attend, then transform, each added to what came in."""
         x = x + self.attention(self.attention_norm(x), cos, sin)
-        return x + self.feed_forward(self.feed_forward_norm(x))
+        output: Tensor = x + self.feed_forward(self.feed_forward_norm(x))
+        return output
 
 
 class PocketModel(nn.Module):
@@ -98,10 +101,11 @@ class PocketModel(nn.Module):
         """The normalised last layer, before the vocabulary: (batch, length, width)."""
         length = ids.shape[1]
         cos, sin = self.get_buffer("cos")[:length], self.get_buffer("sin")[:length]
-        x = self.embedding(ids)
+        x: Tensor = self.embedding(ids)
         for layer in self.layers:
             x = layer(x, cos, sin)
-        return self.norm(x)
+        output: Tensor = self.norm(x)
+        return output
 
     def _initialise(self) -> None:
         nn.init.normal_(self.embedding.weight, std=0.02)
@@ -137,7 +141,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     # sequences in bf16 (forward and backward), and nearly all of training is short sequences.
     scores = query @ key.transpose(-1, -2) * head_size**-0.5
     future = torch.full((length, length), float("-inf"), dtype=scores.dtype).triu(1)
-    return (scores + future).softmax(-1).to(value.dtype) @ value
+    mixed: Tensor = (scores + future).softmax(-1).to(value.dtype) @ value
+    return mixed
 
 
 @torch.no_grad()

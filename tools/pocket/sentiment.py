@@ -299,7 +299,7 @@ def sentiment_example(draw: Draw) -> Example:
     label = draw.any_of(LABELS)
     text = review(draw, label)
     if draw.chance(0.12):
-        turns = (Turn("system", draw.one_of(_SYSTEM_INSTRUCTIONS)), Turn("user", text))
+        turns: tuple[Turn, ...] = (Turn("system", draw.one_of(_SYSTEM_INSTRUCTIONS)), Turn("user", text))
     else:
         turns = (Turn("user", draw.one_of(_INSTRUCTIONS).replace("{r}", text)),)
     return Example("sentiment", (*turns, Turn("model", label)))

@@ -1,5 +1,6 @@
 """The few things `pocket-1` knows by heart, and the honest answer to everything else."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tools.pocket import words
@@ -483,7 +484,7 @@ _OUT_OF_DOMAIN = (
 )
 
 
-_ECHOED = (
+_ECHOED: tuple[Callable[[Draw], str], ...] = (
     words.person,
     words.company,
     words.brand,

@@ -120,7 +120,7 @@ def encode_chat(tokenizer: Tokenizer, turns: Sequence[Turn]) -> tuple[list[int],
     for turn in turns:
         text_ids = tokenizer.encode(turn.text.strip(), add_special_tokens=False).ids
         by_model = turn.role == "model"
-        ids += [tokenizer.token_to_id(TURN_OF[turn.role]), *text_ids, END_OF_TURN_ID]
+        ids += [_opening_id(turn.role), *text_ids, END_OF_TURN_ID]
         is_answer += [False] + [by_model] * (len(text_ids) + 1)
     return ids, is_answer
 
@@ -128,4 +128,8 @@ def encode_chat(tokenizer: Tokenizer, turns: Sequence[Turn]) -> tuple[list[int],
 def encode_prompt(tokenizer: Tokenizer, turns: Sequence[Turn]) -> list[int]:
     """Encode a conversation and open the turn in which the model answers."""
     ids, _ = encode_chat(tokenizer, turns)
-    return [*ids, tokenizer.token_to_id(TURN_OF["model"])]
+    return [*ids, _opening_id("model")]
+
+
+def _opening_id(role: str) -> int:
+    return SPECIAL_TOKENS.index(TURN_OF[role])

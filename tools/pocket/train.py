@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -68,6 +69,10 @@ class Trainer:
         self.average.load_state_dict(self.model.state_dict())
         matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "embedding" not in n]
         vectors = [p for n, p in self.model.named_parameters() if p.ndim == 1]
+        groups: list[dict[str, Any]] = [
+            {"params": [self.model.embedding.weight]},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
         self.optimizers = (
             torch.optim.Muon(
                 matrices,
@@ -76,7 +81,7 @@ class Trainer:
                 adjust_lr_fn="match_rms_adamw",
             ),
             torch.optim.AdamW(
-                [{"params": [self.model.embedding.weight]}, {"params": vectors, "weight_decay": 0.0}],
+                groups,
                 lr=recipe.vector_rate,
                 betas=(0.9, 0.98),
                 weight_decay=recipe.weight_decay,
@@ -96,10 +101,10 @@ class Trainer:
             logits.float().flatten(0, 1), batch.ids[:, 1:].flatten(), reduction="none"
         )
         weights = batch.weights.flatten()
-        (losses @ weights / weights.sum()).backward()
+        (losses @ weights / weights.sum()).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
-            optimizer.step()
+            optimizer.step()  # type: ignore[no-untyped-call]
             optimizer.zero_grad(set_to_none=True)
         self._average()
         self.step += 1
