@@ -66,13 +66,13 @@ def _attributes(draw: Draw) -> dict[str, str]:
     if draw.chance(0.35):
         made["size"] = words.size(draw)
     if draw.chance(0.5):
-        made["feature"] = draw.one_of(_FEATURES)
+        made["feature"] = words.sometimes_made_up(draw, _FEATURES)
     if draw.chance(0.35):
-        made["audience"] = draw.one_of(_AUDIENCES)
+        made["audience"] = words.sometimes_made_up(draw, _AUDIENCES)
     if draw.chance(0.3):
         made["price"] = words.price(draw)
     if len(made) < 3:
-        made["colour"], made["feature"] = words.colour(draw), draw.one_of(_FEATURES)
+        made["colour"], made["feature"] = words.colour(draw), words.sometimes_made_up(draw, _FEATURES)
     return made
 
 

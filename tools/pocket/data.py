@@ -12,12 +12,12 @@ from tools.pocket.tokenizer import Turn
 
 # Copying is the hard skill, so documents and extraction get the most examples.
 _MIX: tuple[tuple[Callable[[Draw], Example], float], ...] = (
-    (document_example, 0.33),
-    (extraction_example, 0.28),
-    (sentiment_example, 0.14),
-    (talk_example, 0.10),
+    (document_example, 0.34),
+    (extraction_example, 0.30),
+    (sentiment_example, 0.18),
+    (talk_example, 0.08),
     (catalogue_example, 0.08),
-    (echo_example, 0.07),
+    (echo_example, 0.02),
 )
 _MAKERS = [maker for maker, _ in _MIX]
 _WEIGHTS = [weight for _, weight in _MIX]

@@ -238,7 +238,7 @@ def _several_subjects(draw: Draw) -> tuple[list[str], list[Asked]]:
 def _deeds(draw: Draw) -> tuple[list[str], list[Asked]]:
     """Who did what, where and when; each deed has its own verb and thing."""
     number = draw.number(1, 4)
-    verbs, things = draw.some_of(_VERBS, number), draw.some_of(_THINGS, number)
+    verbs, things = draw.some_of(_VERBS, number), _different_things(draw, number)
     places, times = draw.some_of(_PLACES, number), draw.some_of(_WHEN, number)
     sentences, asked = [], []
     for (verb, base), thing, place, time in zip(verbs, things, places, times, strict=False):
@@ -259,12 +259,20 @@ def _deeds(draw: Draw) -> tuple[list[str], list[Asked]]:
     return sentences, asked
 
 
+def _different_things(draw: Draw, count: int) -> list[str]:
+    return [
+        draw.made_up(words.pseudo_word) if draw.chance(0.3) else thing
+        for thing in draw.some_of(_THINGS, count)
+    ]
+
+
 def _traits(draw: Draw) -> tuple[list[str], list[Asked]]:
     """Arbitrary traits with arbitrary values, stated plainly or as labelled lines."""
     subject = draw.any_of((words.town, words.company, _named_thing))(draw)
     as_lines = draw.chance(0.25)
     sentences, asked = [], []
-    for trait in draw.some_of(_TRAITS, draw.number(2, 6)):
+    for known_trait in draw.some_of(_TRAITS, draw.number(2, 6)):
+        trait = draw.made_up(words.pseudo_word) if draw.chance(0.25) else known_trait
         value = draw.any_of(_TRAIT_VALUES)(draw)
         if as_lines:
             sentences.append(f"{trait.capitalize()}: {value}\n")

@@ -46,7 +46,7 @@ data analyst|teacher|electrician|chief editor|warehouse manager|intern|research 
 marketing director|chef|translator|HR manager|product owner|technician|consultant|architect
 office manager
 """)
-_ROLE = Field(("role", "job_title", "position", "title"), lambda draw: draw.one_of(_JOBS))
+_ROLE = Field(("role", "job_title", "position", "title"), lambda draw: words.sometimes_made_up(draw, _JOBS))
 
 _PROBLEMS = words.listed("""
 does not start|makes a loud noise|leaks water|has a cracked screen|will not charge|smells burnt
@@ -65,11 +65,11 @@ Hall|Centre|Library|Park|Museum|Hotel|Theatre|Room|Campus|Arena|Church|Gallery|S
 
 def _event(draw: Draw) -> str:
     article = "the " if draw.chance(0.3) else ""
-    return f"{article}{draw.made_up(words.pseudo_name)} {draw.one_of(_EVENTS)}"
+    return f"{article}{draw.made_up(words.pseudo_name)} {words.sometimes_made_up(draw, _EVENTS)}"
 
 
 def _venue(draw: Draw) -> str:
-    return f"{draw.made_up(words.pseudo_name)} {draw.one_of(_VENUES)}"
+    return f"{draw.made_up(words.pseudo_name)} {words.sometimes_made_up(draw, _VENUES)}"
 
 
 _DOMAINS = (

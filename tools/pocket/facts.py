@@ -29,7 +29,7 @@ def _listed(items: str) -> Callable[[Draw], str]:
     choices = words.listed(items)
 
     def make(draw: Draw) -> str:
-        return draw.one_of(choices)
+        return words.sometimes_made_up(draw, choices)
 
     return make
 

@@ -7,6 +7,7 @@ checkpoint is written every few minutes and holds all that is needed to go on.
 import argparse
 import itertools
 import json
+import math
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from torch.nn import functional
 from tools.pocket.data import examples, examples_of
 from tools.pocket.draw import Example, Split
 from tools.pocket.model import ModelShape, PocketModel
-from tools.pocket.tokenizer import PAD_ID, encode_chat, load_tokenizer, train_tokenizer
+from tools.pocket.tokenizer import PAD_ID, encode_chat, encode_prompt, load_tokenizer, train_tokenizer
 
 CHECKED_TASKS = ("sentiment", "extraction", "document", "long-document", "catalogue", "talk")
 
@@ -32,17 +33,21 @@ class Recipe:
     """Every number a run depends on."""
 
     seed: int = 1
-    steps: int = 3600
+    steps: int = 2100
     warmup_steps: int = 100
-    decay_share: float = 0.45
-    matrix_rate: float = 4e-3
+    decay_share: float = 0.5
+    matrix_rate: float = 8e-3
     vector_rate: float = 3e-3
     weight_decay: float = 0.05
     batch_tokens: int = 8192
     # Examples are made and sorted by length this many at a time, so that batches waste no padding.
     pool_examples: int = 4096
+    # What a token of a prompt counts, and the answer length at which a token counts one. A one-word
+    # label must not drown in the sentences the model knows by heart: weights fall with the root of
+    # an answer's length.
     prompt_weight: float = 0.05
-    average_decay: float = 0.995
+    answer_tokens: int = 8
+    average_decay: float = 0.99
     long_share_early: float = 0.01
     long_share_late: float = 0.06
     tokenizer_examples: int = 40_000
@@ -92,7 +97,7 @@ class Trainer:
         self.seconds = 0.0
 
     def train_on(self, batch: Batch) -> Tensor:
-        """One step; returns the mean loss of the answers' tokens."""
+        """One step; returns the weighted mean loss."""
         started = time.monotonic()
         self._set_rates()
         with torch.autocast("cpu", torch.bfloat16):
@@ -101,7 +106,8 @@ class Trainer:
             logits.float().flatten(0, 1), batch.ids[:, 1:].flatten(), reduction="none"
         )
         weights = batch.weights.flatten()
-        (losses @ weights / weights.sum()).backward()  # type: ignore[no-untyped-call]
+        loss = losses @ weights / weights.sum()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()  # type: ignore[no-untyped-call]
@@ -110,7 +116,7 @@ class Trainer:
         self.step += 1
         self.tokens += batch.ids.numel()
         self.seconds += time.monotonic() - started
-        return losses.detach()[weights == 1.0].mean()
+        return loss.detach()
 
     def _set_rates(self) -> None:
         recipe = self.recipe
@@ -159,51 +165,61 @@ def batches(recipe: Recipe, tokenizer: Tokenizer, *, pool: int, long_share: floa
     """The batches of one pool of fresh examples, in random order."""
     seed = recipe.seed * 1_000_000 + pool
     made = itertools.islice(examples(seed, Split.TRAINING, long_share=long_share), recipe.pool_examples)
-    encoded = [encode_chat(tokenizer, example.turns) for example in made]
+    rows = [_weigh(recipe, *encode_chat(tokenizer, example.turns)) for example in made]
     chance = random.Random(seed)
-    encoded.sort(key=lambda pair: len(pair[0]) + chance.random())
-    grouped = list(_groups(encoded, recipe.batch_tokens))
+    rows.sort(key=lambda row: len(row.ids) + chance.random())
+    grouped = list(_groups(rows, recipe.batch_tokens))
     chance.shuffle(grouped)
-    return [_pad(group, recipe.prompt_weight) for group in grouped]
+    return [_pad(group) for group in grouped]
 
 
-def _groups(
-    encoded: Sequence[tuple[list[int], list[bool]]], tokens_max: int
-) -> Iterator[Sequence[tuple[list[int], list[bool]]]]:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One conversation's ids, and what each counts."""
+
+    ids: list[int]
+    weights: list[float]
+
+
+def _weigh(recipe: Recipe, ids: list[int], is_answer: list[bool]) -> Row:
+    answer_weight = math.sqrt(recipe.answer_tokens / sum(is_answer))
+    return Row(ids, [answer_weight if flag else recipe.prompt_weight for flag in is_answer])
+
+
+def _groups(rows: Sequence[Row], tokens_max: int) -> Iterator[Sequence[Row]]:
     """Cut a list sorted by length into runs that hold at most `tokens_max` tokens once padded."""
     start = 0
-    for end in range(1, len(encoded) + 1):
-        last = end == len(encoded)
-        if last or len(encoded[end][0]) * (end + 1 - start) > tokens_max:
-            yield encoded[start:end]
+    for end in range(1, len(rows) + 1):
+        if end == len(rows) or len(rows[end].ids) * (end + 1 - start) > tokens_max:
+            yield rows[start:end]
             start = end
 
 
-def _pad(group: Sequence[tuple[list[int], list[bool]]], prompt_weight: float) -> Batch:
-    length = max(len(ids) for ids, _ in group)
-    ids = torch.full((len(group), length), PAD_ID)
-    weights = torch.zeros(len(group), length)
-    for row, (row_ids, is_answer) in enumerate(group):
-        ids[row, : len(row_ids)] = torch.tensor(row_ids)
-        weights[row, : len(row_ids)] = torch.tensor([1.0 if a else prompt_weight for a in is_answer])
+def _pad(rows: Sequence[Row]) -> Batch:
+    length = max(len(row.ids) for row in rows)
+    ids = torch.full((len(rows), length), PAD_ID)
+    weights = torch.zeros(len(rows), length)
+    for index, row in enumerate(rows):
+        ids[index, : len(row.ids)] = torch.tensor(row.ids)
+        weights[index, : len(row.ids)] = torch.tensor(row.weights)
     return Batch(ids, weights[:, 1:])
 
 
 @torch.no_grad()
 def exact_share(model: PocketModel, tokenizer: Tokenizer, checked: Sequence[Example]) -> float:
     """The share of examples of which greedy decoding would give the last answer token for token."""
-    encoded = []
+    rows = []
     for example in checked:
-        prompt_length = len(encode_chat(tokenizer, example.prompt)[0])
+        prompt_tokens = len(encode_prompt(tokenizer, example.prompt))
         ids, _ = encode_chat(tokenizer, example.turns)
-        encoded.append((ids, [index > prompt_length for index in range(len(ids))]))
-    encoded.sort(key=lambda pair: len(pair[0]))
+        rows.append(Row(ids, [float(index >= prompt_tokens) for index in range(len(ids))]))
+    rows.sort(key=lambda row: len(row.ids))
     right = 0
-    for group in _groups(encoded, 8192):
-        batch = _pad(group, 0.0)
+    for group in _groups(rows, Recipe().batch_tokens):
+        batch = _pad(group)
         with torch.autocast("cpu", torch.bfloat16):
             guesses = model(batch.ids[:, :-1]).argmax(-1)
-        wrong = (guesses != batch.ids[:, 1:]) & (batch.weights == 1.0)
+        wrong = (guesses != batch.ids[:, 1:]) & (batch.weights > 0)
         right += int((~wrong.any(1)).sum())
     return right / len(checked)
 

@@ -1,6 +1,7 @@
 """Names, numbers, dates and things: the raw material of every task."""
 
 import random
+from collections.abc import Sequence
 
 from tools.pocket.draw import Draw
 
@@ -245,19 +246,31 @@ def count(draw: Draw) -> str:
     return str(draw.number(2, 10 ** draw.number(1, 4)))
 
 
+def sometimes_made_up(draw: Draw, items: Sequence[str]) -> str:
+    """An item of a list or, one time in three, a word that means nothing.
+
+    A list is short enough to learn by heart; then a word outside it would never be copied.
+    """
+    return draw.one_of(items) if draw.chance(0.67) else draw.made_up(pseudo_word)
+
+
 def product(draw: Draw) -> str:
-    """Something a shop sells."""
-    return draw.one_of(PRODUCTS)
+    """Something a shop sells; one time in three its name is, or begins with, a made-up word."""
+    name = draw.one_of(PRODUCTS)
+    if draw.chance(0.67):
+        return name
+    word = draw.made_up(pseudo_word)
+    return f"{word} {name.split()[-1]}" if draw.chance(0.5) else word
 
 
 def colour(draw: Draw) -> str:
     """A colour of a product."""
-    return draw.one_of(COLOURS)
+    return sometimes_made_up(draw, COLOURS)
 
 
 def material(draw: Draw) -> str:
     """What a product is made of."""
-    return draw.one_of(MATERIALS)
+    return sometimes_made_up(draw, MATERIALS)
 
 
 def size(draw: Draw) -> str:
