@@ -38,6 +38,9 @@ watched watch|moved move|checked check|fixed fix|brought bring|baked bake|chose 
 _DEED_FORMS = (
     "{who} {verb} {what} {where} {when}.",
     "{who} {verb} {what} {where} {when}.",
+    "{where} {who} {verb} {what} {when}.",
+    "{what} was what {who} {verb} {where} {when}.",
+    "{when} it was {who} who {verb} {what} {where}.",
     "{who} {verb} {what} {when} {where}.",
     "{when} {who} {verb} {what} {where}.",
     "It was {who} who {verb} {what} {where} {when}.",
@@ -94,6 +97,14 @@ _TRAIT_VALUES = (
     words.product,
 )
 _TRAIT_FORMS = (
+    "{s}'s {t} is {v}.",
+    "For {s}, the {t} is {v}.",
+    "{t}: {v}.",
+    "{v} serves as the {t} of {s}.",
+    "{s} uses {v} as {t}.",
+    "It has {v} as {t}.",
+    "{s} has a {t}: {v}.",
+    "The {t} for {s} is {v}.",
     "The {t} of {s} is {v}.",
     "The {t} is {v}.",
     "{s} has {v} as its {t}.",
@@ -102,6 +113,12 @@ _TRAIT_FORMS = (
     "{s}: the {t} is {v}.",
 )
 _TRAIT_QUESTIONS = (
+    "What is {s}'s {t}?",
+    "Name the {t} of {s}.",
+    "What is its {t}?",
+    "Do you know the {t} of {s}?",
+    "For {s}, what is the {t}?",
+    "What is the {t} for {s}?",
     "What is the {t} of {s}?",
     "What is the {t}?",
     "Tell me the {t} of {s}.",
@@ -112,6 +129,19 @@ _TRAIT_QUESTIONS = (
 _NAMED_THINGS = words.listed("team|system|island|server|engine|kingdom|project|valley|printer|ship")
 
 _LAYOUTS = (
+    "{d} {q}",
+    "{d}\n{q}",
+    "Document: {d}\n\n{q}",
+    "{d}\n\nQ: {q}",
+    "Text: {d}\nQuestion: {q}\nAnswer:",
+    "Using the document, answer: {q}\n\n{d}",
+    "Passage: {d}\n\nQuestion: {q}",
+    "{q} Answer from this text.\n\n{d}",
+    "Given the text below, {q}\n\n{d}",
+    "Read this.\n\n{d}\n\nQuestion: {q}",
+    "Question: {q}\nDocument: {d}",
+    "Please answer from the text.\n\nText:\n{d}\n\nQuestion:\n{q}",
+    "Context:\n{d}\n\nQuestion: {q}\n\nAnswer:",
     "{d}\n\nQuestion: {q}",
     "Document:\n{d}\n\nQuestion: {q}",
     "Document: {d}\n\nQuestion: {q}\nAnswer:",

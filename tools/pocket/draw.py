@@ -44,7 +44,7 @@ class Example:
 class Draw:
     """A seeded source of choices that only ever hands out material of its own split.
 
-    Of every list of words or phrasings the last fifth (at least one) is held out; of made-up
+    Of every list of words or phrasings the last tenth (at least one) is held out; of made-up
     words, those whose checksum is a multiple of five. `any_of` is for what both sides share.
     """
 
@@ -88,7 +88,7 @@ class Draw:
 def share(items: Sequence[T], split: Split) -> Sequence[T]:
     """The part of `items` that belongs to `split`."""
     assert len(items) >= 2, "a list this short has nothing to hold out"
-    held_out_count = max(1, len(items) // 5)
+    held_out_count = max(1, len(items) // 10)
     return items[-held_out_count:] if split is Split.HELD_OUT else items[:-held_out_count]
 
 

@@ -39,10 +39,12 @@ class Attention(nn.Module):
         """Mix each position with those before it."""
         batch, length, width = x.shape
         by_head = (batch, length, self.heads, self.head_size)
-        query = rotate(self.query_norm(self.query(x).view(by_head)).transpose(1, 2), cos, sin)
-        key = rotate(self.key_norm(self.key(x).view(by_head)).transpose(1, 2), cos, sin)
+        query = self.query_norm(self.query(x).view(by_head).float()).transpose(1, 2)
+        key = self.key_norm(self.key(x).view(by_head).float()).transpose(1, 2)
         value = self.value(x).view(by_head).transpose(1, 2)
-        mixed = attend(query.to(value.dtype), key.to(value.dtype), value)
+        precision = value.dtype
+        cos, sin = cos.to(precision), sin.to(precision)
+        mixed = attend(rotate(query.to(precision), cos, sin), rotate(key.to(precision), cos, sin), value)
         output: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, length, width))
         return output
 
