@@ -1,0 +1,1 @@
+"""How `pocket-1`, the demonstration model, is made: data, tokenizer, model, training, export, measure."""

@@ -1,0 +1,163 @@
+"""Measure the shipped `pocket-1` through the engine: `python -m tools.pocket.evaluate`.
+
+Two kinds of questions: generated ones, held out by construction (names, products and phrasings the
+training never used), and ones written by hand. Decoding is greedy; nothing is retried.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import openvino_genai
+
+from tools.pocket.data import examples_of
+from tools.pocket.draw import Example, Split
+from tools.pocket.export import SHIPPED_PATH
+from tools.pocket.probes import Probe, probes
+from tools.pocket.tokenizer import Turn
+
+Prompt: TypeAlias = tuple[Turn, ...]
+
+NEW_TOKENS_MAX = 160
+_COUNTS = {
+    "sentiment": 400,
+    "extraction": 300,
+    "document": 300,
+    "long-document": 100,
+    "catalogue": 100,
+    "talk": 200,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How many of a set's answers were right, and the first few that were not."""
+
+    task: str
+    right: int
+    asked: int
+    misses: tuple[tuple[str, str, str], ...]
+
+
+class Engine:
+    """The engine under measurement; the one place that knows which it is."""
+
+    def __init__(self, model: Path) -> None:
+        scheduler = openvino_genai.SchedulerConfig()
+        scheduler.cache_size = 1  # GiB
+        scheduler.enable_prefix_caching = True
+        started = time.monotonic()
+        self._pipeline = openvino_genai.ContinuousBatchingPipeline(str(model), scheduler, "CPU", {})
+        self.load_seconds = time.monotonic() - started
+        self._greedy = self._pipeline.get_config()
+        self._greedy.max_new_tokens = NEW_TOKENS_MAX
+        self._greedy.do_sample = False
+        self._greedy.apply_chat_template = False
+
+    def answers(self, prompts: Sequence[Prompt]) -> list[str]:
+        """The engine's greedy answers, in the order of the prompts."""
+        template = self._pipeline.get_tokenizer()
+        rendered = [
+            template.apply_chat_template(
+                [{"role": turn.role, "content": turn.text} for turn in prompt],
+                add_generation_prompt=True,
+            )
+            for prompt in prompts
+        ]
+        results = self._pipeline.generate(rendered, [self._greedy] * len(rendered))
+        return [result.m_generation_ids[0] for result in results]
+
+
+def is_right(example: Example, answer: str) -> bool:
+    """Whether an answer counts: equal values for JSON, every phrase for a catalogue text, equal text."""
+    if example.task == "extraction":
+        return _same_json(example.answer, answer)
+    if example.required:
+        return all(phrase.lower() in answer.lower() for phrase in example.required)
+    return answer.strip() == example.answer
+
+
+def probe_is_right(probe: Probe, answer: str) -> bool:
+    """The same for a prompt written by hand, of which only some words may be fixed."""
+    if probe.task == "extraction" and probe.exact is not None:
+        return _same_json(probe.exact, answer)
+    if probe.exact is not None:
+        return answer.strip() == probe.exact
+    return all(word.lower() in answer.lower() for word in probe.contains)
+
+
+def _same_json(expected: str, answer: str) -> bool:
+    try:
+        return bool(json.loads(answer) == json.loads(expected))
+    except json.JSONDecodeError:
+        return False
+
+
+def measure_held_out(engine: Engine, seed: int) -> list[Score]:
+    """One score per task, on examples whose words and phrasings were held out of training."""
+    scores = []
+    for task, count in _COUNTS.items():
+        asked = examples_of(task, count, seed=seed, split=Split.HELD_OUT)
+        given = engine.answers([example.prompt for example in asked])
+        misses = [
+            (_plain(example.prompt), example.answer, answer)
+            for example, answer in zip(asked, given, strict=True)
+            if not is_right(example, answer)
+        ]
+        scores.append(Score(task, count - len(misses), count, tuple(misses)))
+    return scores
+
+
+def measure_probes(engine: Engine) -> list[Score]:
+    """One score per task, on the prompts written by hand."""
+    asked = probes()
+    given = engine.answers([(Turn("user", probe.prompt),) for probe in asked])
+    scores = []
+    for task in dict.fromkeys(probe.task for probe in asked):
+        pairs = [(p, a) for p, a in zip(asked, given, strict=True) if p.task == task]
+        misses = [
+            (probe.prompt, probe.exact or " ... ".join(probe.contains), answer)
+            for probe, answer in pairs
+            if not probe_is_right(probe, answer)
+        ]
+        scores.append(Score(task, len(pairs) - len(misses), len(pairs), tuple(misses)))
+    return scores
+
+
+def _plain(prompt: Prompt) -> str:
+    return "\n".join(f"[{turn.role}] {turn.text}" for turn in prompt)
+
+
+def _print_table(title: str, scores: Sequence[Score], *, misses_shown: int) -> None:
+    print(f"\n{title}\n")
+    print("| task | right | of | share |")
+    print("| --- | --- | --- | --- |")
+    for score in scores:
+        print(f"| {score.task} | {score.right} | {score.asked} | {score.right / score.asked:.1%} |")
+    for score in scores:
+        for prompt, expected, answer in score.misses[:misses_shown]:
+            print(f"\n--- {score.task}\n{prompt}\n=> {answer}\nexpected: {expected}")
+
+
+def main() -> None:
+    """Parse the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, default=SHIPPED_PATH)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--misses", type=int, default=0, help="wrong answers to print per task")
+    arguments = parser.parse_args()
+    engine = Engine(arguments.model)
+    size = arguments.model.stat().st_size
+    print(f"{arguments.model.name}: {size:,} bytes, loaded in {engine.load_seconds:.2f} s")
+    print(f"openvino-genai {openvino_genai.__version__}, greedy, seed {arguments.seed}")
+    held_out = measure_held_out(engine, arguments.seed)
+    _print_table("Generated, held out", held_out, misses_shown=arguments.misses)
+    _print_table("Written by hand", measure_probes(engine), misses_shown=arguments.misses)
+
+
+if __name__ == "__main__":
+    main()
