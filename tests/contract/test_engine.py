@@ -177,7 +177,7 @@ async def test_leaving_the_context_leaves_no_process() -> None:
         await engine.ready()
         pid = engine.pid
         waiting = asyncio.create_task(engine.answer(ask("Go on and on.", max_output_tokens=200)))
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0)
     assert pid is not None
     assert not alive(pid)
     assert isinstance(await waiting, Failed)

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import textwrap
 import tomllib
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def test_the_readme_begins_with_the_demo_and_the_tests() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_python_on_a_page_compiles(page: Path) -> None:
     for block in blocks(page, "python"):
-        compile(block, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        compile(textwrap.dedent(block), str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

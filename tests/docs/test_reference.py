@@ -104,16 +104,8 @@ def test_the_examples_of_settings_are_settings() -> None:
             assert msgspec.toml.decode(block, type=Config).models
 
 
-def test_every_call_the_server_knows_is_told() -> None:
-    page = (REFERENCE / "protocol.md").read_text("utf-8")
-    sources = "".join(path.read_text("utf-8") for path in (ROOT / "src/halfrate/server").glob("*.py"))
-    verbs = set(re.findall(r":([a-zA-Z]+)\"", sources))
-    assert {"batchGenerateContent", "cancel", "streamGenerateContent"} <= verbs
-    assert {verb for verb in verbs if verb not in page} == set()
-
-
 def test_what_is_added_to_the_protocol_is_told() -> None:
-    page = (REFERENCE / "protocol.md").read_text("utf-8")
+    page = (REFERENCE / "api.md").read_text("utf-8")
     job = make_job(usage=Usage(1, 1, 1), cost_picos=1, interactive_cost_picos=2)
     operation = msgspec.json.decode(batches.operation(job, waiting_reason="x", eta_seconds=1))
     added = operation["metadata"]["halfrate"]

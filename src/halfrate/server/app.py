@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from halfrate.config import Limits
 from halfrate.server import unbuilt
 from halfrate.server.batches import BatchRoutes
+from halfrate.server.bodies import Bodies
 from halfrate.server.faults import HANDLERS, answer_for
 from halfrate.server.files import FileRoutes
 from halfrate.server.health import HealthRoutes
@@ -40,12 +41,12 @@ def make_asgi(
     it answers to. ``more_routes`` come last.
     """
     origin = Origin(public_url, hosts=hosts)
-    body_bytes_max = limits.inline_bytes + _BODY_SLACK_BYTES
+    bodies = Bodies(bytes_max=limits.inline_bytes + _BODY_SLACK_BYTES)
     return Starlette(
         routes=[
-            *FileRoutes(files, origin).routes(),
-            *BatchRoutes(jobs, files, body_bytes_max=body_bytes_max).routes(),
-            *ModelRoutes(models, body_bytes_max=body_bytes_max).routes(),
+            *FileRoutes(files, origin, bodies).routes(),
+            *BatchRoutes(jobs, files, bodies).routes(),
+            *ModelRoutes(models, bodies).routes(),
             *HealthRoutes(models).routes(),
             *unbuilt.routes(),
             *more_routes,

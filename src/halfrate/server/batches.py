@@ -13,7 +13,7 @@ from halfrate.domain.errors import Forbidden
 from halfrate.domain.file import File, output_file_id
 from halfrate.domain.job import Job
 from halfrate.server.answers import JsonStream, json_answer
-from halfrate.server.bodies import read_body
+from halfrate.server.bodies import Bodies
 from halfrate.server.paths import V
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
@@ -27,10 +27,10 @@ ON_INVALID = "x-halfrate-on-invalid"
 class BatchRoutes:
     """The Batches API over `halfrate.service.jobs.Jobs`."""
 
-    def __init__(self, jobs: Jobs, files: Files, *, body_bytes_max: int) -> None:
+    def __init__(self, jobs: Jobs, files: Files, bodies: Bodies) -> None:
         self._jobs = jobs
         self._files = files
-        self._body_bytes_max = body_bytes_max
+        self._bodies = bodies
 
     def routes(self) -> list[Route]:
         """Return every route of this resource."""
@@ -41,27 +41,29 @@ class BatchRoutes:
             Route(one, self.get, methods=["GET"]),
             Route(one, self.delete, methods=["DELETE"]),
             Route(f"{one}:cancel", self.cancel, methods=["POST"]),
-            Route(f"{one}:delete", self.delete, methods=["GET", "POST"]),
+            Route(f"{one}:delete", self.delete, methods=["POST"]),
         ]
 
     async def create(self, call: Call) -> Response:
         """Accept a Job, and show it."""
+        async with self._bodies.whole(call) as body:
+            job = await self._created(call, body)
+        return await self._shown(call, job)
+
+    async def _created(self, call: Call, body: bytes) -> Job:
         model = model_named(call)
-        body = await read_body(call, bytes_max=self._body_bytes_max)
         new = await asyncio.to_thread(wire.parse_create, body, model=model)
-        if new.file_id is not None:
-            job = await self._jobs.create_from_file(
-                model=model,
-                file_id=new.file_id,
-                display_name=new.display_name,
-                priority=new.priority,
-                keep_going=call.headers.get(ON_INVALID) == "skip",
-            )
-        else:
-            job = await self._jobs.create_inline(
+        if new.file_id is None:
+            return await self._jobs.create_inline(
                 model=model, items=new.lines, display_name=new.display_name, priority=new.priority
             )
-        return await self._shown(call, job)
+        return await self._jobs.create_from_file(
+            model=model,
+            file_id=new.file_id,
+            display_name=new.display_name,
+            priority=new.priority,
+            keep_going=call.headers.get(ON_INVALID) == "skip",
+        )
 
     async def get(self, call: Call) -> Response:
         """Show a Job."""

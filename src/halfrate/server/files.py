@@ -13,7 +13,7 @@ from starlette.routing import Route
 from halfrate.domain.errors import InvalidArgument, Unimplemented
 from halfrate.domain.file import File
 from halfrate.server.answers import Answer, json_answer
-from halfrate.server.bodies import arriving, read_body
+from halfrate.server.bodies import Bodies, arriving
 from halfrate.server.faults import answer_for
 from halfrate.server.origin import Origin
 from halfrate.server.paths import V
@@ -22,15 +22,15 @@ from halfrate.wire.gemini import files as wire
 from halfrate.wire.gemini.files import UploadCommand
 from halfrate.wire.gemini.pages import page, page_size
 
-_START_BYTES_MAX = 64 << 10
 _GRANULARITY = 8 << 20  # what the protocol suggests as a multiple for chunks; any length is taken
 
 
 class FileRoutes:
     """The Files API over `halfrate.service.files.Files`."""
 
-    def __init__(self, files: Files, origin: Origin) -> None:
+    def __init__(self, files: Files, origin: Origin, bodies: Bodies) -> None:
         self._files = files
+        self._bodies = bodies
         self._origin = origin
 
     def routes(self) -> list[Route]:
@@ -62,8 +62,9 @@ class FileRoutes:
         )
 
     async def _start(self, call: Call) -> Response:
-        body = await read_body(call, bytes_max=_START_BYTES_MAX)
-        upload_id = await self._begin(wire.parse_new_file(body, call.headers))
+        async with self._bodies.whole(call) as body:
+            new = wire.parse_new_file(body, call.headers)
+        upload_id = await self._begin(new)
         base = self._origin.base_url(call)
         version = call.path_params["version"]
         url = f"{base}/upload/{version}/files?upload_id={upload_id}&upload_protocol=resumable"
@@ -144,6 +145,8 @@ class FileRoutes:
     async def download(self, call: Call) -> Response:
         """Send a File's bytes, or the Results so far of a Job that still runs."""
         file_id = call.path_params["file"]
+        if call.method == "HEAD":
+            return await self._download_head(file_id)
         wanted = _wanted_range(call.headers.get("range"))
         size_bytes, chunks = await self._files.download(file_id)
         if wanted is None or size_bytes < 0:
@@ -156,6 +159,11 @@ class FileRoutes:
             "Content-Range": f"bytes {start}-{stop - 1}/{size_bytes}",
         }
         return _Stream(chunks, 206, headers)
+
+    async def _download_head(self, file_id: str) -> Response:
+        size_bytes, _ = await self._files.download(file_id)
+        length = {"Content-Length": str(size_bytes)} if size_bytes >= 0 else {}
+        return _Stream(_nothing(), 200, {**length, "Accept-Ranges": "bytes"})
 
     def _versioned(self, call: Call) -> str:
         return f"{self._origin.base_url(call)}/{call.path_params['version']}"
@@ -182,6 +190,11 @@ class _Stream(StreamingResponse):
             **headers,
         }
         self.raw_headers = [(name.encode(), value.encode()) for name, value in named.items()]
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
 
 
 # Ranges -----------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from halfrate.domain.errors import Unavailable
 from halfrate.domain.outcome import Failed
 from halfrate.server.answers import Answer, json_answer
 from halfrate.server.batches import model_named
-from halfrate.server.bodies import read_body
+from halfrate.server.bodies import Bodies
 from halfrate.server.paths import V
 from halfrate.service.models import Model, Models
 from halfrate.wire.gemini import errors
@@ -30,9 +30,9 @@ T = TypeVar("T")
 class ModelRoutes:
     """The models over `halfrate.service.models.Models`."""
 
-    def __init__(self, models: Models, *, body_bytes_max: int) -> None:
+    def __init__(self, models: Models, bodies: Bodies) -> None:
         self._models = models
-        self._body_bytes_max = body_bytes_max
+        self._bodies = bodies
 
     def routes(self) -> list[Route]:
         """Return every route of this resource."""
@@ -49,19 +49,23 @@ class ModelRoutes:
         """Answer one Request now. If the client goes away, the Engine stops working on it."""
         model = model_named(call)
         self._models.resolve(model)
-        request = wire.parse_generate(await self._body(call), model=model)
+        async with self._bodies.whole(call) as body:
+            request = wire.parse_generate(body, model=model)
         outcome, answerer = await while_present(call, self._models.answer(model, request))
         if isinstance(outcome, Failed):
-            status, body = errors.failure(outcome)
-            return Answer(body, status=status)
-        body = wire.generated(outcome, model_version=answerer.version, response_id=secrets.token_urlsafe(12))
-        return await json_answer(call, body)
+            status, said = errors.failure(outcome)
+            return Answer(said, status=status)
+        answer = wire.generated(
+            outcome, model_version=answerer.version, response_id=secrets.token_urlsafe(12)
+        )
+        return await json_answer(call, answer)
 
     async def count_tokens(self, call: Call) -> Response:
         """Count the tokens of a prompt."""
         model = model_named(call)
         self._models.resolve(model)
-        request = wire.parse_count_tokens(await self._body(call), model=model)
+        async with self._bodies.whole(call) as body:
+            request = wire.parse_count_tokens(body, model=model)
         tokens = await while_present(call, self._models.count_tokens(model, request))
         return await json_answer(call, wire.tokens_counted(tokens))
 
@@ -101,9 +105,6 @@ class ModelRoutes:
             context_tokens=facts.context_tokens,
             default_temperature=facts.default_temperature,
         )
-
-    async def _body(self, call: Call) -> bytes:
-        return await read_body(call, bytes_max=self._body_bytes_max)
 
 
 def _description(model: Model, name: str) -> str:

@@ -13,27 +13,30 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from halfrate.domain.errors import EngineBroken, InvalidArgument
 from halfrate.domain.outcome import Answered, Cause, Failed, Finish
 from halfrate.domain.request import Message, Request, Role, Sampling
 from halfrate.engines.api import EngineState
 from halfrate.engines.embedded import EmbeddedEngine, gguf
-from halfrate.engines.embedded.engine import restart_delay
 from halfrate.engines.embedded.process import Child
 from halfrate.engines.embedded.protocol import Load
 from halfrate.engines.embedded.settings import EmbeddedSettings
 from tests.engines import QUICK, alive, ask, eventually, real_model, toy_model
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine() -> AsyncIterator[EmbeddedEngine]:
+    """One for all the tests of answers: none of them harms it, which is part of what they test."""
     async with EmbeddedEngine(real_model(), settings=QUICK) as engine:
         await engine.ready()
         yield engine
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def toy(tmp_path: Path) -> AsyncIterator[EmbeddedEngine]:
     """An engine whose answers are long, and mean nothing."""
     async with EmbeddedEngine(toy_model(tmp_path), settings=QUICK) as engine:
@@ -290,6 +293,16 @@ async def test_a_death_says_how_it_came(toy: EmbeddedEngine) -> None:
     assert "SIGSEGV" in outcome.detail
 
 
+async def test_a_cancelled_wait_is_told_to_the_child(toy: EmbeddedEngine) -> None:
+    """An answer nobody waits for is not written to its end."""
+    task = asyncio.create_task(toy.answer(ask("Go on.", max_output_tokens=4000)))
+    await eventually(lambda: toy.beat is not None and toy.beat.running == 1)
+    task.cancel()
+    await eventually(lambda: toy.beat is not None and toy.beat.running == 0)
+    assert toy.beat is not None
+    assert toy.beat.steps < 4000
+
+
 async def test_a_child_that_says_nonsense_is_killed() -> None:
     """Who breaks the protocol once cannot be followed any more."""
     async with Child.start(stop_seconds=5) as child:
@@ -356,12 +369,13 @@ async def test_telemetry_cannot_be_imported_in_the_child() -> None:
     assert b"telemetry_stub" in said
 
 
-def test_restarts_wait_longer_each_time_but_not_for_ever() -> None:
-    settings = EmbeddedSettings(backoff_seconds=0.5, backoff_seconds_max=30.0)
-    delays = [restart_delay(settings, deaths=deaths, chance=0.0) for deaths in range(1, 10)]
-    assert delays[:4] == [0.5, 1.0, 2.0, 4.0]
-    assert delays[-1] == 30.0
-    assert restart_delay(settings, deaths=10_000, chance=0.999) >= 15.0
+async def test_leaving_before_the_child_was_started_leaves_nobody_waiting(tmp_path: Path) -> None:
+    async with EmbeddedEngine(toy_model(tmp_path), settings=QUICK) as engine:
+        pass
+    async with asyncio.timeout(5):
+        with pytest.raises(EngineBroken, match="stopped"):
+            await engine.ready()
+        assert isinstance(await engine.answer(ask("Anyone?")), Failed)
 
 
 async def test_a_frame_for_a_dead_child_is_dropped() -> None:

@@ -18,14 +18,18 @@ def openvino_folder(folder: Path) -> Path:
     """A model in OpenVINO's format, saved from a GGUF file by the pipeline itself."""
     path = toy_model(folder)
     save = {"enable_save_ov_model": True}
-    native.genai().ContinuousBatchingPipeline(str(path), loading._scheduler(QUICK), "CPU", save, save)
+    scheduler = loading._scheduler(loading.find(str(path)), QUICK)
+    native.genai().ContinuousBatchingPipeline(str(path), scheduler, "CPU", save, save)
     path.unlink()
     return folder
 
 
 def test_a_folder_in_openvinos_format_is_loaded(tmp_path: Path) -> None:
     folder = openvino_folder(tmp_path)
-    (folder / "config.json").write_text('{"max_position_embeddings": 2048}')
+    (folder / "config.json").write_text(
+        '{"max_position_embeddings": 2048, "num_hidden_layers": 1, "num_attention_heads": 1, "hidden_size": 32}'
+    )
+    assert loading.find(str(folder)).kv_values == 64
     (folder / "generation_config.json").write_text(
         '{"do_sample": true, "temperature": 0.6, "eos_token_id": 257}'
     )
@@ -77,6 +81,32 @@ def test_packages_that_do_not_match_are_named(tmp_path: Path, monkeypatch: pytes
 
 def test_threads_are_cores_that_this_process_may_use() -> None:
     assert 1 <= native.physical_cores() <= (os.cpu_count() or 1)
+
+
+def test_the_cache_is_bounded_by_the_memory_there_is(tmp_path: Path) -> None:
+    """A model of 28 layers with 8 heads of 128 takes 3.5 MiB a block; the toy's blocks would be too many."""
+    large = loading.Source(tmp_path, "large", 4096, kv_values=2 * 28 * 8 * 128)
+    settings = EmbeddedSettings(cache_gib=2, precision="bf16")
+    assert loading._scheduler(large, settings).num_kv_blocks == 2 * 1024 // 3.5
+    assert loading._scheduler(large, EmbeddedSettings(kv_blocks=77)).num_kv_blocks == 77
+    toy = loading.find(str(toy_model(tmp_path)))
+    assert toy.kv_values == 2 * 32
+    assert loading._scheduler(toy, settings).num_kv_blocks == 4096
+    unknown = loading.Source(tmp_path, "unknown", 4096, kv_values=None)
+    assert loading._scheduler(unknown, settings).cache_size == 2
+
+
+def test_the_blocks_fill_the_memory_they_were_counted_for(tmp_path: Path) -> None:
+    """Our arithmetic about a model's cache is the pipeline's."""
+    source = loading.find(str(toy_model(tmp_path)))
+    model = loading.load(source, EmbeddedSettings(threads=1, precision="f32"))
+    assert source.kv_values is not None
+    expected = model.blocks_total * 32 * source.kv_values * 4
+    assert model.pipeline.get_metrics().cache_size_in_bytes == expected
+
+
+def test_memory_is_that_of_the_container() -> None:
+    assert native.memory_bytes() >= 2**28
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,13 @@ async def test_a_body_that_is_too_large_is_refused(client):
     assert reply.status_code == 400
 
 
+async def test_large_bodies_take_turns(client):
+    request = {"contents": [{"parts": [{"text": "x" * 700_000}]}]}
+    batch = {"inputConfig": {"requests": {"requests": [{"request": request}, {"request": request}]}}}
+    replies = await asyncio.gather(*(create(client, batch) for _ in range(3)))
+    assert [reply.status_code for reply in replies] == [200, 200, 200]
+
+
 async def test_lists_are_paged_newest_first(client):
     items = [{"request": {"contents": [{"parts": [{"text": "x"}]}]}}]
     names = [

@@ -204,6 +204,8 @@ async def test_downloads_by_either_path_and_in_ranges(client):
     assert (whole.status_code, whole.content) == (200, b"0123456789")
     assert whole.headers["content-length"] == "10"
     assert whole.headers["accept-ranges"] == "bytes"
+    head = await client.head(f"/v1beta/{name}:download?alt=media")
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "10")
 
     async def part(wanted: str) -> tuple[int, bytes, str | None]:
         reply = await client.get(f"/v1/{name}%3Adownload", headers={"Range": wanted})

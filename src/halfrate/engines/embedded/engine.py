@@ -18,6 +18,7 @@ from halfrate.engines.api import EngineFacts, EngineState
 from halfrate.engines.embedded import protocol
 from halfrate.engines.embedded.process import Child
 from halfrate.engines.embedded.prompts import BYTES_PER_TOKEN_MAX, prompt_bytes
+from halfrate.engines.embedded.restarts import Record
 from halfrate.engines.embedded.settings import EmbeddedSettings
 
 _Reply = protocol.Done | protocol.Refused | protocol.Counted
@@ -126,14 +127,17 @@ class EmbeddedEngine:
                 raise AssertionError("an answer to a Count")
 
     async def __aenter__(self) -> Self:
-        self._supervisor = asyncio.create_task(self._supervise())
+        self._supervisor = asyncio.create_task(self._run())
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        if self._supervisor is not None:
-            self._supervisor.cancel()
+        assert self._supervisor is not None
+        self._supervisor.cancel()
+        try:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._supervisor
+        finally:
+            await self._give_up("The engine has been stopped.")
 
     async def _ask(self, make: Callable[[int], protocol.ToChild]) -> _Reply:
         """Send one question and wait for its reply. A cancelled wait tells the child to forget it."""
@@ -157,34 +161,32 @@ class EmbeddedEngine:
         finally:
             self._waiting.pop(id, None)
 
+    async def _run(self) -> None:
+        try:
+            await self._supervise()
+        except Exception as error:  # a fault of ours must not leave anyone waiting
+            await self._give_up(f"The engine's supervisor failed: {error!r}.")
+            raise
+
     async def _supervise(self) -> None:
         """Keep a child alive until cancelled, or until the model proves to be unloadable."""
-        deaths = loads_failed = 0
-        try:
-            while True:
-                started = time.monotonic()
-                last_words = await self._live_once()
-                was_ready, up_seconds = self._facts is not None, time.monotonic() - started
-                self._facts = None
-                self._fail_all(last_words)
-                loads_failed = 0 if was_ready else loads_failed + 1
-                if self._state is EngineState.BROKEN:
-                    return
-                if loads_failed >= self._settings.load_attempts_max:
-                    detail = f"{self._model} could not be loaded in {loads_failed} attempts. {last_words}"
-                    await self._become(EngineState.BROKEN, detail)
-                    return
-                deaths = 1 if was_ready and up_seconds >= self._settings.healthy_seconds else deaths + 1
-                delay = restart_delay(self._settings, deaths=deaths, chance=self._chance())
-                await self._become(EngineState.LOADING, f"{last_words} It is started again in {delay:.1f} s.")
-                await self._clock.sleep(delay)
-        except Exception as error:
-            await self._become(EngineState.BROKEN, f"The engine's supervisor failed: {error!r}.")
-            raise
-        finally:
-            if self._state is not EngineState.BROKEN:
-                self._fail_all("The engine has been stopped.")
-                await self._become(EngineState.BROKEN, "The engine has been stopped.")
+        record = Record()
+        while True:
+            started = time.monotonic()
+            last_words = await self._live_once()
+            up_seconds = time.monotonic() - started
+            record = record.after(self._settings, was_ready=self._facts is not None, up_seconds=up_seconds)
+            self._facts = None
+            self._fail_all(last_words)
+            if self._state is EngineState.BROKEN:
+                return
+            if record.hopeless(self._settings):
+                detail = f"{self._model} could not be loaded in {record.loads_failed} attempts. {last_words}"
+                await self._become(EngineState.BROKEN, detail)
+                return
+            delay = record.delay_seconds(self._settings, chance=self._chance())
+            await self._become(EngineState.LOADING, f"{last_words} It is started again in {delay:.1f} s.")
+            await self._clock.sleep(delay)
 
     async def _live_once(self) -> str:
         """Start a child and read what it says until it is gone. Why it went, as a sentence."""
@@ -242,6 +244,12 @@ class EmbeddedEngine:
                 return
             await asyncio.sleep(nap)
 
+    async def _give_up(self, trouble: str) -> None:
+        """Nobody will answer any more: whoever waits, now or later, is told why."""
+        self._fail_all(trouble)
+        if self._state is not EngineState.BROKEN:
+            await self._become(EngineState.BROKEN, trouble)
+
     def _fail_all(self, detail: str) -> None:
         """Every Request in flight learns that it was in the hands of a process that is gone."""
         for id, reply in list(self._waiting.items()):
@@ -252,12 +260,6 @@ class EmbeddedEngine:
         self._state, self._trouble = state, trouble
         async with self._changed:
             self._changed.notify_all()
-
-
-def restart_delay(settings: EmbeddedSettings, *, deaths: int, chance: float) -> float:
-    """Seconds to wait after the ``deaths``-th death in a row. ``chance`` in [0, 1) cuts off up to a half."""
-    doubled = settings.backoff_seconds * 2.0 ** min(deaths - 1, 30)
-    return min(doubled, settings.backoff_seconds_max) * (1 - chance / 2)
 
 
 def _refuse(request: Request, facts: EngineFacts) -> Failed | None:

@@ -20,6 +20,8 @@ ARCHITECTURES = ("llama", "qwen2", "qwen3")  # of GGUF files that the pipeline c
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CONTEXT_TOKENS_UNKNOWN = 4096
 _KERNELS_KEPT = 1000
+_BLOCKS_MIN, _BLOCKS_MAX = 4, 4096
+_VALUE_BYTES = {"bf16": 2, "f16": 2, "f32": 4, "u8": 1}
 
 
 class Unloadable(Exception):
@@ -28,11 +30,15 @@ class Unloadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model on disk. ``context_tokens`` is what it was made for."""
+    """A model on disk. ``context_tokens`` is what it was made for.
+
+    ``kv_values`` is how many numbers its cache holds per token; None if the files do not say.
+    """
 
     path: Path
     name: str
     context_tokens: int
+    kv_values: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ def load(source: Source, settings: EmbeddedSettings) -> Model:
     """Bring it into memory and answer one token, so the first Request finds it warm. Raise `Unloadable`."""
     try:
         pipeline = native.genai().ContinuousBatchingPipeline(
-            str(source.path), _scheduler(settings), "CPU", _properties(settings)
+            str(source.path), _scheduler(source, settings), "CPU", _properties(settings)
         )
     except native.ERRORS as error:
         raise Unloadable(f"The model at {source.path} cannot be loaded: {reason(error)}") from error
@@ -103,16 +109,21 @@ def _folder(path: Path, *, name: str) -> Source:
         )
     if not (path / "openvino_tokenizer.xml").is_file():
         raise Unloadable(f"The folder {path} holds no openvino_tokenizer.xml: convert the tokenizer too.")
-    return Source(path, name, _context_of_folder(path))
+    config = _config_of(path)
+    heads = config.get("num_attention_heads", 0)
+    head = config.get("head_dim") or config.get("hidden_size", 0) // max(1, heads)
+    values = 2 * config.get("num_hidden_layers", 0) * config.get("num_key_value_heads", heads) * head
+    return Source(path, name, config.get("max_position_embeddings", _CONTEXT_TOKENS_UNKNOWN), values or None)
 
 
-def _context_of_folder(path: Path) -> int:
+def _config_of(path: Path) -> dict[str, int]:
+    """The whole numbers in a folder's ``config.json``, of the language part if the model has several."""
     try:
         config = json.loads((path / "config.json").read_bytes())
-        context = config.get("max_position_embeddings") or config["text_config"]["max_position_embeddings"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return _CONTEXT_TOKENS_UNKNOWN
-    return context if isinstance(context, int) else _CONTEXT_TOKENS_UNKNOWN
+        config = config.get("text_config") or config
+        return {key: value for key, value in config.items() if type(value) is int}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def _gguf_file(path: Path) -> Source:
@@ -130,8 +141,14 @@ def _gguf_file(path: Path) -> Source:
             f"{', '.join(ARCHITECTURES)} can be loaded. Convert it to OpenVINO's format, or serve it with "
             "llama-server and name that as the upstream."
         )
-    context = header.get(f"{architecture}.context_length", _CONTEXT_TOKENS_UNKNOWN)
-    return Source(path, path.stem, int(context))
+
+    def number(key: str, default: int) -> int:
+        return int(header.get(f"{architecture}.{key}", default))
+
+    heads = number("attention.head_count", 1)
+    head = number("attention.key_length", number("embedding_length", 0) // heads)
+    values = 2 * number("block_count", 0) * number("attention.head_count_kv", heads) * head
+    return Source(path, path.stem, number("context_length", _CONTEXT_TOKENS_UNKNOWN), values or None)
 
 
 def _download(model: str) -> Path:
@@ -150,12 +167,15 @@ def _download(model: str) -> Path:
         raise Unloadable(detail) from error
 
 
-def _scheduler(settings: EmbeddedSettings) -> SchedulerConfig:
+def _scheduler(source: Source, settings: EmbeddedSettings) -> SchedulerConfig:
     scheduler = native.genai().SchedulerConfig()
-    if settings.kv_blocks is None:
-        scheduler.cache_size = settings.cache_gib
-    else:
+    cache_gib = settings.cache_gib or max(1, native.memory_bytes() // 4 // 2**30)
+    if settings.kv_blocks is not None:
         scheduler.num_kv_blocks = settings.kv_blocks
+    elif source.kv_values is not None:
+        scheduler.num_kv_blocks = _blocks(source.kv_values, _precision(settings)[1], cache_gib)
+    else:
+        scheduler.cache_size = cache_gib
     scheduler.max_num_batched_tokens = settings.batched_tokens_max
     scheduler.max_num_seqs = settings.sequences_max
     scheduler.enable_prefix_caching = settings.prefix_caching
@@ -164,14 +184,31 @@ def _scheduler(settings: EmbeddedSettings) -> SchedulerConfig:
     return scheduler
 
 
-def _properties(settings: EmbeddedSettings) -> dict[str, str | int]:
+def _blocks(kv_values: int, kv_precision: str, cache_gib: int) -> int:
+    """How many blocks fit, and no more than `_BLOCKS_MAX`.
+
+    Once the cache is full, the pipeline looks through all of its blocks for the oldest each time it needs
+    one. For a small model, whose blocks are cheap to compute and fit by the hundred thousand, that would
+    take all its time.
+    """
+    block_bytes = BLOCK_TOKENS * kv_values * _VALUE_BYTES.get(kv_precision, 4)
+    return max(_BLOCKS_MIN, min(_BLOCKS_MAX, cache_gib * 2**30 // block_bytes))
+
+
+def _precision(settings: EmbeddedSettings) -> tuple[str, str]:
+    """Of the computation, and of the cache."""
     precision = settings.precision or ("bf16" if native.computes_in_bf16() else "f32")
+    return precision, settings.kv_precision or precision
+
+
+def _properties(settings: EmbeddedSettings) -> dict[str, str | int]:
+    precision, kv_precision = _precision(settings)
     threads = settings.threads or native.physical_cores()
     return {
         # Without these a model's own hints decide, and a GGUF file hints at 16-bit floats that few CPUs
         # compute in.
         "INFERENCE_PRECISION_HINT": precision,
-        "KV_CACHE_PRECISION": settings.kv_precision or precision,
+        "KV_CACHE_PRECISION": kv_precision,
         "INFERENCE_NUM_THREADS": threads,
         "sampler_num_threads": threads,
         # A kernel is compiled and kept for every size of step there was. The default keeps 5000, and the

@@ -61,6 +61,18 @@ def physical_cores() -> int:
     return max(1, cores)
 
 
+def memory_bytes() -> int:
+    """Memory this process may use: the machine's, within the container's bound; 4 GiB where nobody tells."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        memory = 4 * 2**30
+    try:
+        return min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no such file, or "max"
+        return memory
+
+
 def _cores_by_affinity() -> int:
     try:
         cpus = os.sched_getaffinity(0)

@@ -15,7 +15,7 @@ class EmbeddedSettings:
     threads: int | None = None  # physical cores this process may use
     precision: str | None = None  # "bf16" where the hardware computes in it, else "f32"
     kv_precision: str | None = None  # as ``precision``; "u8" halves the cache and rounds it
-    cache_gib: int = 1  # bound on the KV cache; its pages are touched only as they are first used
+    cache_gib: int | None = None  # bound on the KV cache: a quarter of the memory, taken as it is first used
     kv_blocks: int | None = None  # bound the KV cache by blocks instead of ``cache_gib``
     context_tokens: int | None = None  # at most what the model was made for, and what the cache can hold
     sequences_max: int = 64  # Requests decoded together

@@ -406,7 +406,7 @@ def _as_is(raw: bytes) -> str:
         raise ValueError(f" is not JSON: {error}.") from None
     if not isinstance(schema, dict):
         raise ValueError(" must be an object.")
-    return raw.decode()
+    return msgspec.json.encode(schema).decode()  # equal schemas make equal Requests
 
 
 def _invalid(detail: str) -> _Inability:

@@ -388,7 +388,8 @@ def _tokens(text: str) -> Iterator[tuple[int, str]]:
         yield match.start(), match[0]
 
 
-_QUOTED = re.compile(rb"\"(?:[^\"\\]|\\.)*\"|'((?:[^'\\]|\\.)*)'", re.DOTALL)
+# Possessive, and a string that never ends takes the rest: each byte is looked at once, whatever comes.
+_QUOTED = re.compile(rb"\"(?:[^\"\\]|\\.)*+(?:\"|\\?\Z)|'((?:[^'\\]|\\.)*+)(?:'|\\?\Z)", re.DOTALL)
 
 
 _BARE_QUOTE = re.compile(rb'(?<!\\)"')
