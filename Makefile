@@ -30,7 +30,7 @@ check: $(READY) ## format, lint, types, import contracts, docs: what CI runs bes
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest tests/docs $(ARGS)
 
 format: $(READY) ## rewrite the sources in the one format

@@ -156,9 +156,7 @@ def answer_of(result: dict[str, Any]) -> str:
 
 def indented(text: str, margin: str) -> str:
     """Return ``text`` wrapped, with ``margin`` in front of each line."""
-    lines = [
-        textwrap.wrap(line, 90, drop_whitespace=False) for line in text.strip().splitlines() if line.strip()
-    ]
+    lines = [textwrap.wrap(line, 90) for line in text.strip().splitlines() if line.strip()]
     return "\n".join((margin + piece).rstrip() for line in lines for piece in line)
 
 
