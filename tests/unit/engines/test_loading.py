@@ -27,8 +27,8 @@ def openvino_folder(folder: Path) -> Path:
 def test_a_folder_in_openvinos_format_is_loaded(tmp_path: Path) -> None:
     folder = openvino_folder(tmp_path)
     (folder / "config.json").write_text(
-        '{"max_position_embeddings": 2048, "num_hidden_layers": 1, '
-        '"num_attention_heads": 1, "hidden_size": 32}'
+        '{"max_position_embeddings": 2048, "num_hidden_layers": 1, "num_attention_heads": 1,'
+        ' "hidden_size": 32}'
     )
     assert loading.find(str(folder)).kv_values == 64
     (folder / "generation_config.json").write_text(
