@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from halfrate.domain.usage import Usage
 
-PICOS_PER_USD = 1_000_000_000_000
-
 
 @dataclass(frozen=True, slots=True)
 class Rates:
@@ -46,9 +44,3 @@ class Price:
         """Return the price whose batch rates are ``batch_percent`` of the given interactive ones."""
         rates = Rates(input=input, output=output, cached_input=cached_input)
         return cls(interactive=rates, batch=rates.at_percent(batch_percent))
-
-
-def usd(picos: int) -> str:
-    """Write an amount in US dollars with as many digits as a small Job needs: ``$0.000123``."""
-    digits = 2 if picos >= PICOS_PER_USD else 6
-    return f"${picos / PICOS_PER_USD:.{digits}f}"
