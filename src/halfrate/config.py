@@ -35,7 +35,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     path: str
     aliases: tuple[str, ...] = ()
     price: PriceConfig = PriceConfig()
-    kv_cache_gigabytes: int = 1
+    kv_cache_gigabytes: int | None = None
     threads: int | None = None
 
 

@@ -103,13 +103,20 @@ async def test_greedy_twice_gives_the_same(engine: Engine) -> None:
 
 async def test_a_bad_request_fails_and_harms_nobody(engine: Engine) -> None:
     """What cannot be answered is a value, and those beside it do not notice."""
-    bad = ask("Write a book.", max_output_tokens=10**6)
+    bad = ask("word " * 2 * (await engine.ready()).context_tokens)
     good = [ask(text, max_output_tokens=8) for text in TEXTS[:4]]
     outcomes = await all_of(engine, [good[0], bad, good[1], bad, good[2], good[3]])
     failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
     assert [failure.cause for failure in failed] == [Cause.TOO_LONG] * 2
     assert failed[0].detail
     assert len([outcome for outcome in outcomes if isinstance(outcome, Answered)]) == 4
+
+
+async def test_a_bound_beyond_the_context_is_a_bound_all_the_same(engine: Engine) -> None:
+    """Files are written for large models; a smaller one answers them as far as it reaches."""
+    outcome = await engine.answer(ask(TEXTS[0], temperature=0.0, max_output_tokens=10**6))
+    assert isinstance(outcome, Answered)
+    assert outcome.usage.total_tokens <= (await engine.ready()).context_tokens
 
 
 async def test_cancelling_frees_the_engine(engine: Engine) -> None:

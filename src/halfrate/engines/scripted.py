@@ -226,7 +226,7 @@ class ScriptedEngine:
 def _answered(request: Request, text: str) -> Outcome:
     """This text, within the Request's own bounds."""
     sampling, input_tokens = request.sampling, count_words(request)
-    if sampling.max_output_tokens is not None and input_tokens + sampling.max_output_tokens > _CONTEXT_TOKENS:
+    if input_tokens >= _CONTEXT_TOKENS:
         return Failed(Cause.TOO_LONG, f"The script's context is {_CONTEXT_TOKENS} words.")
     text = min((text.split(stop, 1)[0] for stop in sampling.stop), key=len, default=text)
     words = text.split()

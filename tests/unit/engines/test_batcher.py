@@ -138,7 +138,7 @@ def test_a_prompt_that_does_not_fit_says_by_how_much(bench: Bench) -> None:
     refused = bench.run()[id]
     assert isinstance(refused, protocol.Refused)
     assert refused.cause is Cause.TOO_LONG
-    assert "10 output tokens do not fit the context of 4096 tokens" in refused.detail
+    assert "leaves no room for an answer in the context of 4096 tokens" in refused.detail
 
 
 def test_what_is_said_to_come_from_the_cache_does(tmp_path: Path) -> None:

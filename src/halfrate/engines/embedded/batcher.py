@@ -133,16 +133,16 @@ class Batcher:
     def _encode(self, request: Request) -> _Prepared:
         tokens = self._tokens(request)
         context = self._model.context_tokens
-        asked = request.sampling.max_output_tokens
-        least = 1 if asked is None else asked
-        if len(tokens) + least > context:
+        room = context - len(tokens)
+        if room < 1:
             raise _Refusal(
                 Cause.TOO_LONG,
-                f"A prompt of {len(tokens)} tokens and {least} output tokens do not fit the context of "
-                f"{context} tokens of {self._model.name}. Shorten the prompt, or lower max_output_tokens.",
+                f"A prompt of {len(tokens)} tokens leaves no room for an answer in the context of {context} "
+                f"tokens of {self._model.name}. Shorten the prompt, or use a model with a larger context.",
             )
-        default = min(self._settings.output_tokens_default, context - len(tokens))
-        return _Prepared(request, tokens, default if asked is None else asked)
+        # A bound is not a wish: an answer that would outgrow the context ends there, as one of LENGTH.
+        asked = request.sampling.max_output_tokens or self._settings.output_tokens_default
+        return _Prepared(request, tokens, min(asked, room))
 
     def _tokens(self, request: Request) -> list[int]:
         try:
