@@ -244,7 +244,9 @@ def train(recipe: Recipe, shape: ModelShape, folder: Path) -> Path:
     trainer = Trainer(recipe, shape)
     if checkpoint.exists():
         trainer.load(checkpoint)
-    checked = {task: examples_of(task, 80, seed=0, split=Split.HELD_OUT) for task in CHECKED_TASKS}
+    checked = {
+        task: examples_of(task, 80, seed=0, split=Split.NEW_WORDS_AND_PHRASINGS) for task in CHECKED_TASKS
+    }
     print(f"{sum(p.numel() for p in trainer.model.parameters()):,} parameters, {recipe}", flush=True)
     # A pool's seed follows from the step it starts at, so a continued run sees new examples.
     while trainer.step < recipe.steps:
