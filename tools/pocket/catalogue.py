@@ -1,8 +1,7 @@
 """A short catalogue text that uses the attributes of a product."""
 
 from tools.pocket import words
-from tools.pocket.draw import Draw, Example
-from tools.pocket.tokenizer import Turn
+from tools.pocket.draw import Draw, Example, Turn
 
 _FEATURES = words.listed("""
 adjustable height|USB-C charging|rounded edges|three speed settings|extra storage|touch controls

@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterator
 
 from tools.pocket.catalogue import catalogue_example
 from tools.pocket.documents import document_example, long_document_example
-from tools.pocket.draw import Draw, Example, Split
+from tools.pocket.draw import Draw, Example, Split, Turn
 from tools.pocket.extraction import extraction_example
 from tools.pocket.sentiment import sentiment_example
 from tools.pocket.talk import GREETING, echo_example, talk_example
-from tools.pocket.tokenizer import Turn
 
 # Copying is the hard skill, so documents and extraction get the most examples.
 _MIX: tuple[tuple[Callable[[Draw], Example], float], ...] = (

@@ -8,9 +8,8 @@ things up instead of learning the facts' templates.
 from dataclasses import dataclass
 
 from tools.pocket import words
-from tools.pocket.draw import Draw, Example
+from tools.pocket.draw import Draw, Example, Turn
 from tools.pocket.facts import KINDS
-from tools.pocket.tokenizer import Turn
 
 NOT_STATED = "The document does not say."
 

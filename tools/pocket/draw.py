@@ -1,4 +1,4 @@
-"""Seeded choice, and the rule that keeps training and held-out material apart."""
+"""Examples, seeded choice, and the rule that keeps training and held-out material apart."""
 
 import random
 import zlib
@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
-
-from tools.pocket.tokenizer import Turn
 
 T = TypeVar("T")
 
@@ -28,6 +26,14 @@ class Split(StrEnum):
     def has_new_phrasings(self) -> bool:
         """Whether instructions, statements and questions are ones that training never uses."""
         return self is Split.NEW_WORDS_AND_PHRASINGS
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a conversation; `role` is system, user or model."""
+
+    role: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,10 @@ from typing import TypeAlias
 
 import openvino_genai
 
+from tools.pocket import SHIPPED_PATH
 from tools.pocket.data import examples_of
-from tools.pocket.draw import Example, Split
-from tools.pocket.export import SHIPPED_PATH
+from tools.pocket.draw import Example, Split, Turn
 from tools.pocket.probes import Probe, probes
-from tools.pocket.tokenizer import Turn
 
 Prompt: TypeAlias = tuple[Turn, ...]
 

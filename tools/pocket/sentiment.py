@@ -5,8 +5,7 @@ word never met. What is held out: products, the instruction's phrasing, and the 
 """
 
 from tools.pocket import words
-from tools.pocket.draw import Draw, Example
-from tools.pocket.tokenizer import Turn
+from tools.pocket.draw import Draw, Example, Turn
 
 LABELS = ("positive", "negative", "neutral")
 

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tools.pocket import words
-from tools.pocket.draw import Draw, Example
-from tools.pocket.tokenizer import Turn
+from tools.pocket.draw import Draw, Example, Turn
 
 IDENTITY = (
     "I am pocket-1, a small demonstration model. I can label the sentiment of reviews, extract "
