@@ -282,7 +282,7 @@ def _deeds(draw: Draw) -> tuple[list[str], list[Asked]]:
             "when": time if draw.chance(0.5) else "",
         }
         form = draw.any_of(_DEED_FORMS)
-        sentences.append(" ".join(_sentence(form, **slots).split()).replace(" .", "."))
+        sentences.append(_sentence(" ".join(_fill(form, **slots).split()).replace(" .", ".")))
         for part in ("who", "what", "where", "when"):
             # What begins a sentence has changed its first letter, and could not be copied.
             if slots[part] and slots[part] in sentences[-1]:
@@ -322,6 +322,11 @@ def _named_thing(draw: Draw) -> str:
 
 def _sentence(template: str, **slots: str) -> str:
     """Fill a template and begin it with a capital letter."""
+    filled = _fill(template, **slots)
+    return filled[:1].upper() + filled[1:]
+
+
+def _fill(template: str, **slots: str) -> str:
     for slot, word in slots.items():
         template = template.replace("{" + slot + "}", word)
-    return template[:1].upper() + template[1:]
+    return template

@@ -33,9 +33,9 @@ class Recipe:
     """Every number a run depends on."""
 
     seed: int = 1
-    steps: int = 2050
+    steps: int = 2550
     warmup_steps: int = 100
-    decay_share: float = 0.45
+    decay_share: float = 0.5
     matrix_rate: float = 8e-3
     vector_rate: float = 3e-3
     weight_decay: float = 0.05
