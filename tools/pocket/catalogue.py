@@ -1,8 +1,7 @@
 """A short catalogue text that uses the attributes of a product."""
 
 from tools.pocket import words
-from tools.pocket.draw import Draw, Example
-from tools.pocket.tokenizer import Turn
+from tools.pocket.draw import Draw, Example, Turn
 
 _FEATURES = words.listed("""
 adjustable height|USB-C charging|rounded edges|three speed settings|extra storage|touch controls
@@ -47,9 +46,12 @@ def catalogue_example(draw: Draw) -> Example:
     attributes = _attributes(draw)
     listed = _list(draw, attributes)
     if draw.chance(0.15):
-        turns: tuple[Turn, ...] = (Turn("system", draw.one_of(_SYSTEM_INSTRUCTIONS)), Turn("user", listed))
+        turns: tuple[Turn, ...] = (
+            Turn("system", draw.phrasing_of(_SYSTEM_INSTRUCTIONS)),
+            Turn("user", listed),
+        )
     else:
-        turns = (Turn("user", draw.one_of(_INSTRUCTIONS).replace("{a}", listed)),)
+        turns = (Turn("user", draw.phrasing_of(_INSTRUCTIONS).replace("{a}", listed)),)
     return Example(
         "catalogue", (*turns, Turn("model", _describe(attributes))), required=tuple(attributes.values())
     )

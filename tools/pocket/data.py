@@ -4,20 +4,19 @@ from collections.abc import Callable, Iterator
 
 from tools.pocket.catalogue import catalogue_example
 from tools.pocket.documents import document_example, long_document_example
-from tools.pocket.draw import Draw, Example, Split
+from tools.pocket.draw import Draw, Example, Split, Turn
 from tools.pocket.extraction import extraction_example
 from tools.pocket.sentiment import sentiment_example
 from tools.pocket.talk import GREETING, echo_example, talk_example
-from tools.pocket.tokenizer import Turn
 
 # Copying is the hard skill, so documents and extraction get the most examples.
 _MIX: tuple[tuple[Callable[[Draw], Example], float], ...] = (
-    (document_example, 0.34),
-    (extraction_example, 0.30),
-    (sentiment_example, 0.18),
-    (talk_example, 0.08),
-    (catalogue_example, 0.08),
-    (echo_example, 0.02),
+    (document_example, 0.46),
+    (extraction_example, 0.32),
+    (sentiment_example, 0.09),
+    (talk_example, 0.07),
+    (catalogue_example, 0.05),
+    (echo_example, 0.01),
 )
 _MAKERS = [maker for maker, _ in _MIX]
 _WEIGHTS = [weight for _, weight in _MIX]

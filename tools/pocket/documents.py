@@ -8,9 +8,8 @@ things up instead of learning the facts' templates.
 from dataclasses import dataclass
 
 from tools.pocket import words
-from tools.pocket.draw import Draw, Example
+from tools.pocket.draw import Draw, Example, Turn
 from tools.pocket.facts import KINDS
-from tools.pocket.tokenizer import Turn
 
 NOT_STATED = "The document does not say."
 
@@ -197,10 +196,10 @@ def _ask(draw: Draw, sentences: list[str], asked: list[Asked]) -> Example:
     document = draw.any_of((" ", " ", " ", "\n")).join(sentences)
     first, *others = draw.shuffled(asked)
     if draw.chance(0.08):
-        system = Turn("system", draw.one_of(_SYSTEM_INSTRUCTIONS).replace("{d}", document))
+        system = Turn("system", draw.phrasing_of(_SYSTEM_INSTRUCTIONS).replace("{d}", document))
         opening: tuple[Turn, ...] = (system, Turn("user", first.question))
     else:
-        layout = draw.one_of(_LAYOUTS)
+        layout = draw.phrasing_of(_LAYOUTS)
         opening = (Turn("user", layout.replace("{q}", first.question).replace("{d}", document)),)
     turns = (*opening, Turn("model", first.answer))
     if others and draw.chance(0.1):
@@ -216,15 +215,15 @@ def _one_subject(draw: Draw) -> tuple[list[str], list[Asked]]:
     sentences, asked = [], []
     for index, fact in enumerate(stated):
         value = fact.make(draw)
-        statement = draw.one_of(fact.statements)
+        statement = draw.phrasing_of(fact.statements)
         if index == 0 and "{s}" not in statement:
             statement = f"This is about {{s}}. {statement}"
         # Later sentences may speak of "it": the reader has to know what it is.
         pronoun = "it" if index and make_subject is not words.person and draw.chance(0.3) else subject
         sentences.append(_sentence(statement, s=pronoun, v=value))
-        asked.append(Asked(_sentence(draw.one_of(fact.questions), s=subject), value))
+        asked.append(Asked(_sentence(draw.phrasing_of(fact.questions), s=subject), value))
     if unstated:
-        asked = [Asked(_sentence(draw.one_of(unstated.questions), s=subject), NOT_STATED), *asked]
+        asked = [Asked(_sentence(draw.phrasing_of(unstated.questions), s=subject), NOT_STATED), *asked]
     return sentences, asked
 
 
@@ -234,7 +233,7 @@ def _named_subject(draw: Draw) -> tuple[list[str], list[Asked]]:
     make_subject, facts = draw.any_of(KINDS)
     subject = make_subject(draw)
     for fact in draw.shuffled(facts):
-        statement, question = draw.one_of(fact.statements), draw.one_of(fact.questions)
+        statement, question = draw.phrasing_of(fact.statements), draw.phrasing_of(fact.questions)
         if "{s}" in statement and "{s}" in question:
             value = fact.make(draw)
             sentences.append(_sentence(statement, s=subject, v=value))
@@ -247,14 +246,16 @@ def _named_subject(draw: Draw) -> tuple[list[str], list[Asked]]:
 def _several_subjects(draw: Draw) -> tuple[list[str], list[Asked]]:
     """Two to four subjects of one kind with the same one or two facts each."""
     make_subject, facts = draw.any_of(KINDS)
-    usable = [fact for fact in facts if "{s}" in draw.one_of(fact.statements) or len(fact.statements) > 1]
+    usable = [
+        fact for fact in facts if "{s}" in draw.phrasing_of(fact.statements) or len(fact.statements) > 1
+    ]
     chosen = draw.shuffled(usable)[: draw.number(1, 2)]
     subjects = list(dict.fromkeys(make_subject(draw) for _ in range(draw.number(2, 4))))
     sentences, asked = [], []
     for subject in subjects:
         for fact in chosen:
-            statements = [s for s in (draw.one_of(fact.statements) for _ in range(12)) if "{s}" in s]
-            questions = [q for q in (draw.one_of(fact.questions) for _ in range(12)) if "{s}" in q]
+            statements = [s for s in (draw.phrasing_of(fact.statements) for _ in range(12)) if "{s}" in s]
+            questions = [q for q in (draw.phrasing_of(fact.questions) for _ in range(12)) if "{s}" in q]
             if not statements or not questions:
                 continue
             value = fact.make(draw)
@@ -281,7 +282,7 @@ def _deeds(draw: Draw) -> tuple[list[str], list[Asked]]:
             "when": time if draw.chance(0.5) else "",
         }
         form = draw.any_of(_DEED_FORMS)
-        sentences.append(" ".join(_sentence(form, **slots).split()).replace(" .", "."))
+        sentences.append(_sentence(" ".join(_fill(form, **slots).split()).replace(" .", ".")))
         for part in ("who", "what", "where", "when"):
             # What begins a sentence has changed its first letter, and could not be copied.
             if slots[part] and slots[part] in sentences[-1]:
@@ -307,11 +308,11 @@ def _traits(draw: Draw) -> tuple[list[str], list[Asked]]:
         if as_lines:
             sentences.append(f"{trait.capitalize()}: {value}\n")
         else:
-            sentence = _sentence(draw.one_of(_TRAIT_FORMS), t=trait, s=subject, v=value)
+            sentence = _sentence(draw.phrasing_of(_TRAIT_FORMS), t=trait, s=subject, v=value)
             if value not in sentence:  # it begins the sentence, with a capital
                 value = value[:1].upper() + value[1:]
             sentences.append(sentence)
-        asked.append(Asked(_sentence(draw.one_of(_TRAIT_QUESTIONS), t=trait, s=subject), value))
+        asked.append(Asked(_sentence(draw.phrasing_of(_TRAIT_QUESTIONS), t=trait, s=subject), value))
     return sentences, asked
 
 
@@ -321,6 +322,11 @@ def _named_thing(draw: Draw) -> str:
 
 def _sentence(template: str, **slots: str) -> str:
     """Fill a template and begin it with a capital letter."""
+    filled = _fill(template, **slots)
+    return filled[:1].upper() + filled[1:]
+
+
+def _fill(template: str, **slots: str) -> str:
     for slot, word in slots.items():
         template = template.replace("{" + slot + "}", word)
-    return template[:1].upper() + template[1:]
+    return template

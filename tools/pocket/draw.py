@@ -1,4 +1,4 @@
-"""Seeded choice, and the rule that keeps training and held-out material apart."""
+"""Examples, seeded choice, and the rule that keeps training and held-out material apart."""
 
 import random
 import zlib
@@ -7,16 +7,33 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from tools.pocket.tokenizer import Turn
-
 T = TypeVar("T")
 
 
 class Split(StrEnum):
-    """Which side of the fence an example is on."""
+    """Which side of the fence an example is on; held-out examples come in two strengths."""
 
     TRAINING = "training"
-    HELD_OUT = "held-out"
+    NEW_WORDS = "new words"
+    NEW_WORDS_AND_PHRASINGS = "new words and phrasings"
+
+    @property
+    def has_new_words(self) -> bool:
+        """Whether names, products, materials and the like are ones that training never uses."""
+        return self is not Split.TRAINING
+
+    @property
+    def has_new_phrasings(self) -> bool:
+        """Whether instructions, statements and questions are ones that training never uses."""
+        return self is Split.NEW_WORDS_AND_PHRASINGS
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a conversation; `role` is system, user or model."""
+
+    role: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +62,25 @@ class Draw:
     """A seeded source of choices that only ever hands out material of its own split.
 
     Of every list of words or phrasings the last tenth (at least one) is held out; of made-up
-    words, those whose checksum is a multiple of five. `any_of` is for what both sides share.
+    words, those whose checksum is a multiple of five. `any_of` is for what all splits share.
     """
 
     def __init__(self, seed: int, split: Split) -> None:
         self.random = random.Random(f"{split}-{seed}")
         self.split = split
 
-    def one_of(self, items: Sequence[T]) -> T:
-        """One item of this split's share of `items`, which must number at least two."""
-        return self.random.choice(share(items, self.split))
+    def one_of(self, words: Sequence[T]) -> T:
+        """One of this split's share of `words`, which must number at least two."""
+        return self.random.choice(share(words, held_out=self.split.has_new_words))
 
-    def some_of(self, items: Sequence[T], count: int) -> list[T]:
-        """`count` different items of this split's share, or all of them where it has fewer."""
-        own = share(items, self.split)
+    def some_of(self, words: Sequence[T], count: int) -> list[T]:
+        """`count` different items of this split's share of `words`, or all where it has fewer."""
+        own = share(words, held_out=self.split.has_new_words)
         return self.random.sample(own, min(count, len(own)))
+
+    def phrasing_of(self, phrasings: Sequence[T]) -> T:
+        """One of this split's share of `phrasings`, which must number at least two."""
+        return self.random.choice(share(phrasings, held_out=self.split.has_new_phrasings))
 
     def any_of(self, items: Sequence[T]) -> T:
         """One item of `items`, whatever the split."""
@@ -69,7 +90,7 @@ class Draw:
         """A made-up word of this split."""
         while True:
             word = make(self.random)
-            if is_held_out(word) == (self.split is Split.HELD_OUT):
+            if is_held_out(word) == self.split.has_new_words:
                 return word
 
     def chance(self, probability: float) -> bool:
@@ -85,11 +106,11 @@ class Draw:
         return self.random.sample(items, len(items))
 
 
-def share(items: Sequence[T], split: Split) -> Sequence[T]:
-    """The part of `items` that belongs to `split`."""
+def share(items: Sequence[T], *, held_out: bool) -> Sequence[T]:
+    """The part of `items` that is held out of training, or the rest."""
     assert len(items) >= 2, "a list this short has nothing to hold out"
     held_out_count = max(1, len(items) // 10)
-    return items[-held_out_count:] if split is Split.HELD_OUT else items[:-held_out_count]
+    return items[-held_out_count:] if held_out else items[:-held_out_count]
 
 
 def is_held_out(word: str) -> bool:

@@ -1,7 +1,8 @@
 """Measure the shipped `pocket-1` through the engine: `python -m tools.pocket.evaluate`.
 
-Two kinds of questions: generated ones, held out by construction (names, products and phrasings the
-training never used), and ones written by hand. Decoding is greedy; nothing is retried.
+Three kinds of questions: generated ones whose names, products and other words training never used;
+generated ones whose phrasings too were held out; and ones written by hand. Decoding is greedy;
+nothing is retried.
 """
 
 import argparse
@@ -14,11 +15,10 @@ from typing import TypeAlias
 
 import openvino_genai
 
+from tools.pocket import SHIPPED_PATH
 from tools.pocket.data import examples_of
-from tools.pocket.draw import Example, Split
-from tools.pocket.export import SHIPPED_PATH
+from tools.pocket.draw import Example, Split, Turn
 from tools.pocket.probes import Probe, probes
-from tools.pocket.tokenizer import Turn
 
 Prompt: TypeAlias = tuple[Turn, ...]
 
@@ -97,11 +97,11 @@ def _same_json(expected: str, answer: str) -> bool:
         return False
 
 
-def measure_held_out(engine: Engine, seed: int) -> list[Score]:
-    """One score per task, on examples whose words and phrasings were held out of training."""
+def measure_held_out(engine: Engine, seed: int, split: Split) -> list[Score]:
+    """One score per task, on examples of a split that training never sees."""
     scores = []
     for task, count in _COUNTS.items():
-        asked = examples_of(task, count, seed=seed, split=Split.HELD_OUT)
+        asked = examples_of(task, count, seed=seed, split=split)
         given = engine.answers([example.prompt for example in asked])
         misses = [
             (_plain(example.prompt), example.answer, answer)
@@ -154,8 +154,9 @@ def main() -> None:
     size = arguments.model.stat().st_size
     print(f"{arguments.model.name}: {size:,} bytes, loaded in {engine.load_seconds:.2f} s")
     print(f"openvino-genai {openvino_genai.__version__}, greedy, seed {arguments.seed}")
-    held_out = measure_held_out(engine, arguments.seed)
-    _print_table("Generated, held out", held_out, misses_shown=arguments.misses)
+    for split in (Split.NEW_WORDS, Split.NEW_WORDS_AND_PHRASINGS):
+        scores = measure_held_out(engine, arguments.seed, split)
+        _print_table(f"Generated, {split}", scores, misses_shown=arguments.misses)
     _print_table("Written by hand", measure_probes(engine), misses_shown=arguments.misses)
 
 

@@ -9,6 +9,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from tools.pocket import MODEL_NAME, SHIPPED_PATH
 from tools.pocket.model import ModelShape, PocketModel
 from tools.pocket.tokenizer import (
     CHAT_TEMPLATE,
@@ -19,8 +20,6 @@ from tools.pocket.tokenizer import (
     load_tokenizer,
 )
 
-MODEL_NAME = "pocket-1"
-SHIPPED_PATH = Path(__file__).parents[2] / "src" / "halfrate" / "pocket" / f"{MODEL_NAME}.gguf"
 FILE_TYPES = {
     "f16": (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
     "q8_0": (gguf.GGMLQuantizationType.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0),

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from tools.pocket import words
-from tools.pocket.draw import Draw, Example
-from tools.pocket.tokenizer import Turn
+from tools.pocket.draw import Draw, Example, Turn
 
 Value: TypeAlias = str | int | None
 
@@ -580,8 +579,8 @@ def _ask(draw: Draw, text: str, keys: list[str]) -> tuple[Turn, ...]:
         "text": text,
     }
     if draw.chance(0.12):
-        return Turn("system", _fill(draw.one_of(_SYSTEM_INSTRUCTIONS), slots)), Turn("user", text)
-    return (Turn("user", _fill(draw.one_of(_INSTRUCTIONS), slots)),)
+        return Turn("system", _fill(draw.phrasing_of(_SYSTEM_INSTRUCTIONS), slots)), Turn("user", text)
+    return (Turn("user", _fill(draw.phrasing_of(_INSTRUCTIONS), slots)),)
 
 
 def _spell_keys(draw: Draw, keys: list[str]) -> str:
@@ -599,11 +598,11 @@ def _prose(draw: Draw, domain: Domain, values: dict[str, str]) -> tuple[str, lis
         groups.pop(draw.number(0, len(groups) - 1))
     if draw.chance(0.3):
         groups = draw.shuffled(groups)
-    templates = [draw.one_of(group) for group in groups]
+    templates = [draw.phrasing_of(group) for group in groups]
     stated = [name for name in domain.fields if any("{" + name + "}" in template for template in templates)]
     sentences = [_fill(template, values) for template in templates]
     if draw.chance(0.2):
-        sentences.insert(draw.number(0, len(sentences)), draw.one_of(_ASIDES))
+        sentences.insert(draw.number(0, len(sentences)), draw.phrasing_of(_ASIDES))
     return draw.any_of((" ", " ", " ", "\n")).join(sentences), stated
 
 

@@ -5,8 +5,7 @@ word never met. What is held out: products, the instruction's phrasing, and the 
 """
 
 from tools.pocket import words
-from tools.pocket.draw import Draw, Example
-from tools.pocket.tokenizer import Turn
+from tools.pocket.draw import Draw, Example, Turn
 
 LABELS = ("positive", "negative", "neutral")
 
@@ -299,9 +298,9 @@ def sentiment_example(draw: Draw) -> Example:
     label = draw.any_of(LABELS)
     text = review(draw, label)
     if draw.chance(0.12):
-        turns: tuple[Turn, ...] = (Turn("system", draw.one_of(_SYSTEM_INSTRUCTIONS)), Turn("user", text))
+        turns: tuple[Turn, ...] = (Turn("system", draw.phrasing_of(_SYSTEM_INSTRUCTIONS)), Turn("user", text))
     else:
-        turns = (Turn("user", draw.one_of(_INSTRUCTIONS).replace("{r}", text)),)
+        turns = (Turn("user", draw.phrasing_of(_INSTRUCTIONS).replace("{r}", text)),)
     return Example("sentiment", (*turns, Turn("model", label)))
 
 
@@ -327,7 +326,7 @@ def review(draw: Draw, label: str) -> str:
 def _neutral_sentences(draw: Draw, item: str) -> list[str]:
     if draw.chance(0.3):
         first, second = draw.some_of(_ASPECTS, 2)
-        pattern = draw.one_of(_MIXED_PATTERNS)
+        pattern = draw.phrasing_of(_MIXED_PATTERNS)
         good, bad = draw.any_of(_GOOD), draw.any_of(_BAD)
         mixed = _fill(pattern, a=first, b=second, g=good, w=bad, p=item)
         return [mixed, _plain_line(draw, item, _PLAIN_LINES)] if draw.chance(0.4) else [mixed]
@@ -348,8 +347,8 @@ def _aspect_sentence(draw: Draw, item: str, adjectives: list[str]) -> str:
     if draw.chance(0.15) and " " not in word and adjectives is not _PLAIN:
         word = draw.any_of(("very", "really", "so", "absolutely", "just", "extremely", "truly")) + " " + word
     if draw.chance(0.6):
-        return _fill(draw.one_of(_ASPECT_PATTERNS), a=draw.one_of(_ASPECTS), w=word, p=item)
-    return _fill(draw.one_of(_PRODUCT_PATTERNS), w=word, p=item)
+        return _fill(draw.phrasing_of(_ASPECT_PATTERNS), a=draw.one_of(_ASPECTS), w=word, p=item)
+    return _fill(draw.phrasing_of(_PRODUCT_PATTERNS), w=word, p=item)
 
 
 _FACTS = (

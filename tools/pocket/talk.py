@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tools.pocket import words
-from tools.pocket.draw import Draw, Example
-from tools.pocket.tokenizer import Turn
+from tools.pocket.draw import Draw, Example, Turn
 
 IDENTITY = (
     "I am pocket-1, a small demonstration model. I can label the sentiment of reviews, extract "
@@ -513,27 +512,27 @@ def talk_example(draw: Draw) -> Example:
     if kind < 0.38:
         return _conversation(draw, "fallback", out_of_domain(draw), FALLBACK)
     if kind < 0.48:
-        return _conversation(draw, "identity", draw.one_of(_IDENTITY_QUESTIONS), IDENTITY)
+        return _conversation(draw, "identity", draw.phrasing_of(_IDENTITY_QUESTIONS), IDENTITY)
     if kind < 0.55:
-        return _conversation(draw, "greeting", draw.one_of(_GREETINGS), GREETING)
+        return _conversation(draw, "greeting", draw.phrasing_of(_GREETINGS), GREETING)
     if kind < 0.78:
         known = draw.any_of((_KNOWN[0], _KNOWN[2], *_KNOWN))
-        return _conversation(draw, "known", _manner(draw, draw.one_of(known.questions)), known.answer)
+        return _conversation(draw, "known", _manner(draw, draw.phrasing_of(known.questions)), known.answer)
     answer, whats = draw.any_of((_CODE[0], _CODE[0], *_CODE))
-    request = draw.one_of(_CODE_REQUESTS).replace("{w}", draw.one_of(whats))
+    request = draw.phrasing_of(_CODE_REQUESTS).replace("{w}", draw.phrasing_of(whats))
     return _conversation(draw, "code", request, answer)
 
 
 def echo_example(draw: Draw) -> Example:
     """A request to repeat a text. Pure copying, the skill that documents and extraction rest on."""
     text = " ".join(draw.any_of(_ECHOED)(draw) for _ in range(draw.number(1, 5)))
-    prompt = draw.one_of(_ECHO_REQUESTS).replace("{t}", text)
+    prompt = draw.phrasing_of(_ECHO_REQUESTS).replace("{t}", text)
     return Example("echo", (Turn("user", prompt), Turn("model", text)))
 
 
 def out_of_domain(draw: Draw) -> str:
     """Something `pocket-1` was not made for."""
-    prompt = draw.one_of(_OUT_OF_DOMAIN)
+    prompt = draw.phrasing_of(_OUT_OF_DOMAIN)
     slots = {
         "{topic}": draw.one_of(_TOPICS),
         "{thing}": words.product(draw),
@@ -559,7 +558,7 @@ def out_of_domain(draw: Draw) -> str:
 
 
 def _manner(draw: Draw, question: str) -> str:
-    manner = draw.one_of(_MANNERS)
+    manner = draw.phrasing_of(_MANNERS)
     if draw.chance(0.5):
         return question
     return manner.replace("{q}", question).replace("{l}", question[:1].lower() + question[1:])
@@ -568,5 +567,5 @@ def _manner(draw: Draw, question: str) -> str:
 def _conversation(draw: Draw, task: str, question: str, answer: str) -> Example:
     turns: tuple[Turn, ...] = (Turn("user", question), Turn("model", answer))
     if draw.chance(0.1):
-        turns = (Turn("system", draw.one_of(_SIMPLE_SYSTEM_INSTRUCTIONS)), *turns)
+        turns = (Turn("system", draw.phrasing_of(_SIMPLE_SYSTEM_INSTRUCTIONS)), *turns)
     return Example(task, turns)

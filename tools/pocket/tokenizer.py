@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel, Split
 from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 from tokenizers.trainers import BpeTrainer
+
+from tools.pocket.draw import Turn
 
 # No character of a special token may mean anything in a regular expression: the GGUF reader of
 # OpenVINO GenAI joins them with "|" into one pattern, so "<|im_end|>" would split ordinary text.
@@ -43,14 +44,6 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}<turn_model>{% endif %}"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One message of a conversation; `role` is a key of TURN_OF."""
-
-    role: str
-    text: str
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary_size: int, spaced_words: int) -> Tokenizer:

@@ -33,9 +33,9 @@ class Recipe:
     """Every number a run depends on."""
 
     seed: int = 1
-    steps: int = 2050
+    steps: int = 2550
     warmup_steps: int = 100
-    decay_share: float = 0.45
+    decay_share: float = 0.5
     matrix_rate: float = 8e-3
     vector_rate: float = 3e-3
     weight_decay: float = 0.05
@@ -244,7 +244,9 @@ def train(recipe: Recipe, shape: ModelShape, folder: Path) -> Path:
     trainer = Trainer(recipe, shape)
     if checkpoint.exists():
         trainer.load(checkpoint)
-    checked = {task: examples_of(task, 80, seed=0, split=Split.HELD_OUT) for task in CHECKED_TASKS}
+    checked = {
+        task: examples_of(task, 80, seed=0, split=Split.NEW_WORDS_AND_PHRASINGS) for task in CHECKED_TASKS
+    }
     print(f"{sum(p.numel() for p in trainer.model.parameters()):,} parameters, {recipe}", flush=True)
     # A pool's seed follows from the step it starts at, so a continued run sees new examples.
     while trainer.step < recipe.steps:

@@ -33,7 +33,7 @@ def test_the_same_seed_gives_the_same_examples(split: Split) -> None:
 
 def test_a_list_is_divided_without_overlap_or_loss() -> None:
     items = list(range(23))
-    training, held_out = share(items, Split.TRAINING), share(items, Split.HELD_OUT)
+    training, held_out = share(items, held_out=False), share(items, held_out=True)
     assert [*training, *held_out] == items
     assert training
     assert held_out
@@ -44,7 +44,7 @@ def test_made_up_names_are_never_on_both_sides() -> None:
         draw = Draw(9, split)
         return {draw.made_up(words.pseudo_name) for _ in range(3000)}
 
-    training, held_out = names(Split.TRAINING), names(Split.HELD_OUT)
+    training, held_out = names(Split.TRAINING), names(Split.NEW_WORDS)
     assert not training & held_out
     assert all(is_held_out(name) for name in held_out)
     assert not any(is_held_out(name) for name in training)
@@ -68,15 +68,25 @@ def test_phrasings_and_words_are_listed_once(phrasings: tuple[str, ...]) -> None
     assert len(set(phrasings)) == len(phrasings)
 
 
-def test_no_held_out_prompt_is_a_training_prompt() -> None:
-    """Fixed talk with nothing to fill in excepted: that is disjoint by its list."""
+@pytest.mark.parametrize("split", [Split.NEW_WORDS, Split.NEW_WORDS_AND_PHRASINGS])
+def test_no_held_out_prompt_is_a_training_prompt(split: Split) -> None:
+    """Talk excepted, which has little to fill in: that is held out by its phrasings."""
     for task in ("extraction", "document", "catalogue"):
         training = {prompt_text(e) for e in generated(task, Split.TRAINING)}
-        assert not training & {prompt_text(e) for e in generated(task, Split.HELD_OUT)}
+        assert not training & {prompt_text(e) for e in generated(task, split)}
+
+
+def test_an_instruction_with_new_phrasings_is_none_of_those_trained_on() -> None:
+    trained = share(catalogue._INSTRUCTIONS, held_out=False)
+    openings = [phrasing.split("{a}")[0].strip() for phrasing in trained]
+    for example in generated("catalogue", Split.NEW_WORDS_AND_PHRASINGS):
+        if example.turns[0].role == "user":
+            prompt = example.prompt[0].text
+            assert not any(prompt.startswith(f"{opening}\n") for opening in openings if opening)
 
 
 def test_no_held_out_product_is_reviewed_or_described_in_training() -> None:
-    held_out = share(words.PRODUCTS, Split.HELD_OUT)
+    held_out = share(words.PRODUCTS, held_out=True)
     described = {e.required[0] for e in generated("catalogue", Split.TRAINING)}
     assert described
     assert not described & set(held_out)
