@@ -71,8 +71,7 @@ def test_the_demo_can_be_interrupted(
     with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as demo:
         assert demo.stdout is not None
         url = demo.stdout.readline().decode().split()[-1]
-        while not demo.stdout.readline().startswith(b"Created"):
-            pass
+        assert any(line.startswith(b"Created") for line in demo.stdout)
         demo.send_signal(signal.SIGINT)
         _, said = demo.communicate(timeout=END_SECONDS)
     assert demo.returncode == 1
