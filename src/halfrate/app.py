@@ -224,9 +224,12 @@ async def _start_model(
 
 
 def _encoder(models: Models) -> Callable[[Job, Result], bytes]:
+    versions = {model.name: model.version for model in models.all()}
+
     def encode(job: Job, result: Result) -> bytes:
         asker = result.asker
-        version = models.resolve(job.engine).version
+        # A Job outlives the settings it was made under: its model may not be served any more.
+        version = versions.get(job.engine, job.engine)
         return result_line(
             asker.key,
             result.outcome,

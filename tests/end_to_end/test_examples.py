@@ -1,12 +1,16 @@
 """The programs in examples/, run as a reader runs them."""
 
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from halfrate.client import Client
+from halfrate.domain.errors import Unreachable
 from tests.end_to_end.conftest import MakeRequests, keys_of
-from tests.support.processes import ROOT, Server, run
+from tests.support.processes import END_SECONDS, ROOT, Server, run
 
 EXAMPLES = ROOT / "examples"
 
@@ -53,3 +57,25 @@ def test_the_demo_tells_what_the_server_refuses(toy: Path, make_requests: MakeRe
     assert ended.returncode == 1
     assert "The server refused: Error on line 1" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_the_demo_can_be_interrupted(
+    toy: Path, make_requests: MakeRequests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C stops the server in order and leaves nothing behind."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    file = make_requests(3_000, output_tokens=64)
+    arguments = [sys.executable, "-u", "examples/demo.py", "-m", str(toy), str(file)]
+    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as demo:
+        assert demo.stdout is not None
+        url = demo.stdout.readline().decode().split()[-1]
+        assert any(line.startswith(b"Created") for line in demo.stdout)
+        demo.send_signal(signal.SIGINT)
+        _, said = demo.communicate(timeout=END_SECONDS)
+    assert demo.returncode == 1
+    assert b"nothing is left behind" in said
+    assert list(temporary.iterdir()) == []
+    with pytest.raises(Unreachable):
+        list(Client(url).models())

@@ -57,6 +57,21 @@ def test_a_deleted_job_is_gone(server: Server, make_requests: MakeRequests) -> N
     assert halfrate("watch", name, url=server.url).returncode == 1
 
 
+def test_a_job_whose_model_is_gone_holds_up_no_other(
+    toy: Path, make_requests: MakeRequests, tmp_path: Path
+) -> None:
+    """The settings changed between two starts; the old job can be cancelled, and new ones end."""
+    no_model, settings, data = tmp_path / "old.gguf", tmp_path / "halfrate.toml", tmp_path / "data"
+    no_model.write_text("no model")
+    settings.write_text(f"[models.new]\npath = '{toy}'\n")
+    with serving("--data", data, "-m", no_model) as first:
+        old = halfrate("submit", make_requests(3), url=first.url).stdout.strip()
+    with serving("--data", data, "--config", settings) as second:
+        assert halfrate("cancel", old, url=second.url).returncode == 0
+        assert "CANCELLED" in halfrate("watch", old, url=second.url).stderr
+        assert halfrate("submit", make_requests(3), "--watch", url=second.url).returncode == 0
+
+
 def test_a_port_in_use_is_told_before_anything_is_loaded(server: Server, tmp_path: Path) -> None:
     port = server.url.rsplit(":", 1)[1]
     ended = halfrate("serve", "--port", port, "--data", tmp_path / "data")
