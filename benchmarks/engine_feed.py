@@ -103,11 +103,11 @@ async def service(app: App, texts: list[str]) -> tuple[float, Counter[str]]:
     async def arriving() -> AsyncIterator[bytes]:
         yield data
 
-    upload = await app.files.begin_upload(
+    upload = await app.uploads.begin(
         file_id=None, display_name="", mime_type="jsonl", declared_bytes=len(data)
     )
-    await app.files.append(upload.id, offset=0, chunks=arriving())
-    file = await app.files.finish(upload.id)
+    await app.uploads.append(upload.id, offset=0, chunks=arriving())
+    file = await app.uploads.finish(upload.id)
     began = time.perf_counter()
     job = await app.jobs.create_from_file(model="pocket-1", file_id=file.id, display_name="", priority=0)
     while not job.state.final:

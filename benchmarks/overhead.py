@@ -55,11 +55,11 @@ async def service(count: int, folder: Path) -> dict[str, float]:
     config = Config(data_dir=str(folder), models={"m": ModelConfig(path="m.gguf")})
     async with open_app(config, make_engine=lambda entry: ScriptedEngine(lanes=256)) as app:
         began = time.perf_counter()
-        upload = await app.files.begin_upload(
+        upload = await app.uploads.begin(
             file_id=None, display_name="", mime_type="jsonl", declared_bytes=None
         )
-        await app.files.append(upload.id, offset=0, chunks=chunks(count))
-        file = await app.files.finish(upload.id)
+        await app.uploads.append(upload.id, offset=0, chunks=chunks(count))
+        file = await app.uploads.finish(upload.id)
         uploaded = time.perf_counter()
         job = await app.jobs.create_from_file(model="m", file_id=file.id, display_name="", priority=0)
         while not job.state.final:

@@ -77,11 +77,11 @@ async def pieces(data: bytes, size: int = 65_536) -> AsyncIterator[bytes]:
 
 async def upload(app: App, data: bytes) -> File:
     """A File of these bytes, by the way every client's bytes go."""
-    begun = await app.files.begin_upload(
+    begun = await app.uploads.begin(
         file_id=None, display_name="", mime_type="jsonl", declared_bytes=len(data)
     )
-    await app.files.append(begun.id, offset=0, chunks=pieces(data))
-    return await app.files.finish(begun.id)
+    await app.uploads.append(begun.id, offset=0, chunks=pieces(data))
+    return await app.uploads.finish(begun.id)
 
 
 async def submit(app: App, *lines: bytes, model: str = "pocket-1", **options: Any) -> Job:

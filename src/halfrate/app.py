@@ -33,6 +33,7 @@ from halfrate.metering.price import Price
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.service.models import Model, Models
+from halfrate.service.uploads import Uploads
 from halfrate.store.blob.local import LocalBlobStore, make_directories
 from halfrate.store.meta.sqlite import SqliteStore
 from halfrate.upkeep.expirer import Expirer
@@ -56,6 +57,7 @@ class App:
     config: Config
     jobs: Jobs
     files: Files
+    uploads: Uploads
     models: Models
     store: SqliteStore
     blobs: LocalBlobStore
@@ -143,10 +145,9 @@ async def open_app(
             created=planner.bell.ring,
             let_go=let_go,
         )
-        files = Files(
-            store=store, blobs=blobs, inputs=inputs, output=output, clock=clock, limits=config.limits
-        )
-        stack.callback(files.close)
+        files = Files(store=store, blobs=blobs, inputs=inputs, output=output)
+        uploads = Uploads(store=store, blobs=blobs, inputs=inputs, clock=clock, limits=config.limits)
+        stack.callback(uploads.close)
         pruner = Pruner(
             store=store,
             blobs=blobs,
@@ -170,7 +171,9 @@ async def open_app(
         stack.push_async_callback(
             _cancel, [asyncio.create_task(_keep_running(loop, clock)) for loop in loops]
         )
-        yield App(config=config, jobs=jobs, files=files, models=models, store=store, blobs=blobs)
+        yield App(
+            config=config, jobs=jobs, files=files, uploads=uploads, models=models, store=store, blobs=blobs
+        )
 
 
 def embedded_engine(entry: ModelConfig) -> Engine:
@@ -224,18 +227,15 @@ async def _start_model(
 
 
 def _encoder(models: Models) -> Callable[[Job, Result], bytes]:
-    versions = {model.name: model.version for model in models.all()}
-
     def encode(job: Job, result: Result) -> bytes:
-        asker = result.asker
-        # A Job outlives the settings it was made under: its model may not be served any more.
-        version = versions.get(job.engine, job.engine)
+        model = models.named(job.engine)
         return result_line(
-            asker.key,
+            result.asker.key,
             result.outcome,
-            metadata=asker.metadata,
-            model_version=version,
-            response_id=f"{job.id}-{asker.ordinal}",
+            metadata=result.asker.metadata,
+            # A Job outlives the settings it was made under: its model may not be served any more.
+            model_version=model.version if model else job.engine,
+            response_id=f"{job.id}-{result.asker.ordinal}",
         )
 
     return encode
@@ -243,9 +243,11 @@ def _encoder(models: Models) -> Callable[[Job, Result], bytes]:
 
 def _default_temperature(models: Models) -> Callable[[Job], Awaitable[float]]:
     async def of(job: Job) -> float:
-        engine = models.resolve(job.engine).engine
+        model = models.named(job.engine)
+        if model is not None and model.engine.state is EngineState.READY:
+            return (await model.engine.ready()).default_temperature
         # Not known before the model is loaded: then only what names its own temperature may be joined.
-        return (await engine.ready()).default_temperature if engine.state is EngineState.READY else 1.0
+        return 1.0
 
     return of
 

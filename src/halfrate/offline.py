@@ -13,8 +13,7 @@ import msgspec
 
 from halfrate.app import App, MakeEngine, embedded_engine, open_app
 from halfrate.config import Config
-from halfrate.domain.errors import ConfigError, HalfrateError
-from halfrate.domain.file import File
+from halfrate.domain.errors import ConfigError, HalfrateError, Refusal
 from halfrate.domain.job import Job, JobState
 from halfrate.engines.api import EngineState
 from halfrate.service.jobs import Progress
@@ -51,17 +50,21 @@ async def run_file(
     sha256 = await asyncio.to_thread(_sha256, source)
     _check_output(output)
     state = state_directory(output)
-    async with open_app(msgspec.structs.replace(config, data_dir=str(state)), make_engine=make_engine) as app:
-        job = await _unfinished(app, sha256=sha256, model=model)
-        if job is None:
-            file = await _upload(app, source)
-            job = await app.jobs.create_from_file(
-                model=model, file_id=file.id, display_name=source.name, priority=0, keep_going=keep_going
-            )
-        job = await _watch(app, job, on_progress)
-        if job.state is not JobState.SUCCEEDED:
-            raise HalfrateError(job.error or f"The run ended {job.state.lower()}.")
-        await asyncio.to_thread(_publish, app, job, output)
+    try:
+        async with open_app(
+            msgspec.structs.replace(config, data_dir=str(state)), make_engine=make_engine
+        ) as app:
+            job = await _unfinished(app, sha256=sha256, model=model)
+            if job is None:
+                job = await _begin(app, source, model=model, keep_going=keep_going)
+            job = await _watch(app, job, on_progress)
+            if job.state is not JobState.SUCCEEDED:
+                raise HalfrateError(job.error or f"The run ended {job.state.lower()}.")
+            await asyncio.to_thread(_publish, app, job, output)
+    except Refusal:
+        # Nothing was begun, so there is nothing to go on with.
+        shutil.rmtree(state, ignore_errors=True)
+        raise
     shutil.rmtree(state)
     return job
 
@@ -78,13 +81,18 @@ async def _unfinished(app: App, *, sha256: str, model: str) -> Job | None:
     return None
 
 
-async def _upload(app: App, source: Path) -> File:
-    size_bytes = source.stat().st_size
-    upload = await app.files.begin_upload(
-        file_id=None, display_name=source.name, mime_type="jsonl", declared_bytes=size_bytes
+async def _begin(app: App, source: Path, *, model: str, keep_going: bool) -> Job:
+    upload = await app.uploads.begin(
+        file_id=None,
+        display_name=source.name,
+        mime_type="jsonl",
+        declared_bytes=source.stat().st_size,
     )
-    await app.files.append(upload.id, offset=0, chunks=_chunks(source))
-    return await app.files.finish(upload.id)
+    await app.uploads.append(upload.id, offset=0, chunks=_chunks(source))
+    file = await app.uploads.finish(upload.id)
+    return await app.jobs.create_from_file(
+        model=model, file_id=file.id, display_name=source.name, priority=0, keep_going=keep_going
+    )
 
 
 async def _chunks(source: Path) -> AsyncIterator[bytes]:
@@ -94,10 +102,10 @@ async def _chunks(source: Path) -> AsyncIterator[bytes]:
 
 
 async def _watch(app: App, job: Job, on_progress: OnProgress) -> Job:
+    engine = app.models.resolve(job.engine).engine
     while not job.state.final:
         on_progress(job, await app.jobs.progress(job))
         # A server waits for a model that is mended; here nobody would mend it.
-        engine = app.models.resolve(job.engine).engine
         if engine.state is EngineState.BROKEN:
             await engine.ready()
         await asyncio.sleep(POLL_SECONDS)

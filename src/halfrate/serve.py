@@ -37,6 +37,7 @@ async def serve(
         async with open_app(config, make_engine=make_engine) as app:
             asgi = make_asgi(
                 files=app.files,
+                uploads=app.uploads,
                 jobs=app.jobs,
                 models=app.models,
                 limits=config.limits,

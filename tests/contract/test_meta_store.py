@@ -350,14 +350,14 @@ async def test_a_deleted_job_is_hidden_at_once_and_forgotten_when_it_has_ended(s
     assert await store.jobs_to_forget() == []
 
 
-async def test_a_file_ends_its_upload_and_its_name_is_taken(store):
+async def test_a_file_finishes_its_upload_and_its_name_is_taken(store):
     upload = Upload("secret", "abc", "n", "jsonl", 10, EPOCH)
     await store.create_upload(upload)
     assert await store.get_upload("secret") == upload
     with pytest.raises(AlreadyExists, match="files/abc"):
         await store.create_upload(replace(upload, id="other"))
     await store.create_file(uploaded("abc"), upload_id="secret")
-    assert await store.get_upload("secret") is None
+    assert await store.get_upload("secret") == replace(upload, finished=True)
     with pytest.raises(AlreadyExists):
         await store.create_upload(replace(upload, id="other"))
     with pytest.raises(AlreadyExists):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+from halfrate.offline import state_directory
 from tests.end_to_end.conftest import MakeRequests, keys_of
 from tests.support.processes import END_SECONDS, command, halfrate, wait_until
 
@@ -48,6 +49,7 @@ def test_bad_lines_are_named_and_nothing_runs(toy: Path, make_requests: MakeRequ
     assert ended.returncode == 1
     assert "Error on line 2" in ended.stderr
     assert not output.exists()
+    assert not state_directory(output).exists()
 
 
 def test_keep_going_makes_bad_lines_error_results(

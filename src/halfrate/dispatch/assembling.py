@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 from collections.abc import Sequence
@@ -72,8 +73,10 @@ class Assembler:
         file = await asyncio.to_thread(self._write, job, segments)
         missing = Tally(counts=Counts(failed=job.counts.pending))
         await self._store.publish_job(job.id, PUBLISH[job.stopped_by], file, missing=missing)
-        # The Requests are not needed any more; the Segments stay the record of what was answered.
-        await asyncio.to_thread(self._blobs.delete, shards_folder(job.id))
+        # The Requests are not needed any more; the Segments stay the record of what was answered. A Job that
+        # was stopped while it was being planned may still be getting Shards: its planner removes those.
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(self._blobs.delete, shards_folder(job.id))
 
     def _write(self, job: Job, segments: Sequence[SegmentRef]) -> File:
         digest = hashlib.sha256()

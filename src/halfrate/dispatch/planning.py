@@ -72,6 +72,7 @@ class Planner:
             await self._plan(job)
         except IllegalTransition:
             logger.info("Job %s was stopped while it was being planned.", job.id)
+            await asyncio.to_thread(self._blobs.delete, shards_folder(job.id))
         except OSError as error:
             logger.error("Job %s cannot be planned now, and will be tried again: %s", job.id, error)
             return

@@ -36,7 +36,8 @@ class File:
 class Upload:
     """A resumable upload under way. ``id`` is unguessable: it is all that a chunk is trusted by.
 
-    ``declared_bytes`` is the length the client announced, None if it did not.
+    ``declared_bytes`` is the length the client announced, None if it did not. A finished upload is
+    remembered for a while, for a client that did not hear that it had finished.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Upload:
     mime_type: str
     declared_bytes: int | None
     created_at: float
+    finished: bool = False
 
 
 def output_file_id(job_id: str) -> str:

@@ -18,9 +18,11 @@ from halfrate.server.files import FileRoutes
 from halfrate.server.health import HealthRoutes
 from halfrate.server.models import ModelRoutes
 from halfrate.server.origin import Gate, Origin
+from halfrate.server.uploads import UploadRoutes
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.service.models import Models
+from halfrate.service.uploads import Uploads
 
 _BODY_SLACK_BYTES = 1 << 20  # what may stand around inline requests
 
@@ -28,6 +30,7 @@ _BODY_SLACK_BYTES = 1 << 20  # what may stand around inline requests
 def make_asgi(
     *,
     files: Files,
+    uploads: Uploads,
     jobs: Jobs,
     models: Models,
     limits: Limits,
@@ -44,7 +47,8 @@ def make_asgi(
     bodies = Bodies(bytes_max=limits.inline_bytes + _BODY_SLACK_BYTES)
     return Starlette(
         routes=[
-            *FileRoutes(files, origin, bodies).routes(),
+            *UploadRoutes(uploads, origin, bodies).routes(),
+            *FileRoutes(files, origin).routes(),
             *BatchRoutes(jobs, files, bodies).routes(),
             *ModelRoutes(models, bodies).routes(),
             *HealthRoutes(models).routes(),

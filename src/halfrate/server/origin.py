@@ -40,6 +40,10 @@ class Origin:
             scheme = "http"
         return f"{scheme}://{host}{call.scope.get('root_path', '')}"
 
+    def versioned_url(self, call: Call) -> str:
+        """Return the URL under which clients find resources, with the version this call names."""
+        return f"{self.base_url(call)}/{call.path_params['version']}"
+
     def admits(self, headers: Headers) -> bool:
         """Whether a call is meant for this server, and not sent by a page of another site.
 

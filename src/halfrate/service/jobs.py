@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from halfrate.clock import Clock
 from halfrate.config import Limits
-from halfrate.domain.errors import Forbidden, NotFound
+from halfrate.domain.errors import NotFound
 from halfrate.domain.file import output_file_id
 from halfrate.domain.job import Counts, Job, JobState
 from halfrate.domain.outcome import Cause
@@ -16,6 +16,7 @@ from halfrate.engines.api import EngineState
 from halfrate.identity import new_id
 from halfrate.ingest.index import IndexSummary
 from halfrate.ingest.inputs import Inputs, refuse_bad_input
+from halfrate.service.files import unknown_file
 from halfrate.service.models import Model, Models
 from halfrate.service.paging import page_of, place_of
 from halfrate.store.blob.api import BlobStore
@@ -73,7 +74,7 @@ class Jobs:
         resolved = self._models.resolve(model)
         file = await self._store.get_file(file_id)
         if file is None:
-            raise Forbidden(f"You do not have permission to access the File {file_id} or it may not exist.")
+            raise unknown_file(file_id)
         summary = await self._inputs.summary_within(INDEX_WAIT_SECONDS, file.blob)
         if summary is not None:
             refuse_bad_input(summary, keep_going=keep_going)
@@ -205,12 +206,15 @@ class Jobs:
         return job
 
     def _ready(self, job: Job) -> bool:
-        return self._models.resolve(job.engine).engine.state is EngineState.READY
+        model = self._models.named(job.engine)
+        return model is not None and model.engine.state is EngineState.READY
 
     async def _why_waiting(self, job: Job) -> str:
-        engine = self._models.resolve(job.engine).engine
-        if engine.state is not EngineState.READY:
-            return engine.trouble or f"The model {job.engine} is loading."
+        model = self._models.named(job.engine)
+        if model is None:
+            return f"The model {job.engine} is not served any more. Serve it again, or cancel the batch."
+        if model.engine.state is not EngineState.READY:
+            return model.engine.trouble or f"The model {job.engine} is loading."
         if not job.planned:
             return "Its requests are being put in order."
         ahead = await self._store.requests_ahead(job)

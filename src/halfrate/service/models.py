@@ -56,6 +56,10 @@ class Models:
             f"models/{bare} is not found. This server answers to: {names}. Call ListModels to see the models."
         )
 
+    def named(self, name: str) -> Model | None:
+        """Return the model configured as ``name``, as a Job remembers it; None if it is served no more."""
+        return next((model for model in self._models if model.name == name), None)
+
     async def facts(self, model: Model) -> EngineFacts:
         """Return what is true of a loaded model. Raise `Unavailable` while it is not loaded."""
         if model.engine.state is not EngineState.READY:

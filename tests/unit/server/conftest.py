@@ -44,6 +44,7 @@ async def connect(app: App) -> AsyncIterator[Connect]:
     def make(*, base_url: str = "http://localhost:8080", **settings: object) -> httpx.AsyncClient:
         asgi = make_asgi(
             files=app.files,
+            uploads=app.uploads,
             jobs=app.jobs,
             models=app.models,
             limits=app.config.limits,

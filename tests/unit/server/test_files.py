@@ -86,6 +86,20 @@ async def test_an_upload_in_many_steps(client):
     assert (await client.get(f"/v1/{name}:download?alt=media")).content == content
 
 
+async def test_a_client_that_did_not_hear_of_the_end_is_told_again(client):
+    url = await start(client, mimeType="jsonl", sizeBytes=str(len(LINE)))
+    done = await step(client, url, "upload, finalize", LINE, 0)
+    for again in (
+        await step(client, url, "query"),
+        await step(client, url, "upload, finalize", LINE, 0),
+        await step(client, url, "upload, finalize", b"", len(LINE)),
+    ):
+        assert again.status_code == 200
+        assert again.headers["x-goog-upload-status"] == "final"
+        assert again.headers["x-goog-upload-size-received"] == str(len(LINE))
+        assert again.json() == done.json()
+
+
 async def test_an_empty_file(client):
     url = await start(client, mimeType="text/plain", sizeBytes=0)
     done = await step(client, url, "upload, finalize", b"", 0)

@@ -21,7 +21,13 @@ ASK = json.dumps({"contents": [{"parts": [{"text": "hello"}]}]}).encode()
 
 @pytest.fixture
 async def port(app) -> AsyncIterator[int]:
-    asgi = make_asgi(files=app.files, jobs=app.jobs, models=app.models, limits=app.config.limits)
+    asgi = make_asgi(
+        files=app.files,
+        uploads=app.uploads,
+        jobs=app.jobs,
+        models=app.models,
+        limits=app.config.limits,
+    )
     server = uvicorn.Server(uvicorn.Config(Spelled(asgi), log_level="warning", lifespan="off"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -14,10 +14,10 @@ def start(tmp_path):
     """Open an application on one data directory, as often as a test likes."""
 
     @asynccontextmanager
-    async def start(engine=None, *, limits=None, dispatch=None, clock=None):
+    async def start(engine=None, *, model="pocket-1", limits=None, dispatch=None, clock=None):
         config = Config(
             data_dir=str(tmp_path / "data"),
-            models={"pocket-1": ModelConfig(path="pocket-1.gguf", aliases=("gemini-*",))},
+            models={model: ModelConfig(path="pocket-1.gguf", aliases=("gemini-*", "pocket-*"))},
             limits=limits or Limits(),
             dispatch=dispatch or DispatchConfig(backoff_seconds=0.001),
         )

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from halfrate.config import Limits
-from halfrate.domain.errors import AlreadyExists, Forbidden, InvalidArgument, NotFound
+from halfrate.domain.errors import AlreadyExists, FailedPrecondition, Forbidden, InvalidArgument, NotFound
+from halfrate.service.uploads import Progress
 from tests.fakes import FakeClock, line, pieces, until, upload
 
 
 async def begin(app, declared_bytes=None, file_id=None):
-    return await app.files.begin_upload(
+    return await app.uploads.begin(
         file_id=file_id, display_name="d", mime_type="jsonl", declared_bytes=declared_bytes
     )
 
@@ -45,10 +46,10 @@ async def test_what_was_uploaded_can_be_downloaded_whole_and_in_part(start):
 async def test_a_chunk_sent_twice_counts_once(start):
     async with start() as app:
         begun = await begin(app, 10)
-        await app.files.append(begun.id, offset=0, chunks=pieces(b"01234"))
-        assert await app.files.append(begun.id, offset=0, chunks=pieces(b"01234")) == 5
-        assert await app.files.append(begun.id, offset=3, chunks=pieces(b"3456789", size=1)) == 10
-        file = await app.files.finish(begun.id)
+        await app.uploads.append(begun.id, offset=0, chunks=pieces(b"01234"))
+        assert await app.uploads.append(begun.id, offset=0, chunks=pieces(b"01234")) == 5
+        assert await app.uploads.append(begun.id, offset=3, chunks=pieces(b"3456789", size=1)) == 10
+        file = await app.uploads.finish(begun.id)
         assert (await read(app, file.id))[1] == b"0123456789"
 
 
@@ -56,7 +57,7 @@ async def test_a_gap_is_refused_and_says_where_to_go_on(start):
     async with start() as app:
         begun = await begin(app, 10)
         with pytest.raises(InvalidArgument, match=r"offset 5.*only 0 bytes"):
-            await app.files.append(begun.id, offset=5, chunks=pieces(b"56789"))
+            await app.uploads.append(begun.id, offset=5, chunks=pieces(b"56789"))
 
 
 async def test_an_upload_cut_half_way_stays_open_and_is_taken_up_after_a_restart(start):
@@ -69,14 +70,14 @@ async def test_an_upload_cut_half_way_stays_open_and_is_taken_up_after_a_restart
     async with start() as app:
         begun = await begin(app, len(data))
         with pytest.raises(ConnectionError):
-            await app.files.append(begun.id, offset=0, chunks=breaks_off())
-        assert await app.files.received_bytes(begun.id) == 20
+            await app.uploads.append(begun.id, offset=0, chunks=breaks_off())
+        assert (await app.uploads.progress(begun.id)).received_bytes == 20
         with pytest.raises(InvalidArgument, match=rf"{len(data)} bytes and 20 have arrived"):
-            await app.files.finish(begun.id)
+            await app.uploads.finish(begun.id)
     async with start() as app:
-        assert await app.files.received_bytes(begun.id) == 20
-        await app.files.append(begun.id, offset=20, chunks=pieces(data[20:]))
-        file = await app.files.finish(begun.id)
+        assert (await app.uploads.progress(begun.id)).received_bytes == 20
+        await app.uploads.append(begun.id, offset=20, chunks=pieces(data[20:]))
+        file = await app.uploads.finish(begun.id)
         assert file.sha256 == hashlib.sha256(data).hexdigest()
         job = await app.jobs.create_from_file(model="pocket-1", file_id=file.id, display_name="", priority=0)
         assert job.counts.requests == 2
@@ -88,16 +89,16 @@ async def test_more_than_announced_or_allowed_is_refused(start):
             await begin(app, 101)
         small = await begin(app, 5)
         with pytest.raises(InvalidArgument, match="announced with 5 bytes"):
-            await app.files.append(small.id, offset=0, chunks=pieces(b"123456"))
+            await app.uploads.append(small.id, offset=0, chunks=pieces(b"123456"))
         unannounced = await begin(app)
         with pytest.raises(InvalidArgument, match="at most 100"):
-            await app.files.append(unannounced.id, offset=0, chunks=pieces(b"x" * 101))
+            await app.uploads.append(unannounced.id, offset=0, chunks=pieces(b"x" * 101))
 
 
 async def test_a_chosen_name_is_kept_and_taken_once(start):
     async with start() as app:
         begun = await begin(app, 0, file_id="my-file")
-        assert (await app.files.finish(begun.id)).id == "my-file"
+        assert (await app.uploads.finish(begun.id)).id == "my-file"
         with pytest.raises(AlreadyExists):
             await begin(app, 0, file_id="my-file")
         with pytest.raises(InvalidArgument, match="batch results"):
@@ -105,44 +106,53 @@ async def test_a_chosen_name_is_kept_and_taken_once(start):
 
 
 async def test_uploads_that_are_never_finished_hold_no_files_open(start, monkeypatch):
-    monkeypatch.setattr("halfrate.service.files.INCOMING_MAX", 3)
+    monkeypatch.setattr("halfrate.service.uploads.INCOMING_MAX", 3)
     async with start() as app:
         begun = [await begin(app, 10) for _ in range(10)]
         for upload_ in begun:
-            await app.files.append(upload_.id, offset=0, chunks=pieces(b"01234"))
+            await app.uploads.append(upload_.id, offset=0, chunks=pieces(b"01234"))
         held = [Path(link).name for link in open_files() if "/uploads/" in link]
         assert len(held) <= 3
         for upload_ in begun:
-            await app.files.append(upload_.id, offset=5, chunks=pieces(b"56789"))
-            assert (await read(app, (await app.files.finish(upload_.id)).id))[1] == b"0123456789"
+            await app.uploads.append(upload_.id, offset=5, chunks=pieces(b"56789"))
+            assert (await read(app, (await app.uploads.finish(upload_.id)).id))[1] == b"0123456789"
 
 
-async def test_calls_that_wait_while_an_upload_ends_are_told_so(start):
+async def test_a_finish_asked_for_again_has_the_same_answer(start):
+    """The client may not have heard that it had finished, before or after the server was started again."""
     async with start() as app:
         begun = await begin(app, 5)
-        await app.files.append(begun.id, offset=0, chunks=pieces(b"01234"))
-        outcomes = await asyncio.gather(
-            *(app.files.finish(begun.id) for _ in range(3)),
-            app.files.append(begun.id, offset=5, chunks=pieces(b"5")),
-            return_exceptions=True,
+        await app.uploads.append(begun.id, offset=0, chunks=pieces(b"01234"))
+        first, second, size_bytes = await asyncio.gather(
+            app.uploads.finish(begun.id),
+            app.uploads.finish(begun.id),
+            app.uploads.append(begun.id, offset=0, chunks=pieces(b"01234")),
         )
-        assert [type(outcome).__name__ for outcome in outcomes] == ["File"] + ["NotFound"] * 3
+        assert (second, size_bytes) == (first, 5)
+    async with start() as app:
+        assert await app.uploads.progress(begun.id) == Progress(5, first)
+        assert await app.uploads.finish(begun.id) == first
+        with pytest.raises(FailedPrecondition):
+            await app.uploads.cancel(begun.id)
+        await app.files.delete(first.id)
+        with pytest.raises(NotFound):
+            await app.uploads.finish(begun.id)
 
 
 async def test_a_cancelled_upload_is_gone_with_its_bytes(start):
     async with start() as app:
         begun = await begin(app, 5)
-        await app.files.append(begun.id, offset=0, chunks=pieces(b"123"))
-        await app.files.cancel_upload(begun.id)
+        await app.uploads.append(begun.id, offset=0, chunks=pieces(b"123"))
+        await app.uploads.cancel(begun.id)
         with pytest.raises(NotFound):
-            await app.files.received_bytes(begun.id)
+            await app.uploads.progress(begun.id)
         assert list(app.blobs.names("uploads")) == []
 
 
 async def test_an_unknown_upload_and_an_unknown_file_are_refused(start):
     async with start() as app:
         with pytest.raises(NotFound):
-            await app.files.append("guess", offset=0, chunks=pieces(b"x"))
+            await app.uploads.append("guess", offset=0, chunks=pieces(b"x"))
         for call in (app.files.get, app.files.delete, app.files.download):
             with pytest.raises(Forbidden):
                 await call("guess")
@@ -175,7 +185,7 @@ async def test_expired_files_and_given_up_uploads_are_pruned(start):
     async with start(clock=clock, limits=Limits(file_hours=1, upload_hours=1)) as app:
         file = await upload(app, line("x"))
         begun = await begin(app, 5)
-        await app.files.append(begun.id, offset=0, chunks=pieces(b"123"))
+        await app.uploads.append(begun.id, offset=0, chunks=pieces(b"123"))
         clock.advance(seconds=3601)
         with pytest.raises(Forbidden):
             await app.files.get(file.id)

@@ -222,6 +222,43 @@ async def test_a_waiting_job_says_why(start):
         await until(told)
 
 
+async def test_a_job_whose_model_is_served_no_more_says_so_and_can_be_cancelled(start):
+    """Another model's alias is no reason to let it answer: a Job remembers what was to answer it."""
+    async with start(ScriptedEngine(broken="no")) as app:
+        job = await submit(app, line("x", "a"))
+
+        async def planned() -> bool:
+            return (await app.jobs.get(job.id)).planned
+
+        await until(planned)
+    engine = ScriptedEngine()
+    async with start(engine, model="another") as app:
+        assert app.models.resolve("pocket-1").name == "another"
+        reason = (await app.jobs.progress(await app.jobs.get(job.id))).waiting_reason
+        assert "pocket-1 is not served any more" in reason
+        await app.jobs.cancel(job.id)
+        job = await ended(app, job)
+        assert [answer["error"]["code"] for answer in await results(app, job)] == [1]
+    assert engine.calls == 0
+
+
+async def test_a_job_cancelled_while_it_is_planned_leaves_no_shards(start):
+    async with start() as app:
+        file = await upload(app, b"\n".join(line(f"say {n}") for n in range(3_000)))
+        job = await app.jobs.create_from_file(model="pocket-1", file_id=file.id, display_name="", priority=0)
+        await app.jobs.cancel(job.id)
+        job = await ended(app, job)
+
+        async def no_shards() -> bool:
+            return not list(app.blobs.names(f"jobs/{job.id}/shards"))
+
+        await until(no_shards)
+        # The planner goes on with the next Job only when it is done with this one.
+        await ended(app, await submit(app, line("next")))
+        assert await no_shards()
+    assert job.counts.pending == 0
+
+
 async def test_a_job_past_its_deadline_expires_with_what_it_has(start):
     clock = FakeClock()
     async with start(ScriptedEngine(delay_seconds=3600), clock=clock, limits=Limits(job_hours=1)) as app:

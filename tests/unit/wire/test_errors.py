@@ -54,11 +54,3 @@ def test_every_failure_has_both_codes(cause):
         "status": json.loads(body)["error"]["status"],
     }
     assert 1 <= errors.status_of(Failed(cause, "why")).code <= 16
-
-
-def test_an_unknown_file_is_forbidden():
-    code, body = errors.refusal(errors.unknown_file("abc"))
-    assert code == 403
-    assert json.loads(body)["error"]["message"] == (
-        "You do not have permission to access the File abc or it may not exist."
-    )

@@ -157,7 +157,7 @@ class MetaStore(Protocol):
     # Files
 
     async def create_file(self, file: File, *, upload_id: str | None = None) -> None:
-        """Add a File, ending the Upload it came from. Raise `AlreadyExists` if its id is taken."""
+        """Add a File, finishing the Upload it came from. Raise `AlreadyExists` if its id is taken."""
         ...
 
     async def get_file(self, file_id: str) -> File | None:
@@ -185,7 +185,7 @@ class MetaStore(Protocol):
         ...
 
     async def get_upload(self, upload_id: str) -> Upload | None:
-        """Return an upload under way, or None."""
+        """Return an upload under way or finished not long ago, or None."""
         ...
 
     async def delete_upload(self, upload_id: str) -> None:
@@ -193,7 +193,7 @@ class MetaStore(Protocol):
         ...
 
     async def uploads_begun_before(self, created_at: float) -> list[Upload]:
-        """Return the uploads under way since before ``created_at``."""
+        """Return the uploads that were begun before ``created_at``."""
         ...
 
     async def check_integrity(self) -> list[str]:

@@ -244,7 +244,7 @@ class SqliteStore:
     # Files
 
     async def create_file(self, file: File, *, upload_id: str | None = None) -> None:
-        """Add a File, ending the Upload it came from. Raise `AlreadyExists` if its id is taken."""
+        """Add a File, finishing the Upload it came from. Raise `AlreadyExists` if its id is taken."""
 
         def change(connection: apsw.Connection) -> None:
             # Its name is free from the moment it expires, not only when it has been pruned.
@@ -254,7 +254,7 @@ class SqliteStore:
             except apsw.ConstraintError:
                 raise _name_taken(file.id) from None
             if upload_id is not None:
-                _execute(connection, "delete_upload", {"id": upload_id})
+                _execute(connection, "finish_upload", {"id": upload_id})
 
         await self._committer.write(change)
 
@@ -299,7 +299,7 @@ class SqliteStore:
     async def get_upload(self, upload_id: str) -> Upload | None:
         """Return an upload under way, or None."""
         rows = self._read("get_upload", {"id": upload_id})
-        return Upload(**rows[0]) if rows else None
+        return _upload(rows[0]) if rows else None
 
     async def delete_upload(self, upload_id: str) -> None:
         """Forget an upload."""
@@ -308,8 +308,8 @@ class SqliteStore:
         )
 
     async def uploads_begun_before(self, created_at: float) -> list[Upload]:
-        """Return the uploads under way since before ``created_at``."""
-        return [Upload(**row) for row in self._read("uploads_begun_before", {"created_at": created_at})]
+        """Return the uploads that were begun before ``created_at``."""
+        return [_upload(row) for row in self._read("uploads_begun_before", {"created_at": created_at})]
 
     async def check_integrity(self) -> list[str]:
         """Return a sentence for each thing in the store that contradicts another; none if all is well."""
@@ -437,3 +437,7 @@ def _job(row: Row) -> Job:
 
 def _file(row: Row) -> File:
     return File(**(row | {"source": FileSource(row["source"])}))
+
+
+def _upload(row: Row) -> Upload:
+    return Upload(**(row | {"finished": bool(row["finished"])}))

@@ -92,11 +92,6 @@ def _bad_request(error: InvalidArgument) -> list[dict[str, Any]]:
     return [{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations}]
 
 
-def unknown_file(file_id: str) -> Forbidden:
-    """Return the refusal for a File that is not there: the API does not tell whether it ever was."""
-    return Forbidden(f"You do not have permission to access the File {file_id} or it may not exist.")
-
-
 # Inside Operations and Results: gRPC's numbers --------------------------------------------------------
 
 

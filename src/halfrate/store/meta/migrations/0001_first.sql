@@ -92,9 +92,12 @@ CREATE INDEX file_by_blob ON file (blob);
 
 CREATE TABLE upload (
     id TEXT PRIMARY KEY,
-    file_id TEXT NOT NULL UNIQUE,
+    file_id TEXT NOT NULL,
     display_name TEXT NOT NULL,
     mime_type TEXT NOT NULL,
     declared_bytes INTEGER,
-    created_at REAL NOT NULL
+    created_at REAL NOT NULL,
+    finished INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+
+CREATE UNIQUE INDEX upload_under_way ON upload (file_id) WHERE NOT finished;

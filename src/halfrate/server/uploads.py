@@ -1,0 +1,129 @@
+"""Routes of uploads, in steps or at once."""
+
+from __future__ import annotations
+
+from starlette.requests import Request as Call
+from starlette.responses import Response
+from starlette.routing import Route
+
+from halfrate.domain.errors import InvalidArgument, Unimplemented
+from halfrate.domain.file import File
+from halfrate.server.answers import Answer
+from halfrate.server.bodies import Bodies, arriving
+from halfrate.server.faults import answer_for
+from halfrate.server.origin import Origin
+from halfrate.server.paths import V
+from halfrate.service.uploads import Progress, Uploads
+from halfrate.wire.gemini import files as wire
+from halfrate.wire.gemini.files import UploadCommand
+
+_GRANULARITY = 8 << 20  # what the protocol suggests as a multiple for chunks; any length is taken
+
+
+class UploadRoutes:
+    """Uploads over `halfrate.service.uploads.Uploads`.
+
+    The command tells the steps apart, because newer SDKs repeat the start's headers on all of them.
+    """
+
+    def __init__(self, uploads: Uploads, origin: Origin, bodies: Bodies) -> None:
+        self._uploads = uploads
+        self._origin = origin
+        self._bodies = bodies
+
+    def routes(self) -> list[Route]:
+        """Return every route of uploads."""
+        return [Route(f"/upload{V}/files", self.upload, methods=["POST", "PUT"])]
+
+    async def upload(self, call: Call) -> Response:
+        """Take any step of any upload protocol."""
+        upload_id = call.query_params.get("upload_id")
+        if upload_id:
+            return await self._step(call, upload_id)
+        if UploadCommand.START in wire.parse_commands(call.headers.get("x-goog-upload-command")):
+            return await self._start(call)
+        protocol = call.headers.get("x-goog-upload-protocol") or call.query_params.get("uploadType")
+        if protocol in ("raw", "media"):
+            return await self._whole(call)
+        raise Unimplemented(
+            f"The upload protocol {protocol!r} is not built. Use the resumable one: "
+            "X-Goog-Upload-Protocol: resumable and X-Goog-Upload-Command: start."
+        )
+
+    async def _start(self, call: Call) -> Response:
+        async with self._bodies.whole(call) as body:
+            new = wire.parse_new_file(body, call.headers)
+        upload_id = await self._begin(new)
+        base = self._origin.base_url(call)
+        version = call.path_params["version"]
+        url = f"{base}/upload/{version}/files?upload_id={upload_id}&upload_protocol=resumable"
+        headers = {
+            "X-Goog-Upload-Status": "active",
+            "X-Goog-Upload-URL": url,
+            "X-Goog-Upload-Control-URL": url,
+            "X-Goog-Upload-Chunk-Granularity": str(_GRANULARITY),
+            "X-GUploader-UploadID": upload_id,
+        }
+        return Answer(b"{}", headers=headers)
+
+    async def _begin(self, new: wire.NewFile) -> str:
+        upload = await self._uploads.begin(
+            file_id=new.id,
+            display_name=new.display_name,
+            mime_type=new.mime_type,
+            declared_bytes=new.declared_bytes,
+        )
+        return upload.id
+
+    async def _step(self, call: Call, upload_id: str) -> Response:
+        """Take a step of a resumable upload. Every answer has a status header: without it SDKs try again."""
+        try:
+            return await self._take_step(call, upload_id)
+        except Exception as error:
+            return answer_for(error, headers={"X-Goog-Upload-Status": "final"})
+
+    async def _take_step(self, call: Call, upload_id: str) -> Response:
+        commands = wire.parse_commands(call.headers.get("x-goog-upload-command"))
+        if UploadCommand.CANCEL in commands:
+            await self._uploads.cancel(upload_id)
+            return _step_answer("cancelled")
+        if UploadCommand.QUERY in commands:
+            return self._told(call, await self._uploads.progress(upload_id))
+        if not commands & {UploadCommand.UPLOAD, UploadCommand.FINALIZE}:
+            raise InvalidArgument("X-Goog-Upload-Command must be upload, finalize, query or cancel.")
+        received_bytes = await self._append(call, upload_id) if UploadCommand.UPLOAD in commands else None
+        if UploadCommand.FINALIZE not in commands:
+            return _step_answer("active", received_bytes=received_bytes)
+        file = await self._uploads.finish(upload_id)
+        return self._told(call, Progress(file.size_bytes, file))
+
+    async def _append(self, call: Call, upload_id: str) -> int:
+        offset = wire.parse_offset(call.headers.get("x-goog-upload-offset"))
+        return await self._uploads.append(upload_id, offset=offset, chunks=arriving(call))
+
+    async def _whole(self, call: Call) -> Response:
+        """Take an upload whose body is the File."""
+        upload_id = await self._begin(wire.raw_file(call.headers))
+        try:
+            await self._uploads.append(upload_id, offset=0, chunks=arriving(call))
+            file = await self._uploads.finish(upload_id)
+        except BaseException:
+            await self._uploads.cancel(upload_id)
+            raise
+        return Answer(self._wrapped(call, file))
+
+    def _told(self, call: Call, progress: Progress) -> Answer:
+        if progress.file is None:
+            return _step_answer("active", received_bytes=progress.received_bytes)
+        body = self._wrapped(call, progress.file)
+        return _step_answer("final", received_bytes=progress.received_bytes, body=body)
+
+    def _wrapped(self, call: Call, file: File) -> bytes:
+        return wire.created_file_body(file, base_url=self._origin.versioned_url(call))
+
+
+def _step_answer(status: str, *, received_bytes: int | None = None, body: bytes = b"{}") -> Answer:
+    headers = {"X-Goog-Upload-Status": status}
+    if received_bytes is not None:
+        headers["X-Goog-Upload-Size-Received"] = str(received_bytes)
+    return Answer(body, headers=headers)

@@ -1,0 +1,1 @@
+UPDATE upload SET finished = 1 WHERE id = :id
