@@ -53,7 +53,7 @@ async def chunks(count: int) -> AsyncIterator[bytes]:
 async def service(count: int, folder: Path) -> dict[str, float]:
     """Upload, create, run, read back; return seconds and peak memory."""
     config = Config(data_dir=str(folder), models={"m": ModelConfig(path="m.gguf")})
-    async with open_app(config, make_engine=lambda entry: ScriptedEngine(lanes=256)) as app:
+    async with open_app(config, make_engine=lambda entry: ScriptedEngine(lanes=256, remember=False)) as app:
         began = time.perf_counter()
         upload = await app.uploads.begin(
             file_id=None, display_name="", mime_type="jsonl", declared_bytes=None

@@ -74,7 +74,8 @@ class ScriptedEngine:
 
     A Request whose last Message matches ``deadly`` kills the Engine, as one that crashes native code would.
     ``calls`` counts Attempts, ``in_flight`` are those under way, ``in_flight_max`` is the most there ever
-    were, and ``answered`` holds the Requests in the order in which their Outcomes came.
+    were, and ``answered`` holds the Requests in the order in which their Outcomes came, unless it is not to
+    ``remember`` them.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class ScriptedEngine:
         default_temperature: float = 0.0,
         model_version: str = "scripted-1",
         broken: str | None = None,
+        remember: bool = True,
         clock: Clock | None = None,
     ) -> None:
         self._script = script
@@ -95,6 +97,7 @@ class ScriptedEngine:
         self._deadly = None if deadly is None else re.compile(deadly)
         self._restart_seconds = restart_seconds
         self._broken = broken
+        self._remember = remember
         self._clock = clock or WallClock()
         self._facts = EngineFacts(model_version, _CONTEXT_TOKENS, default_temperature, lanes)
         self._state = EngineState.LOADING
@@ -204,7 +207,8 @@ class ScriptedEngine:
         if self._deadly is not None and self._deadly.search(held.request.messages[-1].text):
             await self.die()
             return
-        self.answered.append(held.request)
+        if self._remember:
+            self.answered.append(held.request)
         held.outcome.set_result(self._script(held.request))
 
     async def _restart(self) -> None:
