@@ -34,7 +34,9 @@ from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.service.models import Model, Models
 from halfrate.service.uploads import Uploads
+from halfrate.store.blob.api import BlobStore
 from halfrate.store.blob.local import LocalBlobStore, make_directories
+from halfrate.store.meta.api import MetaStore
 from halfrate.store.meta.sqlite import SqliteStore
 from halfrate.upkeep.expirer import Expirer
 from halfrate.upkeep.pruner import Pruner
@@ -51,6 +53,17 @@ MakeEngine = Callable[[ModelConfig], Engine]
 
 
 @dataclass(frozen=True, slots=True)
+class Stores:
+    """Where everything that outlives the process is kept."""
+
+    meta: MetaStore
+    blobs: BlobStore
+
+
+OpenStores = Callable[[Path, Clock], Stores]
+
+
+@dataclass(frozen=True, slots=True)
 class App:
     """A running halfrate, without its HTTP face."""
 
@@ -59,8 +72,13 @@ class App:
     files: Files
     uploads: Uploads
     models: Models
-    store: SqliteStore
-    blobs: LocalBlobStore
+    store: MetaStore
+    blobs: BlobStore
+
+
+def local_stores(data: Path, clock: Clock) -> Stores:
+    """Open the stores of one machine: SQLite, and files. Raise `CorruptData` if they cannot be used."""
+    return Stores(meta=SqliteStore(data / "halfrate.db", clock), blobs=LocalBlobStore(data / "blobs"))
 
 
 @asynccontextmanager
@@ -70,6 +88,7 @@ async def open_app(
     clock: Clock | None = None,
     chance: Callable[[], float] = random.random,
     make_engine: MakeEngine | None = None,
+    open_stores: OpenStores = local_stores,
 ) -> AsyncIterator[App]:
     """Run halfrate on ``config.data_dir``: engines loading, Jobs going on where they were left.
 
@@ -77,28 +96,55 @@ async def open_app(
     if another process uses the directory, `CorruptData` if its database cannot be used.
     """
     clock = clock or WallClock()
-    make_engine = make_engine or embedded_engine
     async with AsyncExitStack() as stack:
         data = config.data_path
         stack.enter_context(only_process(data))
-        blobs = LocalBlobStore(data / "blobs")
-        blobs.sweep()
-        store = SqliteStore(data / "halfrate.db", clock)
-        stack.callback(store.close)
-        spill = _empty_directory(data / "spill")
-        models = Models(
-            [await _start_model(name, entry, make_engine, stack) for name, entry in config.models.items()]
+        stores = open_stores(data, clock)
+        stack.callback(stores.meta.close)
+        stores.blobs.sweep()
+        # This process has the directory to itself: whoever held a Lease is dead.
+        await stores.meta.rescue_shards(lapsed_only=False)
+        models = await _start_models(config, make_engine or embedded_engine, stack)
+        parts = _Parts(config, stores, models, clock, chance, spill=_empty_directory(data / "spill"))
+        stack.callback(parts.uploads.close)
+        await parts.pruner.prune_orphans()
+        tasks = [asyncio.create_task(_keep_running(loop, clock)) for loop in parts.loops()]
+        stack.push_async_callback(_cancel, tasks)
+        yield App(
+            config=config,
+            jobs=parts.jobs,
+            files=parts.files,
+            uploads=parts.uploads,
+            models=models,
+            store=stores.meta,
+            blobs=stores.blobs,
         )
-        inputs = Inputs(blobs, parse=parse_line, spill=spill, limits=config.limits)
+
+
+class _Parts:
+    """Every object of an application, tied to the others."""
+
+    def __init__(
+        self,
+        config: Config,
+        stores: Stores,
+        models: Models,
+        clock: Clock,
+        chance: Callable[[], float],
+        *,
+        spill: Path,
+    ) -> None:
+        store, blobs, limits = stores.meta, stores.blobs, config.limits
+        inputs = Inputs(blobs, parse=parse_line, spill=spill, limits=limits)
         output = Output(blobs, inputs=inputs, encode=_encoder(models), spill=spill)
-        assembler = Assembler(
+        self.assembler = Assembler(
             store=store,
             blobs=blobs,
             output=output,
             clock=clock,
-            keep_output_seconds=config.limits.output_days * 86_400,
+            keep_output_seconds=limits.output_days * 86_400,
         )
-        dispatchers = {
+        self.dispatchers = {
             model.name: Dispatcher(
                 model.name,
                 model.engine,
@@ -108,17 +154,11 @@ async def open_app(
                 clock=clock,
                 chance=chance,
                 config=config.dispatch,
-                drained=assembler.bell.ring,
+                drained=self.assembler.bell.ring,
             )
             for model in models.all()
         }
-
-        def ring_dispatchers() -> None:
-            for dispatcher in dispatchers.values():
-                dispatcher.bell.ring()
-            assembler.bell.ring()
-
-        planner = Planner(
+        self.planner = Planner(
             store=store,
             blobs=blobs,
             inputs=inputs,
@@ -127,53 +167,59 @@ async def open_app(
             spill=spill,
             clock=clock,
             config=config.dispatch,
-            planned=ring_dispatchers,
+            planned=self._ring,
         )
-
-        async def let_go(job: Job) -> None:
-            if job.engine in dispatchers:
-                await dispatchers[job.engine].let_go(job.id)
-            assembler.bell.ring()
-
-        jobs = Jobs(
+        self.jobs = Jobs(
             store=store,
             blobs=blobs,
             inputs=inputs,
             models=models,
             clock=clock,
-            limits=config.limits,
-            created=planner.bell.ring,
-            let_go=let_go,
+            limits=limits,
+            created=self.planner.bell.ring,
+            let_go=self._let_go,
         )
-        files = Files(store=store, blobs=blobs, inputs=inputs, output=output)
-        uploads = Uploads(store=store, blobs=blobs, inputs=inputs, clock=clock, limits=config.limits)
-        stack.callback(uploads.close)
-        pruner = Pruner(
+        self.files = Files(store=store, blobs=blobs, inputs=inputs, output=output)
+        self.uploads = Uploads(store=store, blobs=blobs, inputs=inputs, clock=clock, limits=limits)
+        self.pruner = Pruner(
             store=store,
             blobs=blobs,
             inputs=inputs,
             clock=clock,
             every_seconds=PRUNE_EVERY_SECONDS,
-            keep_upload_seconds=config.limits.upload_hours * 3_600,
+            keep_upload_seconds=limits.upload_hours * 3_600,
         )
-        # This process has the directory to itself: whoever held a Lease is dead.
-        await store.rescue_shards(lapsed_only=False)
-        await pruner.prune_orphans()
-        expirer = Expirer(store=store, stop=jobs.stop, clock=clock, every_seconds=EXPIRE_EVERY_SECONDS)
-        rescuer = Rescuer(
+        self.expirer = Expirer(
+            store=store, stop=self.jobs.stop, clock=clock, every_seconds=EXPIRE_EVERY_SECONDS
+        )
+        self.rescuer = Rescuer(
             store=store,
             clock=clock,
             every_seconds=config.dispatch.lease_seconds / 3,
-            rescued=ring_dispatchers,
+            rescued=self._ring,
         )
-        loops = [planner.run, assembler.run, expirer.run, rescuer.run, pruner.run]
-        loops += [dispatcher.run for dispatcher in dispatchers.values()]
-        stack.push_async_callback(
-            _cancel, [asyncio.create_task(_keep_running(loop, clock)) for loop in loops]
-        )
-        yield App(
-            config=config, jobs=jobs, files=files, uploads=uploads, models=models, store=store, blobs=blobs
-        )
+
+    def loops(self) -> list[Callable[[], Awaitable[None]]]:
+        """Return what has to run all the time."""
+        return [
+            self.planner.run,
+            *(dispatcher.run for dispatcher in self.dispatchers.values()),
+            self.assembler.run,
+            self.expirer.run,
+            self.rescuer.run,
+            self.pruner.run,
+        ]
+
+    def _ring(self) -> None:
+        """Have everyone look who may have something to do after a plan or a rescue."""
+        for dispatcher in self.dispatchers.values():
+            dispatcher.bell.ring()
+        self.assembler.bell.ring()
+
+    async def _let_go(self, job: Job) -> None:
+        if job.engine in self.dispatchers:
+            await self.dispatchers[job.engine].let_go(job.id)
+        self.assembler.bell.ring()
 
 
 def embedded_engine(entry: ModelConfig) -> Engine:
@@ -207,23 +253,26 @@ def only_process(data: Path) -> Iterator[None]:
         yield
 
 
-async def _start_model(
-    name: str, entry: ModelConfig, make_engine: MakeEngine, stack: AsyncExitStack
-) -> Model:
-    engine = await stack.enter_async_context(make_engine(entry))
-    price = entry.price
-    return Model(
-        name=name,
-        version=model_name(entry.path),
-        engine=engine,
-        price=Price.of(
-            input=price.input,
-            output=price.output,
-            cached_input=price.cached_input,
-            batch_percent=price.batch_percent,
-        ),
-        aliases=entry.aliases,
-    )
+async def _start_models(config: Config, make_engine: MakeEngine, stack: AsyncExitStack) -> Models:
+    """Start the Engine of every configured model; each ends with ``stack``."""
+    models = []
+    for name, entry in config.models.items():
+        price = entry.price
+        models.append(
+            Model(
+                name=name,
+                version=model_name(entry.path),
+                engine=await stack.enter_async_context(make_engine(entry)),
+                price=Price.of(
+                    input=price.input,
+                    output=price.output,
+                    cached_input=price.cached_input,
+                    batch_percent=price.batch_percent,
+                ),
+                aliases=entry.aliases,
+            )
+        )
+    return Models(models)
 
 
 def _encoder(models: Models) -> Callable[[Job, Result], bytes]:

@@ -92,6 +92,10 @@ class BlobStore(Protocol):
         """Remove a blob, or every blob below ``name``; nothing if there is none."""
         ...
 
+    def sweep(self) -> None:
+        """Remove what writers left behind when their process died. Call it before there are any."""
+        ...
+
     def names(self, prefix: str) -> Iterator[str]:
         """Yield the names of all blobs below the folder ``prefix``, in order."""
         ...

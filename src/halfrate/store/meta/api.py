@@ -196,6 +196,10 @@ class MetaStore(Protocol):
         """Return the uploads that were begun before ``created_at``."""
         ...
 
+    def close(self) -> None:
+        """Finish the changes under way, and let go of what is held."""
+        ...
+
     async def check_integrity(self) -> list[str]:
         """Return a sentence for each thing in the store that contradicts another; none if all is well."""
         ...
