@@ -12,7 +12,7 @@ TRAINER := .cache/train
 TRAINER_READY := $(TRAINER)/.ready-$(PYTHON_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format sdk bench pocket-eval pocket-train constraints clean
+.PHONY: help setup demo test check format simulate sdk bench pocket-eval pocket-train constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ check: $(READY) ## format, lint, types, import contracts, docs: what CI runs bes
 format: $(READY) ## rewrite the sources in the one format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+simulate: $(READY) ## live through 1,000 seeds of crashes, lost writes and lapsed leases
+	@HALFRATE_SEEDS=1000 $(BIN)/python -m pytest tests/simulation $(ARGS)
 
 sdk: $(READY) ## drive a server with the official google-genai SDK
 	@$(BIN)/python -m pytest tests/sdk $(ARGS)

@@ -8,11 +8,12 @@ import pytest
 
 from halfrate.store.blob.api import CHUNK_BYTES, read_chunks
 from halfrate.store.blob.local import LocalBlobStore
+from tests.simulation.disk import SimulatedDisk
 
 
-@pytest.fixture(params=[LocalBlobStore])
+@pytest.fixture(params=["local", "simulated"])
 def store(request, tmp_path):
-    return request.param(tmp_path / "blobs")
+    return LocalBlobStore(tmp_path / "blobs") if request.param == "local" else SimulatedDisk()
 
 
 def put(store, name, data):

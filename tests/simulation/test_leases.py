@@ -1,5 +1,6 @@
 """Many workers, a fake clock, and chance: only the newest Lease settles, and every Request once."""
 
+import os
 import random
 from collections import Counter
 
@@ -14,6 +15,7 @@ from halfrate.store.meta.sqlite import SqliteStore
 from tests.fakes import FakeClock, make_job
 
 LEASE_SECONDS = 30
+SEEDS = int(os.environ.get("HALFRATE_SEEDS", "40"))
 
 
 class Run:
@@ -110,7 +112,7 @@ class Run:
         assert job.counts.succeeded == sum(self.settled.values())
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(SEEDS))
 async def test_only_the_newest_lease_settles_and_every_request_once(seed, tmp_path):
     clock = FakeClock()
     store = SqliteStore(tmp_path / "halfrate.db", clock)

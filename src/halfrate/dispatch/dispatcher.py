@@ -118,8 +118,11 @@ class Dispatcher:
                     await self._store.fail_job(lease.job_id, str(cause))
                 case _:
                     logger.error("Shard %d of Job %s stopped: %s", lease.shard, lease.job_id, cause)
-                    # A full disk or a broken engine does not get better by being asked without a pause.
-                    await self._clock.sleep(PAUSE_SECONDS)
+                    # A full disk or a broken engine does not get better by being asked without a pause. But
+                    # who lets go of the Shard is not to be kept waiting.
+                    task = asyncio.current_task()
+                    if task is not None and not task.cancelling():
+                        await self._clock.sleep(PAUSE_SECONDS)
 
     async def _await_engine(self) -> EngineFacts:
         while True:

@@ -7,13 +7,25 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import apsw
 
 T = TypeVar("T")
 
 GROUP_MAX = 256
+
+
+class Committer(Protocol):
+    """Makes changes to a database, one transaction or savepoint each."""
+
+    async def write(self, change: Callable[[apsw.Connection], T]) -> T:
+        """Return what ``change`` returned, once it is durable. Raise what it raised, with nothing changed."""
+        ...
+
+    def close(self) -> None:
+        """Finish the changes that wait."""
+        ...
 
 
 class GroupCommitter:

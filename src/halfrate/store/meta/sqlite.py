@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +17,7 @@ from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef
 from halfrate.domain.usage import Usage
 from halfrate.store.meta.api import Place, Tally
-from halfrate.store.meta.group_commit import GroupCommitter
+from halfrate.store.meta.group_commit import Committer, GroupCommitter
 from halfrate.store.meta.migrations import migrations
 from halfrate.store.meta.queries import query
 
@@ -31,7 +31,9 @@ class SqliteStore:
     Open it from one process only.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, committer: Callable[[apsw.Connection], Committer] = GroupCommitter
+    ) -> None:
         """Open or create the database. Raise `CorruptData` if the file is not a usable one."""
         self._clock = clock
         try:
@@ -43,7 +45,7 @@ class SqliteStore:
                 f"{path} is not a usable database ({error}). Restore it from a backup, or start with "
                 "another data directory."
             ) from None
-        self._committer = GroupCommitter(self._writer_connection)
+        self._committer = committer(self._writer_connection)
 
     def close(self) -> None:
         """Finish the changes that wait, and close the file."""
