@@ -11,9 +11,9 @@ from tools.pocket.talk import GREETING, echo_example, talk_example
 
 # Copying is the hard skill, so documents and extraction get the most examples.
 _MIX: tuple[tuple[Callable[[Draw], Example], float], ...] = (
-    (document_example, 0.46),
+    (document_example, 0.42),
     (extraction_example, 0.32),
-    (sentiment_example, 0.09),
+    (sentiment_example, 0.13),
     (talk_example, 0.07),
     (catalogue_example, 0.05),
     (echo_example, 0.01),

@@ -1,4 +1,4 @@
-"""Questions about a short document; the answer is copied from it, word for word.
+"""Questions about a short document; the answer is a sentence that ends in the document's own words.
 
 Three kinds of document: one subject and its facts, several subjects with the same facts, and who
 did what where and when. The last asks about any verb and thing, so the model has to learn to look
@@ -9,17 +9,18 @@ from dataclasses import dataclass
 
 from tools.pocket import words
 from tools.pocket.draw import Draw, Example, Turn
-from tools.pocket.facts import KINDS
+from tools.pocket.facts import KINDS, Fact
 
 NOT_STATED = "The document does not say."
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question and the part of the document that answers it."""
+    """A question, its answer, and the part of the document that the answer is about."""
 
     question: str
     answer: str
+    span: str
 
 
 # Past form and base form.
@@ -53,6 +54,12 @@ _DEED_QUESTIONS = {
     "what": ("What did {who} {base}?", "What was it that {who} {verb}?", "Which thing did {who} {base}?"),
     "where": ("Where did {who} {base} {what}?", "Where was it that {who} {verb} {what}?"),
     "when": ("When did {who} {base} {what}?", "When was it that {who} {verb} {what}?"),
+}
+_DEED_ANSWERS = {
+    "who": "The one who {verb} {what} was {who}.",
+    "what": "{who} {verb} {what}.",
+    "where": "{who} {verb} {what} {where}.",
+    "when": "{who} {verb} {what} {when}.",
 }
 _THINGS = words.listed("""
 letter|bicycle|map|chair|boat|cake|clock|fence|garden|guitar|hammer|jacket|kettle|lamp|mirror
@@ -203,8 +210,13 @@ def _ask(draw: Draw, sentences: list[str], asked: list[Asked]) -> Example:
         opening = (Turn("user", layout.replace("{q}", first.question).replace("{d}", document)),)
     turns = (*opening, Turn("model", first.answer))
     if others and draw.chance(0.1):
-        turns = (*turns, Turn("user", others[0].question), Turn("model", others[0].answer))
-    return Example("document", turns)
+        first = others[0]
+        turns = (*turns, Turn("user", first.question), Turn("model", first.answer))
+    return Example("document", turns, required=(first.span,))
+
+
+def _ask_fact(question: str, fact: Fact, subject: str, value: str) -> Asked:
+    return Asked(_sentence(question, s=subject), _sentence(fact.answer, s=subject, v=value), value)
 
 
 def _one_subject(draw: Draw) -> tuple[list[str], list[Asked]]:
@@ -221,9 +233,10 @@ def _one_subject(draw: Draw) -> tuple[list[str], list[Asked]]:
         # Later sentences may speak of "it": the reader has to know what it is.
         pronoun = "it" if index and make_subject is not words.person and draw.chance(0.3) else subject
         sentences.append(_sentence(statement, s=pronoun, v=value))
-        asked.append(Asked(_sentence(draw.phrasing_of(fact.questions), s=subject), value))
+        asked.append(_ask_fact(draw.phrasing_of(fact.questions), fact, subject, value))
     if unstated:
-        asked = [Asked(_sentence(draw.phrasing_of(unstated.questions), s=subject), NOT_STATED), *asked]
+        question = _sentence(draw.phrasing_of(unstated.questions), s=subject)
+        asked = [Asked(question, NOT_STATED, NOT_STATED), *asked]
     return sentences, asked
 
 
@@ -237,7 +250,7 @@ def _named_subject(draw: Draw) -> tuple[list[str], list[Asked]]:
         if "{s}" in statement and "{s}" in question:
             value = fact.make(draw)
             sentences.append(_sentence(statement, s=subject, v=value))
-            asked.append(Asked(_sentence(question, s=subject), value))
+            asked.append(_ask_fact(question, fact, subject, value))
     if not asked:
         return _traits(draw)
     return sentences, asked
@@ -260,7 +273,7 @@ def _several_subjects(draw: Draw) -> tuple[list[str], list[Asked]]:
                 continue
             value = fact.make(draw)
             sentences.append(_sentence(statements[0], s=subject, v=value))
-            asked.append(Asked(_sentence(questions[0], s=subject), value))
+            asked.append(_ask_fact(questions[0], fact, subject, value))
     if not asked:
         return _traits(draw)
     return sentences, asked
@@ -286,7 +299,8 @@ def _deeds(draw: Draw) -> tuple[list[str], list[Asked]]:
         for part in ("who", "what", "where", "when"):
             # What begins a sentence has changed its first letter, and could not be copied.
             if slots[part] and slots[part] in sentences[-1]:
-                asked.append(Asked(_sentence(draw.any_of(_DEED_QUESTIONS[part]), **slots), slots[part]))
+                question = _sentence(draw.any_of(_DEED_QUESTIONS[part]), **slots)
+                asked.append(Asked(question, _sentence(_DEED_ANSWERS[part], **slots), slots[part]))
     return sentences, asked
 
 
@@ -312,7 +326,8 @@ def _traits(draw: Draw) -> tuple[list[str], list[Asked]]:
             if value not in sentence:  # it begins the sentence, with a capital
                 value = value[:1].upper() + value[1:]
             sentences.append(sentence)
-        asked.append(Asked(_sentence(draw.phrasing_of(_TRAIT_QUESTIONS), t=trait, s=subject), value))
+        question = _sentence(draw.phrasing_of(_TRAIT_QUESTIONS), t=trait, s=subject)
+        asked.append(Asked(question, _sentence("The {t} of {s} is {v}.", t=trait, s=subject, v=value), value))
     return sentences, asked
 
 

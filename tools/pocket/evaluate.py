@@ -7,6 +7,7 @@ nothing is retried.
 
 import argparse
 import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,11 +74,11 @@ class Engine:
 
 
 def is_right(example: Example, answer: str) -> bool:
-    """Whether an answer counts: equal values for JSON, every phrase for a catalogue text, equal text."""
+    """Whether an answer counts: equal JSON; all the required phrases, as whole words; or equal text."""
     if example.task == "extraction":
         return _same_json(example.answer, answer)
     if example.required:
-        return all(phrase.lower() in answer.lower() for phrase in example.required)
+        return all(_states(answer, phrase) for phrase in example.required)
     return answer.strip() == example.answer
 
 
@@ -88,6 +89,10 @@ def probe_is_right(probe: Probe, answer: str) -> bool:
     if probe.exact is not None:
         return answer.strip() == probe.exact
     return all(word.lower() in answer.lower() for word in probe.contains)
+
+
+def _states(answer: str, phrase: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", answer, re.IGNORECASE) is not None
 
 
 def _same_json(expected: str, answer: str) -> bool:

@@ -9,8 +9,13 @@ from tools.pocket.draw import Draw
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One thing to know: how to make it, how documents state it of {s}, how questions ask."""
+    """One thing to know of {s}: how to answer, make it, state it in a document, and ask for it.
 
+    Answers name the subject first and the value last, so that the model has restated what it is
+    looking for by the time it has to find it.
+    """
+
+    answer: str
     make: Callable[[Draw], str]
     statements: tuple[str, ...]
     questions: tuple[str, ...]
@@ -35,6 +40,7 @@ def _listed(items: str) -> Callable[[Draw], str]:
 
 
 _FOUNDED = Fact(
+    "{s} was founded in {v}.",
     words.year,
     (
         "Since {v}, {s} has served its visitors.",
@@ -64,6 +70,7 @@ _FOUNDED = Fact(
     ),
 )
 _FOUNDER = Fact(
+    "The founder of {s} is {v}.",
     words.person,
     (
         "{s} goes back to {v}.",
@@ -92,6 +99,7 @@ _FOUNDER = Fact(
     ),
 )
 _PLACE = Fact(
+    "{s} is located in {v}.",
     words.town,
     (
         "{s} stands in {v}.",
@@ -121,6 +129,7 @@ _PLACE = Fact(
     ),
 )
 _DIRECTOR = Fact(
+    "The director of {s} is {v}.",
     words.person,
     (
         "{s} is run by {v}.",
@@ -150,6 +159,7 @@ _DIRECTOR = Fact(
     ),
 )
 _STAFF = Fact(
+    "The number of employees at {s} is {v}.",
     words.count,
     (
         "{v} people are employed at {s}.",
@@ -177,6 +187,7 @@ _STAFF = Fact(
     ),
 )
 _OPENING = Fact(
+    "{s} is open from {v}.",
     lambda draw: f"{words.clock_time(draw)} to {words.clock_time(draw)}",
     (
         "{s} opens from {v}.",
@@ -204,6 +215,7 @@ _OPENING = Fact(
     ),
 )
 _CLOSED = Fact(
+    "{s} is closed on {v}.",
     lambda draw: draw.any_of(words.WEEKDAYS),
     (
         "{s} has no visitors on {v}.",
@@ -230,6 +242,7 @@ _CLOSED = Fact(
     ),
 )
 _ENTRY = Fact(
+    "A ticket for {s} costs {v}.",
     words.price,
     (
         "You pay {v} to get in.",
@@ -257,6 +270,7 @@ _ENTRY = Fact(
     ),
 )
 _PRICE = Fact(
+    "{s} costs {v}.",
     words.price,
     (
         "{s} is available for {v}.",
@@ -284,6 +298,7 @@ _PRICE = Fact(
     ),
 )
 _PHONE = Fact(
+    "The phone number of {s} is {v}.",
     words.phone,
     (
         "{s} answers the phone at {v}.",
@@ -311,6 +326,7 @@ _PHONE = Fact(
     ),
 )
 _EMAIL = Fact(
+    "The email address of {s} is {v}.",
     lambda draw: words.email(draw, words.person(draw)),
     (
         "Send a mail to {v}.",
@@ -338,6 +354,7 @@ _EMAIL = Fact(
     ),
 )
 _MATERIAL = Fact(
+    "{s} is made of {v}.",
     words.material,
     (
         "{s} is built from {v}.",
@@ -364,6 +381,7 @@ _MATERIAL = Fact(
     ),
 )
 _COLOUR = Fact(
+    "The colour of {s} is {v}.",
     words.colour,
     (
         "{s} is sold in {v}.",
@@ -389,6 +407,7 @@ _COLOUR = Fact(
     ),
 )
 _WEIGHT = Fact(
+    "{s} weighs {v}.",
     words.weight,
     (
         "{s} has a weight of {v}.",
@@ -414,6 +433,7 @@ _WEIGHT = Fact(
     ),
 )
 _WARRANTY = Fact(
+    "The warranty of {s} lasts {v}.",
     words.span,
     (
         "{s} is under warranty for {v}.",
@@ -439,6 +459,7 @@ _WARRANTY = Fact(
     ),
 )
 _CHARGING = Fact(
+    "Charging {s} takes {v}.",
     words.span,
     (
         "Charging {s} takes {v}.",
@@ -464,6 +485,7 @@ _CHARGING = Fact(
     ),
 )
 _RETURNS = Fact(
+    "{s} can be returned within {v}.",
     words.span,
     (
         "Returns of {s} are free for {v}.",
@@ -489,6 +511,7 @@ _RETURNS = Fact(
     ),
 )
 _JOB = Fact(
+    "{s} works as a {v}.",
     _listed("""
 nurse|teacher|baker|builder|painter|lawyer|farmer|doctor|pilot|librarian|gardener|carpenter
 chemist|singer|writer|photographer|tailor|journalist|mechanic|butcher|translator|fisherman|plumber
@@ -520,6 +543,7 @@ dentist|historian
     ),
 )
 _BORN_IN = Fact(
+    "{s} was born in {v}.",
     words.town,
     (
         "{s} is from {v}.",
@@ -547,6 +571,7 @@ _BORN_IN = Fact(
     ),
 )
 _LIVES_IN = Fact(
+    "{s} lives in {v}.",
     words.town,
     (
         "{s} has a flat in {v}.",
@@ -574,6 +599,7 @@ _LIVES_IN = Fact(
     ),
 )
 _HOBBY = Fact(
+    "The hobby of {s} is {v}.",
     _listed("""
 chess|sailing|cycling|climbing|painting|fishing|running|dancing|gardening|cooking|swimming
 photography|reading|skiing|archery|knitting|birdwatching|surfing|rowing|pottery
@@ -604,6 +630,7 @@ photography|reading|skiing|archery|knitting|birdwatching|surfing|rowing|pottery
     ),
 )
 _LENGTH = Fact(
+    "The length of {s} is {v}.",
     lambda draw: f"{draw.number(2, 900)} {draw.any_of(('metres', 'km', 'feet', 'miles'))}",
     (
         "{s} stretches over {v}.",
@@ -629,6 +656,7 @@ _LENGTH = Fact(
     ),
 )
 _OWNER = Fact(
+    "The owner of {s} is {v}.",
     words.company,
     (
         "{s} is the property of {v}.",
@@ -655,6 +683,7 @@ _OWNER = Fact(
     ),
 )
 _MAKES = Fact(
+    "{s} makes {v}.",
     lambda draw: words.product(draw) + "s",
     (
         "{s} builds {v}.",
