@@ -6,16 +6,19 @@ nothing is retried.
 """
 
 import argparse
+import asyncio
 import json
 import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TypeAlias
 
-import openvino_genai
-
+from halfrate.domain.outcome import Answered
+from halfrate.domain.request import Message, Request, Role, Sampling
+from halfrate.engines.embedded import EmbeddedEngine
 from tools.pocket import SHIPPED_PATH
 from tools.pocket.data import examples_of
 from tools.pocket.draw import Example, Split, Turn
@@ -45,32 +48,20 @@ class Score:
 
 
 class Engine:
-    """The engine under measurement; the one place that knows which it is."""
+    """halfrate's own embedded engine, with the settings everyone gets."""
 
-    def __init__(self, model: Path) -> None:
-        scheduler = openvino_genai.SchedulerConfig()
-        scheduler.cache_size = 1  # GiB
-        scheduler.enable_prefix_caching = True
-        started = time.monotonic()
-        self._pipeline = openvino_genai.ContinuousBatchingPipeline(str(model), scheduler, "CPU", {})
-        self.load_seconds = time.monotonic() - started
-        self._greedy = self._pipeline.get_config()
-        self._greedy.max_new_tokens = NEW_TOKENS_MAX
-        self._greedy.do_sample = False
-        self._greedy.apply_chat_template = False
+    def __init__(self, engine: EmbeddedEngine) -> None:
+        self._engine = engine
 
-    def answers(self, prompts: Sequence[Prompt]) -> list[str]:
+    async def answers(self, prompts: Sequence[Prompt]) -> list[str]:
         """The engine's greedy answers, in the order of the prompts."""
-        template = self._pipeline.get_tokenizer()
-        rendered = [
-            template.apply_chat_template(
-                [{"role": turn.role, "content": turn.text} for turn in prompt],
-                add_generation_prompt=True,
-            )
-            for prompt in prompts
-        ]
-        results = self._pipeline.generate(rendered, [self._greedy] * len(rendered))
-        return [result.m_generation_ids[0] for result in results]
+        return await asyncio.gather(*(self._answer(prompt) for prompt in prompts))
+
+    async def _answer(self, prompt: Prompt) -> str:
+        messages = tuple(Message(Role(turn.role), turn.text) for turn in prompt)
+        sampling = Sampling(temperature=0.0, max_output_tokens=NEW_TOKENS_MAX)
+        outcome = await self._engine.answer(Request(messages, sampling))
+        return outcome.text if isinstance(outcome, Answered) else f"[{outcome.detail}]"
 
 
 def is_right(example: Example, answer: str) -> bool:
@@ -102,12 +93,12 @@ def _same_json(expected: str, answer: str) -> bool:
         return False
 
 
-def measure_held_out(engine: Engine, seed: int, split: Split) -> list[Score]:
+async def measure_held_out(engine: Engine, seed: int, split: Split) -> list[Score]:
     """One score per task, on examples of a split that training never sees."""
     scores = []
     for task, count in _COUNTS.items():
         asked = examples_of(task, count, seed=seed, split=split)
-        given = engine.answers([example.prompt for example in asked])
+        given = await engine.answers([example.prompt for example in asked])
         misses = [
             (_plain(example.prompt), example.answer, answer)
             for example, answer in zip(asked, given, strict=True)
@@ -117,10 +108,10 @@ def measure_held_out(engine: Engine, seed: int, split: Split) -> list[Score]:
     return scores
 
 
-def measure_probes(engine: Engine) -> list[Score]:
+async def measure_probes(engine: Engine) -> list[Score]:
     """One score per task, on the prompts written by hand."""
     asked = probes()
-    given = engine.answers([(Turn("user", probe.prompt),) for probe in asked])
+    given = await engine.answers([(Turn("user", probe.prompt),) for probe in asked])
     scores = []
     for task in dict.fromkeys(probe.task for probe in asked):
         pairs = [(p, a) for p, a in zip(asked, given, strict=True) if p.task == task]
@@ -148,6 +139,21 @@ def _print_table(title: str, scores: Sequence[Score], *, misses_shown: int) -> N
             print(f"\n--- {score.task}\n{prompt}\n=> {answer}\nexpected: {expected}")
 
 
+async def measure(model: Path, *, seed: int, misses_shown: int) -> None:
+    """Load the model, ask everything, print the tables."""
+    started = time.monotonic()
+    async with EmbeddedEngine(model) as embedded:
+        facts = await embedded.ready()
+        loaded_seconds = time.monotonic() - started
+        print(f"{facts.model_version}: {model.stat().st_size:,} bytes, ready in {loaded_seconds:.1f} s")
+        print(f"openvino-genai {version('openvino-genai')}, greedy, seed {seed}")
+        engine = Engine(embedded)
+        for split in (Split.NEW_WORDS, Split.NEW_WORDS_AND_PHRASINGS):
+            scores = await measure_held_out(engine, seed, split)
+            _print_table(f"Generated, {split}", scores, misses_shown=misses_shown)
+        _print_table("Written by hand", await measure_probes(engine), misses_shown=misses_shown)
+
+
 def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -155,14 +161,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--misses", type=int, default=0, help="wrong answers to print per task")
     arguments = parser.parse_args()
-    engine = Engine(arguments.model)
-    size = arguments.model.stat().st_size
-    print(f"{arguments.model.name}: {size:,} bytes, loaded in {engine.load_seconds:.2f} s")
-    print(f"openvino-genai {openvino_genai.__version__}, greedy, seed {arguments.seed}")
-    for split in (Split.NEW_WORDS, Split.NEW_WORDS_AND_PHRASINGS):
-        scores = measure_held_out(engine, arguments.seed, split)
-        _print_table(f"Generated, {split}", scores, misses_shown=arguments.misses)
-    _print_table("Written by hand", measure_probes(engine), misses_shown=arguments.misses)
+    asyncio.run(measure(arguments.model, seed=arguments.seed, misses_shown=arguments.misses))
 
 
 if __name__ == "__main__":
