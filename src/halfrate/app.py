@@ -270,6 +270,7 @@ async def _start_models(config: Config, make_engine: MakeEngine, stack: AsyncExi
                     batch_percent=price.batch_percent,
                 ),
                 aliases=entry.aliases,
+                description=entry.description,
             )
         )
     return Models(models)

@@ -29,11 +29,12 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """One model to serve.
 
     ``path`` is a GGUF file, an OpenVINO IR folder, or a hub id ``owner/name``. ``aliases`` are further
-    names it answers to; ``*`` stands for anything.
+    names it answers to; ``*`` stands for anything. ``description`` is told to whoever lists the models.
     """
 
     path: str
     aliases: tuple[str, ...] = ()
+    description: str = ""
     price: PriceConfig = PriceConfig()
     kv_cache_gigabytes: int | None = None
     threads: int | None = None
@@ -102,7 +103,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 def pocket_model() -> ModelConfig:
     """Return the demonstration model under the name of every Gemini model."""
     path = Path(__file__).parent / "pocket" / f"{POCKET}.gguf"
-    return ModelConfig(path=str(path), aliases=("gemini-*",))
+    return ModelConfig(
+        path=str(path),
+        aliases=("gemini-*",),
+        description="A tiny demonstration that everything works, to be replaced by your own model (-m).",
+    )
 
 
 def model_at(path: str) -> tuple[str, ModelConfig]:

@@ -108,12 +108,14 @@ class ModelRoutes:
 
 
 def _description(model: Model, name: str) -> str:
-    """Say which local model stands behind a name, and which names it has."""
+    """Say which local model stands behind a name, which names it has, and what its owner says of it."""
     if name != model.name:
-        return f"The local model {model.name}, under the name {name}."
-    if model.aliases:
-        return f"The local model {model.name}. It answers to {', '.join(model.aliases)} too."
-    return f"The local model {model.name}."
+        who = f"The local model {model.name}, under the name {name}."
+    elif model.aliases:
+        who = f"The local model {model.name}. It answers to {', '.join(model.aliases)} too."
+    else:
+        who = f"The local model {model.name}."
+    return f"{who} {model.description}".rstrip()
 
 
 async def while_present(call: Call, work: Coroutine[Any, Any, T]) -> T:

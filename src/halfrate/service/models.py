@@ -18,7 +18,7 @@ class Model:
     """One model that is served.
 
     ``version`` names what really answers, in every response. ``aliases`` are further names a client may
-    ask for; ``*`` in one stands for anything.
+    ask for; ``*`` in one stands for anything. ``description`` is the owner's sentence about it.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Model:
     engine: Engine
     price: Price
     aliases: tuple[str, ...]
+    description: str = ""
 
     def answers_to(self, name: str) -> bool:
         """Whether a client may ask for this model as ``name``."""
