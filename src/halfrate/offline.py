@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from halfrate.app import App, MakeEngine, embedded_engine, open_app
+from halfrate.clock import Clock
 from halfrate.config import Config
 from halfrate.domain.errors import ConfigError, HalfrateError, Refusal
 from halfrate.domain.job import Job, JobState
@@ -22,6 +23,7 @@ from halfrate.store.blob.local import sync_directory
 from halfrate.store.blob.names import output_blob
 
 POLL_SECONDS = 0.1
+FOREVER_HOURS = 24.0 * 365 * 100
 
 OnProgress = Callable[[Job, Progress], None]
 
@@ -40,20 +42,20 @@ async def run_file(
     keep_going: bool = False,
     on_progress: OnProgress = lambda job, progress: None,
     make_engine: MakeEngine = embedded_engine,
+    clock: Clock | None = None,
 ) -> Job:
     """Answer every line of ``source`` into ``output``, which appears when it is complete.
 
     Interrupted, it leaves its state beside the output; called again with the same input and model it
-    answers what is left. Raise `InvalidArgument` naming every bad line (unless ``keep_going``),
-    `ConfigError` if a path cannot be used, `EngineBroken` if the model cannot be loaded.
+    answers what is left, however long after. Raise `InvalidArgument` naming every bad line (unless
+    ``keep_going``), `ConfigError` if a path cannot be used or the state left there is another run's,
+    `EngineBroken` if the model cannot be loaded.
     """
     sha256 = await asyncio.to_thread(_sha256, source)
     _check_output(output)
     state = state_directory(output)
     try:
-        async with open_app(
-            msgspec.structs.replace(config, data_dir=str(state)), make_engine=make_engine
-        ) as app:
+        async with open_app(_kept_in(state, config), make_engine=make_engine, clock=clock) as app:
             job = await _unfinished(app, sha256=sha256, model=model)
             if job is None:
                 job = await _begin(app, source, model=model, keep_going=keep_going)
@@ -69,15 +71,30 @@ async def run_file(
     return job
 
 
+def _kept_in(state: Path, config: Config) -> Config:
+    """Return settings under which nothing of a run expires: nobody else waits for the room it takes."""
+    limits = msgspec.structs.replace(config.limits, job_hours=FOREVER_HOURS, file_hours=FOREVER_HOURS)
+    return msgspec.structs.replace(config, data_dir=str(state), limits=limits)
+
+
 async def _unfinished(app: App, *, sha256: str, model: str) -> Job | None:
-    """Return the Job an earlier run left, if it was for this input and model; forget it otherwise."""
+    """Return the Job an interrupted run left, None if there is none.
+
+    Raise `ConfigError` if it was a run of another input or model: its answers are not to be lost by a slip.
+    """
     jobs, _ = await app.jobs.list(page_size=1, page_token=None)
     for job in jobs:
+        if job.state is JobState.FAILED:
+            await app.jobs.delete(job.id)
+            continue
         file = await app.store.get_file(job.input_file or "")
-        same = file is not None and file.sha256 == sha256 and job.engine == app.models.resolve(model).name
-        if same and job.state not in (JobState.FAILED, JobState.EXPIRED):
-            return job
-        await app.jobs.delete(job.id)
+        if file is None or file.sha256 != sha256 or job.engine != app.models.resolve(model).name:
+            raise ConfigError(
+                f"{app.config.data_path} holds the answers of an unfinished run of another input or model "
+                f"({job.display_name}, {job.engine}). Run that one again to finish it, delete the directory, "
+                "or choose another output."
+            )
+        return job
     return None
 
 
