@@ -84,17 +84,17 @@ async def _unfinished(app: App, *, sha256: str, model: str) -> Job | None:
     """
     jobs, _ = await app.jobs.list(page_size=1, page_token=None)
     for job in jobs:
-        if job.state is JobState.FAILED:
-            await app.jobs.delete(job.id)
-            continue
         file = await app.store.get_file(job.input_file or "")
-        if file is None or file.sha256 != sha256 or job.engine != app.models.resolve(model).name:
+        same = file is not None and file.sha256 == sha256 and job.engine == app.models.resolve(model).name
+        if same and job.state is not JobState.FAILED:
+            return job
+        if job.counts.succeeded and job.state is not JobState.FAILED:
             raise ConfigError(
                 f"{app.config.data_path} holds the answers of an unfinished run of another input or model "
                 f"({job.display_name}, {job.engine}). Run that one again to finish it, delete the directory, "
                 "or choose another output."
             )
-        return job
+        await app.jobs.delete(job.id)
     return None
 
 

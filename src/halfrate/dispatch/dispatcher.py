@@ -64,6 +64,7 @@ class Dispatcher:
         )
         try:
             while True:
+                await self._await_engine()
                 lease = await self._store.claim_shard(
                     self._name, worker=self._name, lease_seconds=self._config.lease_seconds
                 )
@@ -125,11 +126,15 @@ class Dispatcher:
                         await self._clock.sleep(PAUSE_SECONDS)
 
     async def _await_engine(self) -> EngineFacts:
+        """Wait for the Engine as long as it takes: Jobs say why they wait. What is wrong is logged once."""
+        told = ""
         while True:
             try:
                 return await self._engine.ready()
             except EngineBroken as error:
-                logger.error("%s", error)
+                if str(error) != told:
+                    told = str(error)
+                    logger.warning("%s", told)
                 await self._clock.sleep(PAUSE_SECONDS)
 
     @staticmethod
