@@ -8,7 +8,7 @@ import pytest
 
 from halfrate.config import DispatchConfig, Limits
 from halfrate.dispatch.planning import Planner
-from halfrate.domain.errors import Forbidden, InvalidArgument, NotFound, ResourceExhausted
+from halfrate.domain.errors import Forbidden, InvalidArgument, LeaseLost, NotFound, ResourceExhausted
 from halfrate.domain.job import Counts, JobState
 from halfrate.domain.outcome import Cause
 from halfrate.engines.scripted import ScriptedEngine, failing
@@ -333,6 +333,45 @@ async def test_a_stopped_application_goes_on_where_it_was(start):
         answers = await results(app, job)
     assert [answer["key"] for answer in answers] == [f"k{n}" for n in range(100)]
     assert quick.calls == 100 - answered_before, "what was answered stays answered"
+
+
+async def test_a_worker_that_fell_silent_is_replaced(start):
+    clock = FakeClock()
+    async with start(ScriptedEngine(broken="no"), clock=clock) as app:
+        job = await submit(app, line("x"))
+
+        async def planned() -> bool:
+            return (await app.jobs.get(job.id)).planned
+
+        await until(planned)
+        silent = await app.store.claim_shard("pocket-1", "silent", lease_seconds=30)
+        clock.advance(seconds=31)
+
+        async def given_back() -> bool:
+            clock.advance(seconds=10)
+            return await app.store.claim_shard("pocket-1", "successor", lease_seconds=30) is not None
+
+        await until(given_back)
+        with pytest.raises(LeaseLost):
+            await app.store.release_shard(silent)
+
+
+async def test_a_worker_whose_shard_was_taken_settles_nothing_more(start):
+    """Its Lease is taken from it in the middle, again and again; every Result is there once all the same."""
+    engine = ScriptedEngine(lanes=4, delay_seconds=0.002)
+    async with start(engine, dispatch=DispatchConfig(shard_requests=20)) as app:
+        job = await submit(app, *[line(f"say {n:03}", f"k{n}") for n in range(200)])
+        for settled in (10, 60, 120):
+
+            async def so_many(settled=settled) -> bool:
+                return (await app.jobs.get(job.id)).counts.succeeded >= settled
+
+            await until(so_many)
+            await app.store.rescue_shards(lapsed_only=False)
+        job = await ended(app, job)
+        answers = await results(app, job)
+    assert job.counts == Counts(200, 200, 0)
+    assert [text_of(answer) for answer in answers] == [f"say {n:03}" for n in range(200)]
 
 
 async def test_a_file_deleted_or_lost_while_its_job_waits_does_not_fail_the_job(start):
