@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Self
@@ -63,10 +64,7 @@ def failing_first(times: int, cause: Cause = Cause.OVERLOADED, *, otherwise: Scr
 @dataclass(slots=True)
 class _Held:
     request: Request
-    interactive: bool
-    order: int
     outcome: asyncio.Future[Outcome]
-    taken: bool = False
 
 
 class ScriptedEngine:
@@ -103,6 +101,8 @@ class ScriptedEngine:
         self._state = EngineState.LOADING
         self._changed = asyncio.Condition()
         self._held: dict[int, _Held] = {}
+        self._interactive: deque[_Held] = deque()
+        self._batch: deque[_Held] = deque()
         self._arrived = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.calls = 0
@@ -143,8 +143,9 @@ class ScriptedEngine:
             await self.ready()
         except EngineBroken as error:
             return Failed(Cause.ENGINE_DIED, str(error))
-        held = _Held(request, interactive, order, asyncio.get_running_loop().create_future())
+        held = _Held(request, asyncio.get_running_loop().create_future())
         self._held[order] = held
+        (self._interactive if interactive else self._batch).append(held)
         self.in_flight_max = max(self.in_flight_max, len(self._held))
         self._arrived.set()
         try:
@@ -192,12 +193,14 @@ class ScriptedEngine:
 
     def _next(self) -> _Held | None:
         """The one whose turn it is; no other lane will get it."""
-        waiting = [held for held in self._held.values() if not held.taken and not held.outcome.done()]
-        if not waiting or self._state is not EngineState.READY:
+        if self._state is not EngineState.READY:
             return None
-        held = min(waiting, key=lambda held: (not held.interactive, held.order))
-        held.taken = True
-        return held
+        for queue in (self._interactive, self._batch):
+            while queue:
+                held = queue.popleft()
+                if not held.outcome.done():  # else it was cancelled, or held by a process that died
+                    return held
+        return None
 
     async def _play(self, held: _Held) -> None:
         if self._delay_seconds:
