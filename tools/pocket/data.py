@@ -11,11 +11,11 @@ from tools.pocket.talk import GREETING, echo_example, talk_example
 
 # Copying is the hard skill, so documents and extraction get the most examples.
 _MIX: tuple[tuple[Callable[[Draw], Example], float], ...] = (
-    (document_example, 0.42),
+    (document_example, 0.50),
     (extraction_example, 0.32),
-    (sentiment_example, 0.13),
-    (talk_example, 0.07),
-    (catalogue_example, 0.05),
+    (sentiment_example, 0.07),
+    (talk_example, 0.06),
+    (catalogue_example, 0.04),
     (echo_example, 0.01),
 )
 _MAKERS = [maker for maker, _ in _MIX]

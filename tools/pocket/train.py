@@ -33,7 +33,7 @@ class Recipe:
     """Every number a run depends on."""
 
     seed: int = 1
-    steps: int = 2900
+    steps: int = 5600
     warmup_steps: int = 100
     decay_share: float = 0.5
     matrix_rate: float = 8e-3
