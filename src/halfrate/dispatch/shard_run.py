@@ -54,7 +54,8 @@ class ShardRun:
         pending = await self._pending()
         lease = self.lease
         with self._blobs.appender(segment_blob(lease.job_id, lease.shard, lease.token)) as appender:
-            async with Sink(lease, SegmentWriter(appender), store=self._store, price=self._price) as sink:
+            writer = SegmentWriter(appender)
+            async with Sink(lease, writer, store=self._store, price=self._price, clock=self._clock) as sink:
                 try:
                     await self._answer_all(pending, sink, handed_out)
                 except BaseException:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Self
 
+from halfrate.clock import Clock
+from halfrate.dispatch.bell import Bell
 from halfrate.domain.job import Counts
 from halfrate.domain.outcome import Answered
 from halfrate.domain.result import Result
@@ -17,6 +19,12 @@ from halfrate.store.meta.api import MetaStore, Tally
 
 WAITING_MAX = 4_096
 
+LINGER_SECONDS = 0.05
+"""How long a group gathers: each costs two syncs and a transaction, on cores that an Engine could use."""
+
+GROUP_ENOUGH = 512
+"""A group that large does not wait for more."""
+
 
 class Sink:
     """Settles Results behind the lanes' backs: while one group is synced, the next one gathers.
@@ -25,7 +33,9 @@ class Sink:
     raised by every later call.
     """
 
-    def __init__(self, lease: Lease, writer: SegmentWriter, *, store: MetaStore, price: Price) -> None:
+    def __init__(
+        self, lease: Lease, writer: SegmentWriter, *, store: MetaStore, price: Price, clock: Clock
+    ) -> None:
         self._lease = lease
         self._writer = writer
         self._store = store
@@ -33,6 +43,7 @@ class Sink:
         self._gathered: list[Result] = []
         self._results = 0
         self._wake = asyncio.Event()
+        self._enough = Bell(clock)
         self._room = asyncio.Event()
         self._room.set()
         self._closing = False
@@ -43,6 +54,8 @@ class Sink:
         self._raise_failure()
         self._gathered.extend(results)
         self._wake.set()
+        if len(self._gathered) >= GROUP_ENOUGH:
+            self._enough.ring()
         if len(self._gathered) >= WAITING_MAX:
             self._room.clear()
             await self._room.wait()
@@ -52,6 +65,7 @@ class Sink:
         """Return when everything added is settled. Raise `LeaseLost` if another holds the Shard now."""
         self._closing = True
         self._wake.set()
+        self._enough.ring()
         if self._task is not None:
             await self._task
 
@@ -70,6 +84,8 @@ class Sink:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._gathered:
+                    if not self._closing and len(self._gathered) < GROUP_ENOUGH:
+                        await self._enough.wait(seconds=LINGER_SECONDS)
                     group, self._gathered = self._gathered, []
                     self._room.set()
                     await self._settle(group)

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from halfrate.clock import WallClock
 from halfrate.dispatch import sink as sink_module
 from halfrate.dispatch.sink import Sink, tally
 from halfrate.domain.errors import LeaseLost
@@ -13,6 +14,7 @@ from halfrate.domain.result import Asker, Result
 from halfrate.domain.shard import Lease
 from halfrate.domain.usage import Usage
 from halfrate.metering.price import Price
+from tests.fakes import FakeClock
 
 LEASE = Lease("job-1", 0, 1, "w", 0.0)
 PRICE = Price.of(input=2, output=4, cached_input=0)
@@ -67,10 +69,10 @@ async def store(writer):
 
 async def test_what_gathers_while_a_group_is_settled_is_the_next_group(writer, store):
     store.gate.clear()
-    async with Sink(LEASE, writer, store=store, price=PRICE) as sink:
+    async with Sink(LEASE, writer, store=store, price=PRICE, clock=WallClock()) as sink:
         await sink.add([answer(0)])
         while not writer.groups:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         for ordinal in range(1, 6):
             await sink.add([answer(ordinal)])
         store.gate.set()
@@ -79,13 +81,29 @@ async def test_what_gathers_while_a_group_is_settled_is_the_next_group(writer, s
     assert store.settled == [(10, 1, 1), (60, 6, 5)]
 
 
+async def test_a_group_gathers_for_a_while_but_the_end_does_not_wait(writer, store):
+    """A clock that stands still: only enough Results, or the end, make a group."""
+    async with Sink(LEASE, writer, store=store, price=PRICE, clock=FakeClock()) as sink:
+        for ordinal in range(3):
+            await sink.add([answer(ordinal)])
+            await asyncio.sleep(0.01)
+        assert writer.groups == []
+        await sink.add([answer(ordinal) for ordinal in range(3, sink_module.GROUP_ENOUGH)])
+        while not writer.groups:
+            await asyncio.sleep(0.001)
+        await sink.add([answer(9_999)])
+        await sink.close()
+    assert [len(group) for group in writer.groups] == [sink_module.GROUP_ENOUGH, 1]
+
+
 async def test_nobody_waits_for_the_disk_until_too_much_waits_for_it(writer, store, monkeypatch):
     monkeypatch.setattr(sink_module, "WAITING_MAX", 3)
+    monkeypatch.setattr(sink_module, "GROUP_ENOUGH", 1)
     store.gate.clear()
-    async with Sink(LEASE, writer, store=store, price=PRICE) as sink:
+    async with Sink(LEASE, writer, store=store, price=PRICE, clock=WallClock()) as sink:
         await sink.add([answer(0)])
         while not writer.groups:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         await sink.add([answer(1), answer(2)])
         held = asyncio.create_task(sink.add([answer(3)]))
         await asyncio.sleep(0.01)
@@ -98,7 +116,7 @@ async def test_nobody_waits_for_the_disk_until_too_much_waits_for_it(writer, sto
 
 async def test_a_lost_lease_is_told_to_whoever_adds_next_and_at_the_end(writer, store):
     store.refuse = True
-    async with Sink(LEASE, writer, store=store, price=PRICE) as sink:
+    async with Sink(LEASE, writer, store=store, price=PRICE, clock=WallClock()) as sink:
         await sink.add([answer(0)])
         with pytest.raises(LeaseLost):
             await sink.close()
