@@ -177,7 +177,7 @@ async def measure(count: int, rounds: int) -> int:
 def main() -> int:
     """Parse the arguments and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=2_000)
+    parser.add_argument("--requests", type=int, default=4_000)
     parser.add_argument("--rounds", type=int, default=6)
     options = parser.parse_args()
     return asyncio.run(measure(options.requests, options.rounds))
