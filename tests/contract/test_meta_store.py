@@ -140,6 +140,10 @@ async def test_requests_ahead_counts_what_goes_before_a_job(store):
     await planned_job(store, 2, 3, job_id="young", created_at=EPOCH + 1)
     await planned_job(store, 7, job_id="first", priority=1, created_at=EPOCH + 2)
     await planned_job(store, 9, job_id="elsewhere", engine="big-model")
+    await planned_job(store, 5, job_id="younger", created_at=EPOCH + 3)
+    await planned_job(store, 6, job_id="stopped", priority=2)
+    assert (await claim(store)).job_id == "stopped"
+    await store.stop_job("stopped", Cause.CANCELLED)
     young = await store.get_job("young")
     assert await store.requests_ahead(young) == 11
 
@@ -266,6 +270,27 @@ async def test_a_final_state_never_moves(store):
         await store.save_plan("job-1", [1])
     assert not await store.stop_job("job-1", Cause.CANCELLED)
     assert await state_of(store) == JobState.SUCCEEDED
+
+
+STEPS = ["take_plan", "set_requests", "start_job", "stop_job", "drain_job", "fail_job", "publish_job"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_no_statement_moves_a_job_that_has_ended(step, tmp_path, clock):
+    """Each has its own guard: no other part of the store may be what saves it."""
+    store = SqliteStore(tmp_path / "x.db", clock)
+    await planned_job(store)
+    await store.publish_job("job-1", JobEvent.PUBLISH, output_of("job-1"), missing=Tally())
+    before = await store.get_job("job-1")
+    store.close()
+    values = {"id": "job-1", "now": 1.0, "requests": 9, "cause": "cancelled", "error": "x", "missing": 0}
+    values |= {"state": "FAILED", "output_bytes": 1}
+    connection = apsw.Connection(str(tmp_path / "x.db"))
+    connection.execute(query(step), values)
+    connection.close()
+    store = SqliteStore(tmp_path / "x.db", clock)
+    assert await store.get_job("job-1") == before
+    store.close()
 
 
 async def test_stopping_closes_open_shards_and_waits_for_the_leased_one(store):
