@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from benchmarks.harness import alternating, check, report, spread
+from benchmarks.harness import alternating, check, read_output, report, spread
 from halfrate.app import App, open_app
 from halfrate.config import Config, pocket_model
 from halfrate.domain.outcome import Answered
@@ -114,8 +114,7 @@ async def service(app: App, texts: list[str]) -> tuple[float, Counter[str]]:
         await asyncio.sleep(0.005)
         job = await app.jobs.get(job.id)
     seconds = time.perf_counter() - began
-    output = await app.jobs.output(job)
-    assert output is not None
+    output = await read_output(app, job)
     responses = [json.loads(line)["response"] for line in output.splitlines()]
     return seconds, Counter(
         response["candidates"][0]["content"]["parts"][0]["text"] for response in responses

@@ -14,6 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from halfrate.app import App
+from halfrate.domain.file import output_file_id
+from halfrate.domain.job import Job
+
 HISTORY = Path(__file__).parent / "history.jsonl"
 
 PACKAGES = ("openvino-genai", "apsw", "msgspec", "starlette", "uvicorn", "typer")
@@ -32,6 +36,12 @@ def spread(values: Sequence[float]) -> dict[str, float]:
         "min": round(min(values), 4),
         "max": round(max(values), 4),
     }
+
+
+async def read_output(app: App, job: Job) -> bytes:
+    """Return the whole output of a finished Job."""
+    _, chunks = await app.files.download(output_file_id(job.id))
+    return b"".join([chunk async for chunk in chunks])
 
 
 def peak_rss_megabytes() -> float:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.harness import alternating, check, peak_rss_megabytes, report, spread
+from benchmarks.harness import alternating, check, peak_rss_megabytes, read_output, report, spread
 from halfrate.app import open_app
 from halfrate.config import Config, ModelConfig
 from halfrate.engines.scripted import ScriptedEngine
@@ -67,8 +67,7 @@ async def service(count: int, folder: Path) -> dict[str, float]:
             job = await app.jobs.get(job.id)
         ended = time.perf_counter()
         peak_mb = peak_rss_megabytes()
-        output = await app.jobs.output(job)
-        assert output is not None
+        output = await read_output(app, job)
         keys = [json.loads(line)["key"] for line in output.splitlines()]
         assert keys == [f"review-{number}" for number in range(count)], "the output is not the input's order"
         return {

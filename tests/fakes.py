@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from halfrate.app import App
-from halfrate.domain.file import File
+from halfrate.domain.file import File, output_file_id
 from halfrate.domain.job import Counts, Job, JobState
 
 EPOCH = 1_800_000_000.0
@@ -111,8 +111,8 @@ async def ended(app: App, job: Job) -> Job:
 
 async def results(app: App, job: Job) -> list[dict[str, Any]]:
     """The parsed lines of a Job's output."""
-    output = await app.jobs.output(job)
-    assert output is not None
+    _, chunks = await app.files.download(output_file_id(job.id))
+    output = b"".join([chunk async for chunk in chunks])
     return [json.loads(text) for text in output.splitlines()]
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from halfrate.clock import Clock
 from halfrate.config import Limits
-from halfrate.domain.errors import NotFound
-from halfrate.domain.file import output_file_id
+from halfrate.domain.errors import NotFound, Refusal
 from halfrate.domain.job import Counts, Job, JobState
 from halfrate.domain.outcome import Cause
 from halfrate.engines.api import EngineState
@@ -112,7 +111,9 @@ class Jobs:
                 priority=priority,
                 keep_going=False,
             )
-        except BaseException:
+        except Refusal:
+            # Only a refusal says that there is no Job. Whoever was broken off does not know: a Job may need
+            # these bytes, and if none does they are removed at the next start.
             await asyncio.to_thread(self._inputs.discard, blob)
             raise
 
@@ -160,18 +161,6 @@ class Jobs:
             elapsed_seconds = self._clock.now() - job.started_at
             return Progress(None, elapsed_seconds / done * job.counts.pending if done else None)
         return Progress(None, None)
-
-    async def output(self, job: Job) -> bytes | None:
-        """Return the output lines of a final Job, all of them; None if it has none."""
-        file = await self._store.get_file(output_file_id(job.id))
-        if file is None:
-            return None
-
-        def read() -> bytes:
-            with self._blobs.reader(file.blob) as reader:
-                return reader.read(0, reader.size_bytes)
-
-        return await asyncio.to_thread(read)
 
     async def _accept(
         self,

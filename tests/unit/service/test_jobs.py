@@ -15,6 +15,24 @@ from halfrate.engines.scripted import ScriptedEngine, failing
 from tests.fakes import FakeClock, ended, line, results, submit, text_of, until, upload
 
 
+async def answered(app, job, *, at_least):
+    """Wait until so many Requests of a Job are settled as answered."""
+
+    async def so_many() -> bool:
+        return (await app.jobs.get(job.id)).counts.succeeded >= at_least
+
+    await until(so_many)
+
+
+async def planned(app, job):
+    """Wait until a Job has its Shards."""
+
+    async def has_plan() -> bool:
+        return (await app.jobs.get(job.id)).planned
+
+    await until(has_plan)
+
+
 async def test_every_line_gets_its_answer_in_input_order(start):
     lines = [line(f"say {n * 7 % 50}", f"k{n}") for n in range(50)]
     async with start(dispatch=DispatchConfig(shard_requests=8)) as app:
@@ -172,15 +190,37 @@ async def test_inline_requests_come_back_with_their_metadata_as_it_was_sent(star
     assert [text_of(answer) for answer in answers] == ["one", "two"]
 
 
+async def test_a_client_that_breaks_off_while_its_job_is_made_takes_nothing_from_it(start, monkeypatch):
+    """The change may have been made when its maker stops waiting for it."""
+    async with start() as app:
+        create_job = app.store.create_job
+
+        async def broken_off(job, **bounds):
+            await create_job(job, **bounds)
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(app.store, "create_job", broken_off)
+        with pytest.raises(asyncio.CancelledError):
+            await app.jobs.create_inline(model="pocket-1", items=[line("hello")], display_name="", priority=0)
+        [job], _ = await app.jobs.list(page_size=1, page_token=None)
+    async with start() as app:
+        job = await ended(app, job)
+        assert text_of((await results(app, job))[0]) == "hello"
+
+
+async def test_a_refused_inline_job_leaves_no_bytes(start):
+    async with start() as app:
+        with pytest.raises(InvalidArgument):
+            await app.jobs.create_inline(model="pocket-1", items=[b"{}x"], display_name="", priority=0)
+        assert list(app.blobs.names("inputs")) + list(app.blobs.names("indexes")) == []
+
+
 async def test_a_cancelled_job_keeps_what_it_had_and_says_what_it_has_not(start):
     engine = ScriptedEngine(lanes=1, delay_seconds=0.005)
     async with start(engine) as app:
         job = await submit(app, *[line(f"say {n:03}", f"k{n}") for n in range(200)])
 
-        async def some_settled() -> bool:
-            return (await app.jobs.get(job.id)).counts.succeeded >= 3
-
-        await until(some_settled)
+        await answered(app, job, at_least=3)
         await app.jobs.cancel(job.id)
         job = await ended(app, job)
         answers = await results(app, job)
@@ -227,10 +267,7 @@ async def test_a_job_whose_model_is_served_no_more_says_so_and_can_be_cancelled(
     async with start(ScriptedEngine(broken="no")) as app:
         job = await submit(app, line("x", "a"))
 
-        async def planned() -> bool:
-            return (await app.jobs.get(job.id)).planned
-
-        await until(planned)
+        await planned(app, job)
     engine = ScriptedEngine()
     async with start(engine, model="another") as app:
         assert app.models.resolve("pocket-1").name == "another"
@@ -305,10 +342,7 @@ async def test_results_can_be_read_while_the_job_runs(start):
     async with start(engine) as app:
         job = await submit(app, *[line(f"say {n:03}", f"k{n}") for n in range(300)])
 
-        async def some_settled() -> bool:
-            return (await app.jobs.get(job.id)).counts.succeeded >= 5
-
-        await until(some_settled)
+        await answered(app, job, at_least=5)
         _, chunks = await app.files.download(f"batch-{job.id}")
         so_far = [json.loads(text) for text in b"".join([chunk async for chunk in chunks]).splitlines()]
         await app.jobs.cancel(job.id)
@@ -321,10 +355,7 @@ async def test_a_stopped_application_goes_on_where_it_was(start):
     async with start(slow) as app:
         job = await submit(app, *[line(f"say {n:03}", f"k{n}") for n in range(100)])
 
-        async def some_settled() -> bool:
-            return (await app.jobs.get(job.id)).counts.succeeded >= 10
-
-        await until(some_settled)
+        await answered(app, job, at_least=10)
     answered_before = len(slow.answered)
     assert answered_before < 100
     quick = ScriptedEngine()
@@ -340,10 +371,7 @@ async def test_a_worker_that_fell_silent_is_replaced(start):
     async with start(ScriptedEngine(broken="no"), clock=clock) as app:
         job = await submit(app, line("x"))
 
-        async def planned() -> bool:
-            return (await app.jobs.get(job.id)).planned
-
-        await until(planned)
+        await planned(app, job)
         silent = await app.store.claim_shard("pocket-1", "silent", lease_seconds=30)
         clock.advance(seconds=31)
 
@@ -362,11 +390,7 @@ async def test_a_worker_whose_shard_was_taken_settles_nothing_more(start):
     async with start(engine, dispatch=DispatchConfig(shard_requests=20)) as app:
         job = await submit(app, *[line(f"say {n:03}", f"k{n}") for n in range(200)])
         for settled in (10, 60, 120):
-
-            async def so_many(settled=settled) -> bool:
-                return (await app.jobs.get(job.id)).counts.succeeded >= settled
-
-            await until(so_many)
+            await answered(app, job, at_least=settled)
             await app.store.rescue_shards(lapsed_only=False)
         job = await ended(app, job)
         answers = await results(app, job)
