@@ -12,6 +12,7 @@ from halfrate.dispatch.bell import Bell
 from halfrate.dispatch.feed import Feed
 from halfrate.dispatch.shard_run import ShardRun
 from halfrate.domain.errors import CorruptData, EngineBroken, LeaseLost
+from halfrate.domain.job import JobState
 from halfrate.domain.shard import Lease
 from halfrate.engines.api import Engine, EngineFacts
 from halfrate.metering.price import Price
@@ -85,6 +86,10 @@ class Dispatcher:
         task = asyncio.create_task(self._run_shard(lease, feed, handed_out), name=f"shard {lease}")
         self._runs[task] = lease.job_id
         task.add_done_callback(self._runs.pop)
+        # Whoever stopped the Job between the claim and this line found no run to let go of.
+        job = await self._store.get_job(lease.job_id)
+        if job is None or job.state is not JobState.RUNNING:
+            await self.let_go(lease.job_id)
         await handed_out.wait()
 
     async def _run_shard(self, lease: Lease, feed: Feed, handed_out: asyncio.Event) -> None:
@@ -139,6 +144,8 @@ class Dispatcher:
 
     @staticmethod
     async def _let_go(tasks: list[asyncio.Task[None]]) -> None:
+        # A task that is cancelled before its first step runs no line of it, and gives no Shard back.
+        await asyncio.sleep(0)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

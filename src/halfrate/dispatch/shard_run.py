@@ -51,8 +51,12 @@ class ShardRun:
         Cancelled or failing, it settles what has been answered and gives the Shard back. Raise
         `LeaseLost` when another Worker holds the Shard, alone or in an `ExceptionGroup`.
         """
-        pending = await self._pending()
         lease = self.lease
+        try:
+            pending = await self._pending()
+        except BaseException:
+            await self._store.release_shard(lease)
+            raise
         with self._blobs.appender(segment_blob(lease.job_id, lease.shard, lease.token)) as appender:
             writer = SegmentWriter(appender)
             async with Sink(lease, writer, store=self._store, price=self._price, clock=self._clock) as sink:

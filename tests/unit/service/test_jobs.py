@@ -244,6 +244,26 @@ async def test_a_job_cancelled_while_its_model_loads_ends_with_an_error_line_for
     assert [(answer["key"], answer["error"]["code"]) for answer in answers] == [("a", 1), ("b", 1)]
 
 
+async def test_a_job_stopped_between_claim_and_start_is_let_go_at_once(start, monkeypatch):
+    """No Lease has to lapse for it: the clock stands still."""
+    engine = ScriptedEngine()
+    async with start(engine, clock=FakeClock()) as app:
+        claim_shard = app.store.claim_shard
+
+        async def stopped_meanwhile(*arguments, **options):
+            lease = await claim_shard(*arguments, **options)
+            if lease is not None:
+                await app.store.stop_job(lease.job_id, Cause.CANCELLED)
+            return lease
+
+        monkeypatch.setattr(app.store, "claim_shard", stopped_meanwhile)
+        job = await ended(app, await submit(app, *[line(f"say {n}") for n in range(50)]))
+        assert (job.state, engine.calls) == (JobState.CANCELLED, 0)
+        monkeypatch.undo()
+        job = await ended(app, await submit(app, line("next")))
+    assert (job.state, engine.calls) == (JobState.SUCCEEDED, 1)
+
+
 async def test_cancelling_a_finished_job_changes_nothing(start):
     async with start() as app:
         job = await ended(app, await submit(app, line("x")))
