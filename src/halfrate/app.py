@@ -25,10 +25,11 @@ from halfrate.dispatch.planning import Planner
 from halfrate.domain.errors import ConfigError
 from halfrate.domain.job import Job
 from halfrate.domain.result import Result
-from halfrate.engines.api import Engine, EngineState
+from halfrate.engines.api import Engine
 from halfrate.engines.embedded.engine import EmbeddedEngine
 from halfrate.engines.embedded.settings import EmbeddedSettings
 from halfrate.ingest.inputs import Inputs
+from halfrate.ingest.workers import ProcessWorkers, Workers
 from halfrate.metering.price import Price
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
@@ -41,7 +42,7 @@ from halfrate.store.meta.sqlite import SqliteStore
 from halfrate.upkeep.expirer import Expirer
 from halfrate.upkeep.pruner import Pruner
 from halfrate.upkeep.rescuer import Rescuer
-from halfrate.wire.gemini.lines import asked_of, parse_line, result_line
+from halfrate.wire.gemini.lines import asked_of, parse_lines, result_line
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +55,11 @@ MakeEngine = Callable[[ModelConfig], Engine]
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Where everything that outlives the process is kept."""
+    """Where everything that outlives the process is kept, and who reads inputs there."""
 
     meta: MetaStore
     blobs: BlobStore
+    workers: Workers
 
 
 OpenStores = Callable[[Path, Clock], Stores]
@@ -78,7 +80,12 @@ class App:
 
 def local_stores(data: Path, clock: Clock) -> Stores:
     """Open the stores of one machine: SQLite, and files. Raise `CorruptData` if they cannot be used."""
-    return Stores(meta=SqliteStore(data / "halfrate.db", clock), blobs=LocalBlobStore(data / "blobs"))
+    root = data / "blobs"
+    return Stores(
+        meta=SqliteStore(data / "halfrate.db", clock),
+        blobs=LocalBlobStore(root),
+        workers=ProcessWorkers(root),
+    )
 
 
 @asynccontextmanager
@@ -106,7 +113,8 @@ async def open_app(
         await stores.meta.rescue_shards(lapsed_only=False)
         models = await _start_models(config, make_engine or embedded_engine, stack)
         parts = _Parts(config, stores, models, clock, chance, spill=_empty_directory(data / "spill"))
-        stack.callback(parts.uploads.close)
+        await stack.enter_async_context(stores.workers)
+        stack.push_async_callback(parts.close)
         await parts.pruner.prune_orphans()
         tasks = [asyncio.create_task(_keep_running(loop, clock)) for loop in parts.loops()]
         stack.push_async_callback(_cancel, tasks)
@@ -135,7 +143,8 @@ class _Parts:
         spill: Path,
     ) -> None:
         store, blobs, limits = stores.meta, stores.blobs, config.limits
-        inputs = Inputs(blobs, parse=parse_line, spill=spill, limits=limits)
+        inputs = Inputs(blobs, stores.workers, parse=parse_lines, spill=spill, limits=limits)
+        self._inputs = inputs
         output = Output(blobs, inputs=inputs, encode=_encoder(models), spill=spill)
         self.assembler = Assembler(
             store=store,
@@ -151,6 +160,8 @@ class _Parts:
                 price=model.price,
                 store=store,
                 blobs=blobs,
+                inputs=inputs,
+                asked=asked_of,
                 clock=clock,
                 chance=chance,
                 config=config.dispatch,
@@ -160,11 +171,7 @@ class _Parts:
         }
         self.planner = Planner(
             store=store,
-            blobs=blobs,
             inputs=inputs,
-            asked=asked_of,
-            default_temperature=_default_temperature(models),
-            spill=spill,
             clock=clock,
             config=config.dispatch,
             planned=self._ring,
@@ -198,6 +205,11 @@ class _Parts:
             every_seconds=config.dispatch.lease_seconds / 3,
             rescued=self._ring,
         )
+
+    async def close(self) -> None:
+        """Let go of uploads under way, and of indexes in the making."""
+        await self.uploads.close()
+        await self._inputs.close()
 
     def loops(self) -> list[Callable[[], Awaitable[None]]]:
         """Return what has to run all the time."""
@@ -289,17 +301,6 @@ def _encoder(models: Models) -> Callable[[Job, Result], bytes]:
         )
 
     return encode
-
-
-def _default_temperature(models: Models) -> Callable[[Job], Awaitable[float]]:
-    async def of(job: Job) -> float:
-        model = models.named(job.engine)
-        if model is not None and model.engine.state is EngineState.READY:
-            return (await model.engine.ready()).default_temperature
-        # Not known before the model is loaded: then only what names its own temperature may be joined.
-        return 1.0
-
-    return of
 
 
 def _empty_directory(path: Path) -> Path:

@@ -63,7 +63,6 @@ class DispatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     attempts: int = 3
     attempt_seconds: float = 3_600
     backoff_seconds: float = 1
-    sort_memory_bytes: int = 32 << 20
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -21,9 +21,11 @@ from halfrate.domain.job import Job, JobState
 from halfrate.domain.outcome import Cause, Failed, Outcome
 from halfrate.domain.request import Request
 from halfrate.engines.scripted import ScriptedEngine, echo
+from halfrate.ingest.workers import ThreadWorkers
 from halfrate.results.segment import read_segment
 from halfrate.store.blob.names import segment_blob_of
 from halfrate.store.meta.sqlite import SqliteStore
+from halfrate.wire.gemini.lines import parse_lines
 from tests.fakes import FakeClock, line, pieces
 from tests.simulation.disk import CommitAtOnce, Crashed, Fate, SimulatedDisk
 
@@ -72,7 +74,7 @@ class Life:
         store = SqliteStore(
             data / "halfrate.db", clock, lambda connection: CommitAtOnce(connection, self.disk)
         )
-        return Stores(meta=store, blobs=self.disk)
+        return Stores(meta=store, blobs=self.disk, workers=ThreadWorkers(self.disk, parse_lines))
 
     async def live(self, fate: Fate) -> None:
         """Run the process until the Job is final or fate strikes."""
@@ -81,7 +83,7 @@ class Life:
         config = Config(
             data_dir=str(self.folder),
             models={"pocket-1": ModelConfig(path="pocket-1.gguf")},
-            dispatch=DispatchConfig(shard_requests=6, sort_memory_bytes=1 << 16),
+            dispatch=DispatchConfig(shard_requests=6),
         )
         try:
             async with open_app(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
+import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,21 +16,7 @@ from halfrate.cli.options import Config, Json
 
 if TYPE_CHECKING:
     from halfrate.config import Limits
-    from halfrate.domain.line import Line, Rejection
-
-WARNINGS_MAX = 1_000
-
-
-@dataclass(slots=True)
-class Findings:
-    """What a file came to. ``errors`` and ``warnings`` are sentences, the first thousand of each."""
-
-    requests: int = 0
-    bad: int = 0
-    errors: tuple[str, ...] = ()
-    doomed: int = 0
-    keyless: int = 0
-    warnings: list[str] = field(default_factory=list)
+    from halfrate.ingest.index import IndexSummary
 
 
 def validate(
@@ -43,108 +28,62 @@ def validate(
     from halfrate.config import Config as Settings  # noqa: PLC0415 - msgspec and the dialect take 100 ms
 
     check_input(file)
-    findings = check(file, Settings.load(config).limits)
+    summary = asyncio.run(check(file, Settings.load(config).limits))
+    errors = _errors(summary)
     if as_json:
-        write_json({"file": str(file), "valid": not findings.errors, **_document(findings)})
+        write_json({"file": str(file), "valid": not errors, **_document(summary)})
     else:
-        _tell(file, findings)
-    raise typer.Exit(Exit.FAILED if findings.errors else Exit.OK)
+        _tell(file, summary)
+    raise typer.Exit(Exit.FAILED if errors else Exit.OK)
 
 
-def check(file: Path, limits: Limits) -> Findings:
-    """Read a whole file in bounded memory. Nothing is left on the disk."""
+async def check(file: Path, limits: Limits) -> IndexSummary:
+    """Read a whole file as an upload of it would be read, in bounded memory. Nothing is left on the disk."""
     from tempfile import TemporaryDirectory  # noqa: PLC0415
 
-    from halfrate.ingest.index import Indexer  # noqa: PLC0415
-    from halfrate.ingest.lines import LineScanner  # noqa: PLC0415
-    from halfrate.wire.gemini.lines import parse_line  # noqa: PLC0415
+    from halfrate.ingest.indexing import Indexing  # noqa: PLC0415
+    from halfrate.ingest.workers import ProcessWorkers  # noqa: PLC0415
 
-    findings = Findings()
-    parsed: deque[Line | Rejection] = deque()
-
-    def parse(raw: bytes) -> Line | Rejection:
-        line = parse_line(raw)
-        parsed.append(line)
-        return line
-
-    # The Indexer knows what is wrong and not on which line it saw something merely odd: a second
-    # scanner beside it numbers the same lines.
-    scanner = LineScanner(limits.line_bytes)
-    with (
-        TemporaryDirectory(prefix="halfrate-validate-") as folder,
-        Indexer(
-            parse, spill=Path(folder), line_bytes_max=limits.line_bytes, lines_max=limits.file_lines
-        ) as indexer,
-    ):
-        for chunk in _chunks(file):
-            indexer.feed(chunk)
-            for raw in scanner.feed(chunk):
-                if raw.data is not None:
-                    _note(findings, raw.number, parsed.popleft())
-        summary = indexer.finish(_Discard())
-        for raw in scanner.finish():
-            if raw.data is not None:
-                _note(findings, raw.number, parsed.popleft())
-    findings.requests, findings.errors = summary.requests, summary.errors
-    findings.bad = summary.bad + summary.bad_keys
-    return findings
+    with TemporaryDirectory(prefix="halfrate-validate-") as name:
+        folder = Path(name)
+        (folder / "input").symlink_to(file.absolute())
+        async with ProcessWorkers(folder) as workers:
+            indexing = Indexing("input", workers, folder=folder / "spill", limits=limits)
+            for chunk in _chunks(file):
+                indexing.arrived(chunk)
+                await asyncio.sleep(0)
+            return await indexing.finish("input")
 
 
-class _Discard:
-    """Where the index of a file goes that nobody will run."""
-
-    def write(self, data: bytes) -> None:
-        pass
-
-    def commit(self) -> int:
-        return 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        pass
+def _errors(summary: IndexSummary) -> tuple[str, ...]:
+    return (summary.refusal,) if summary.refusal is not None else summary.errors
 
 
-def _note(findings: Findings, number: int, line: Line | Rejection) -> None:
-    from halfrate.domain.line import Rejection  # noqa: PLC0415
-    from halfrate.domain.outcome import Failed  # noqa: PLC0415
-
-    if isinstance(line, Rejection):
-        return
-    if line.key is None:
-        findings.keyless += 1
-    if isinstance(line.request, Failed):
-        findings.doomed += 1
-        if len(findings.warnings) < WARNINGS_MAX:
-            detail = line.request.detail
-            findings.warnings.append(f"Warning on line {number}: it will get an error result: {detail}")
-
-
-def _tell(file: Path, findings: Findings) -> None:
-    for sentence in (*findings.errors, *findings.warnings):
+def _tell(file: Path, summary: IndexSummary) -> None:
+    errors, bad = _errors(summary), summary.bad + summary.bad_keys
+    for sentence in (*errors, *summary.warnings):
         print(sentence)
-    if findings.errors:
-        more = findings.bad - len(findings.errors)
+    if errors:
+        more = bad - len(errors)
         if more > 0:
             print(f"and {more:,} more bad lines")
-        say(f"{file}: {findings.bad:,} of {findings.requests:,} lines are bad.")
+        say(f"{file}: {bad:,} of {summary.requests:,} lines are bad.")
         return
-    say(f"{file}: {findings.requests:,} requests, none of them bad.")
-    if findings.doomed:
-        say(f"{findings.doomed:,} of them ask for what cannot be done here, and will get error results.")
-    if findings.keyless:
-        say(f"{findings.keyless:,} have no key: their results can be told apart only by their order.")
+    say(f"{file}: {summary.requests:,} requests, none of them bad.")
+    if summary.doomed:
+        say(f"{summary.doomed:,} of them ask for what cannot be done here, and will get error results.")
+    if summary.keyless:
+        say(f"{summary.keyless:,} have no key: their results can be told apart only by their order.")
 
 
-def _document(findings: Findings) -> dict[str, object]:
+def _document(summary: IndexSummary) -> dict[str, object]:
     return {
-        "requests": findings.requests,
-        "bad": findings.bad,
-        "errors": findings.errors,
-        "willFail": findings.doomed,
-        "withoutKey": findings.keyless,
-        "warnings": findings.warnings,
+        "requests": summary.requests,
+        "bad": summary.bad + summary.bad_keys,
+        "errors": _errors(summary),
+        "willFail": summary.doomed,
+        "withoutKey": summary.keyless,
+        "warnings": summary.warnings,
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import logging
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from halfrate.domain.job import Counts, Job, JobEvent
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import SegmentRef
 from halfrate.store.blob.api import BlobStore
-from halfrate.store.blob.names import output_blob, shards_folder
+from halfrate.store.blob.names import output_blob
 from halfrate.store.meta.api import MetaStore, Tally
 
 logger = logging.getLogger(__name__)
@@ -73,10 +72,6 @@ class Assembler:
         file = await asyncio.to_thread(self._write, job, segments)
         missing = Tally(counts=Counts(failed=job.counts.pending))
         await self._store.publish_job(job.id, PUBLISH[job.stopped_by], file, missing=missing)
-        # The Requests are not needed any more; the Segments stay the record of what was answered. A Job that
-        # was stopped while it was being planned may still be getting Shards: its planner removes those.
-        with contextlib.suppress(OSError):
-            await asyncio.to_thread(self._blobs.delete, shards_folder(job.id))
 
     def _write(self, job: Job, segments: Sequence[SegmentRef]) -> File:
         digest = hashlib.sha256()

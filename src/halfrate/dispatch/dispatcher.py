@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from halfrate.clock import Clock
 from halfrate.config import DispatchConfig
+from halfrate.dispatch.assignments import Asked
 from halfrate.dispatch.bell import Bell
 from halfrate.dispatch.feed import Feed
 from halfrate.dispatch.shard_run import ShardRun
@@ -15,6 +16,7 @@ from halfrate.domain.errors import CorruptData, EngineBroken, LeaseLost
 from halfrate.domain.job import JobState
 from halfrate.domain.shard import Lease
 from halfrate.engines.api import Engine, EngineFacts
+from halfrate.ingest.inputs import Inputs
 from halfrate.metering.price import Price
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.meta.api import MetaStore
@@ -40,6 +42,8 @@ class Dispatcher:
         price: Price,
         store: MetaStore,
         blobs: BlobStore,
+        inputs: Inputs,
+        asked: Asked,
         clock: Clock,
         chance: Callable[[], float],
         config: DispatchConfig,
@@ -50,6 +54,9 @@ class Dispatcher:
         self._price = price
         self._store = store
         self._blobs = blobs
+        self._inputs = inputs
+        self._asked = asked
+        self._default_temperature = 1.0  # until the Engine is ready, which it is before any Shard is claimed
         self._clock = clock
         self._chance = chance
         self._config = config
@@ -60,6 +67,7 @@ class Dispatcher:
     async def run(self) -> None:
         """Claim and run Shards until cancelled."""
         facts = await self._await_engine()
+        self._default_temperature = facts.default_temperature
         feed = Feed(
             self._engine, lanes=facts.lanes, clock=self._clock, chance=self._chance, config=self._config
         )
@@ -98,6 +106,9 @@ class Dispatcher:
             feed,
             store=self._store,
             blobs=self._blobs,
+            inputs=self._inputs,
+            asked=self._asked,
+            default_temperature=self._default_temperature,
             price=self._price,
             clock=self._clock,
             config=self._config,

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from halfrate.domain.errors import CorruptData
 from halfrate.domain.job import Job
-from halfrate.domain.line import Line
+from halfrate.domain.line import Line, Rejection
 from halfrate.domain.outcome import Cause, Failed
 from halfrate.domain.result import Asker, Result
 from halfrate.domain.shard import SegmentRef
-from halfrate.ingest.indexed import IndexedLines
 from halfrate.ingest.inputs import Inputs
 from halfrate.results.assemble import Assembly, assemble
 from halfrate.store.blob.api import BlobReader, BlobStore
@@ -51,8 +50,9 @@ class Output:
                 )
                 return
             with self._inputs.lines(job.input_blob) as lines:
-                for entry in assembly.results():
-                    known = entry if isinstance(entry, Result) else unanswered(job, entry, lines)
+                asked = lines.in_input_order()
+                for entry, line in zip(assembly.results(), asked, strict=True):
+                    known = entry if isinstance(entry, Result) else unanswered(job, entry, line)
                     yield self._line(job, known)
 
     def so_far(self, job: Job, segments: Sequence[SegmentRef]) -> Iterator[bytes]:
@@ -70,9 +70,8 @@ class Output:
         return self._encode(job, result) + b"\n"
 
 
-def unanswered(job: Job, ordinal: int, lines: IndexedLines) -> Result:
+def unanswered(job: Job, ordinal: int, line: Line | Rejection) -> Result:
     """Return the Result of a Request that a stopped Job never answered."""
-    _, line = lines.line(ordinal)
     asker = Asker(ordinal, line.key, line.metadata) if isinstance(line, Line) else Asker(ordinal)
     cause = job.stopped_by or Cause.CANCELLED
     return Result(asker, Failed(cause, UNANSWERED[cause]))

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from halfrate.clock import Clock
 from halfrate.config import DispatchConfig
+from halfrate.dispatch.assignments import Asked, assignments
 from halfrate.dispatch.feed import Feed
 from halfrate.dispatch.sink import Sink
+from halfrate.domain.errors import CorruptData, LeaseLost
+from halfrate.domain.job import Job
 from halfrate.domain.outcome import Failed
 from halfrate.domain.result import Assignment, Result
-from halfrate.domain.shard import Lease
+from halfrate.domain.shard import Lease, SegmentRef, Shard
+from halfrate.ingest.inputs import Inputs
 from halfrate.metering.price import Price
 from halfrate.results.segment import SegmentWriter, read_segment
-from halfrate.results.shard_file import read_shard
 from halfrate.store.blob.api import BlobStore
-from halfrate.store.blob.names import segment_blob, segment_blob_of, shard_blob
+from halfrate.store.blob.names import segment_blob, segment_blob_of
 from halfrate.store.meta.api import MetaStore
 
 
@@ -33,6 +36,9 @@ class ShardRun:
         *,
         store: MetaStore,
         blobs: BlobStore,
+        inputs: Inputs,
+        asked: Asked,
+        default_temperature: float,
         price: Price,
         clock: Clock,
         config: DispatchConfig,
@@ -41,6 +47,9 @@ class ShardRun:
         self._feed = feed
         self._store = store
         self._blobs = blobs
+        self._inputs = inputs
+        self._asked = asked
+        self._default_temperature = default_temperature
         self._price = price
         self._clock = clock
         self._config = config
@@ -97,18 +106,36 @@ class ShardRun:
             await self._store.renew_lease(self.lease, lease_seconds=self._config.lease_seconds)
 
     async def _pending(self) -> list[Assignment]:
-        segments = await self._store.segments(self.lease.job_id, self.lease.shard)
+        """Return what of the Shard has no Result yet, in order."""
+        job = await self._store.get_job(self.lease.job_id)
+        if job is None:
+            raise LeaseLost(f"Job {self.lease.job_id} was deleted.")
+        shard = await self._store.get_shard(job.id, self.lease.shard)
+        segments = await self._store.segments(job.id, self.lease.shard)
+        settled = await asyncio.to_thread(self._settled, segments)
+        try:
+            return await asyncio.to_thread(self._load, job, shard, settled)
+        except (CorruptData, FileNotFoundError):
+            await self._inputs.mend(job.input_blob)
+            return await asyncio.to_thread(self._load, job, shard, settled)
 
-        def load() -> list[Assignment]:
-            settled: set[int] = set()
-            for segment in segments:
-                with self._blobs.reader(segment_blob_of(segment)) as reader:
-                    results = read_segment(reader, segment.settled_bytes)
-                    settled.update(result.asker.ordinal for result in results)
-            with self._blobs.reader(shard_blob(self.lease.job_id, self.lease.shard)) as reader:
-                return [left for assignment in read_shard(reader) if (left := _without(assignment, settled))]
+    def _settled(self, segments: Sequence[SegmentRef]) -> set[int]:
+        settled: set[int] = set()
+        for segment in segments:
+            with self._blobs.reader(segment_blob_of(segment)) as reader:
+                results = read_segment(reader, segment.settled_bytes)
+                settled.update(result.asker.ordinal for result in results)
+        return settled
 
-        return await asyncio.to_thread(load)
+    def _load(self, job: Job, shard: Shard, settled: set[int]) -> list[Assignment]:
+        with self._inputs.lines(job.input_blob) as lines:
+            whole = assignments(
+                lines.in_run_order(shard.first, shard.requests),
+                model=job.model,
+                asked=self._asked,
+                default_temperature=self._default_temperature,
+            )
+        return [left for assignment in whole if (left := _without(assignment, settled))]
 
 
 def _without(assignment: Assignment, settled: set[int]) -> Assignment | None:

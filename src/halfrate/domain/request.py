@@ -47,9 +47,13 @@ class Sampling:
         return temperature == 0 or self.seed is not None
 
 
+UNASKED = Sampling()
+"""How to decode where a client asks for nothing in particular."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One thing to answer: at least one Message, the last of them not from the model."""
 
     messages: tuple[Message, ...]
-    sampling: Sampling = Sampling()
+    sampling: Sampling = UNASKED

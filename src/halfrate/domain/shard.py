@@ -15,6 +15,16 @@ class ShardState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Shard:
+    """``requests`` Requests of a Job, from position ``first`` of the order to run its lines."""
+
+    job_id: str
+    number: int
+    first: int
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """The time-limited right to run a Shard.
 

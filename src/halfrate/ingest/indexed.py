@@ -2,50 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 
 from halfrate.domain.line import Line, Rejection
-from halfrate.ingest.index import IndexReader, IndexRecord, too_long
-from halfrate.store.blob.api import CHUNK_BYTES, BlobReader
+from halfrate.ingest.chunks import ParseLines, too_long
+from halfrate.ingest.index import Entry, IndexReader
+from halfrate.ingest.lines import LineScanner
+from halfrate.store.blob.api import BlobReader, read_chunks
+
+_GAP_BYTES_MAX = 16 << 10
+"""Bytes between two lines that are read with them rather than passed over."""
+
+_READ_BYTES_MAX = 1 << 20
 
 
 class IndexedLines:
-    """The lines of an input, parsed again, with the verdicts they got when they were indexed.
+    """The lines of an input, in the order to run them or in its own.
 
-    It holds 1 MiB of the input at most, or one line if that is longer, and never a line beyond
-    ``line_bytes_max``, which is rejected unread.
+    A line beyond ``line_bytes_max`` is rejected unread.
     """
 
     def __init__(
-        self,
-        index: IndexReader,
-        source: BlobReader,
-        parse: Callable[[bytes], Line | Rejection],
-        *,
-        line_bytes_max: int,
+        self, index: IndexReader, source: BlobReader, parse: ParseLines, *, line_bytes_max: int
     ) -> None:
         self._index = index
         self._source = source
         self._parse = parse
         self._line_bytes_max = line_bytes_max
-        self._window = b""
-        self._window_offset = 0
 
-    def __iter__(self) -> Iterator[tuple[IndexRecord, Line | Rejection]]:
-        """Yield every line in order, with a few large reads."""
-        for record in self._index.records():
-            yield record, self._line(record, ahead_bytes=CHUNK_BYTES)
+    def in_run_order(self, first: int, count: int) -> list[tuple[Entry, Line | Rejection]]:
+        """Return ``count`` lines from position ``first`` of the order to run them. They are held at once."""
+        entries = self._index.entries(first, count)
+        readable = [entry for entry in entries if entry.length <= self._line_bytes_max]
+        texts = self._texts(readable)
+        parsed = iter(self._parse([texts[entry.ordinal] for entry in readable]))
+        return [
+            (entry, next(parsed) if entry.length <= self._line_bytes_max else self._too_long(entry.length))
+            for entry in entries
+        ]
 
-    def line(self, ordinal: int) -> tuple[IndexRecord, Line | Rejection]:
-        """Return one line. Raise `IndexError` if there are not so many."""
-        record = self._index.record(ordinal)
-        return record, self._line(record, ahead_bytes=record.length)
+    def in_input_order(self) -> Iterator[Line | Rejection]:
+        """Yield every line that is not blank, by ordinal. A mebibyte of them is held."""
+        scanner = LineScanner(self._line_bytes_max)
+        for chunk in read_chunks(self._source):
+            for line in scanner.feed(chunk):
+                yield self._parsed(line.data, line.length)
+        for line in scanner.finish():
+            yield self._parsed(line.data, line.length)
 
-    def _line(self, record: IndexRecord, *, ahead_bytes: int) -> Line | Rejection:
-        if record.length > self._line_bytes_max:
-            return too_long(record.length, line_bytes_max=self._line_bytes_max)
-        start = record.offset - self._window_offset
-        if start < 0 or start + record.length > len(self._window):
-            self._window = self._source.read(record.offset, max(record.length, ahead_bytes))
-            self._window_offset, start = record.offset, 0
-        return self._parse(self._window[start : start + record.length])
+    def _parsed(self, data: bytes | None, length: int) -> Line | Rejection:
+        return self._too_long(length) if data is None else self._parse([data])[0]
+
+    def _texts(self, entries: Sequence[Entry]) -> dict[int, bytes]:
+        """Return lines by ordinal, read in the order they lie in, neighbours together."""
+        texts: dict[int, bytes] = {}
+        for together in _neighbours(sorted(entries)):
+            start = together[0].offset
+            data = self._source.read(start, together[-1].offset + together[-1].length - start)
+            for entry in together:
+                texts[entry.ordinal] = data[entry.offset - start : entry.offset - start + entry.length]
+        return texts
+
+    def _too_long(self, length: int) -> Rejection:
+        return too_long(length, line_bytes_max=self._line_bytes_max)
+
+
+def _neighbours(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Group entries, sorted by offset, that are worth one read."""
+    together: list[Entry] = []
+    for entry in entries:
+        stop = entry.offset + entry.length
+        if together and (
+            entry.offset - (together[-1].offset + together[-1].length) > _GAP_BYTES_MAX
+            or stop - together[0].offset > _READ_BYTES_MAX
+        ):
+            yield together
+            together = []
+        together.append(entry)
+    if together:
+        yield together

@@ -4,35 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
 from halfrate.config import Limits
 from halfrate.domain.errors import CorruptData, InvalidArgument
-from halfrate.domain.line import Line, Rejection
-from halfrate.ingest.index import Indexer, IndexReader, IndexSummary
+from halfrate.identity import new_id
+from halfrate.ingest.chunks import ParseLines
+from halfrate.ingest.index import IndexReader, IndexSummary
 from halfrate.ingest.indexed import IndexedLines
+from halfrate.ingest.indexing import Indexing
+from halfrate.ingest.tasks import CutShards, Sizes
+from halfrate.ingest.workers import Workers
 from halfrate.store.blob.api import BlobAppender, BlobStore, read_chunks
 from halfrate.store.blob.names import index_blob
+from halfrate.store.blob.streams import in_thread
 
-Parse = Callable[[bytes], Line | Rejection]
+logger = logging.getLogger(__name__)
 
 
 class Inputs:
     """Makes and finds the indexes of inputs."""
 
-    def __init__(self, blobs: BlobStore, *, parse: Parse, spill: Path, limits: Limits) -> None:
+    def __init__(
+        self, blobs: BlobStore, workers: Workers, *, parse: ParseLines, spill: Path, limits: Limits
+    ) -> None:
         self._blobs = blobs
+        self._workers = workers
         self._parse = parse
         self._spill = spill
         self._limits = limits
         self._building: dict[str, asyncio.Task[IndexSummary]] = {}
 
-    def receive(self, blob: str) -> Receiver:
-        """Begin, or take up again, to receive an input into the growing ``blob``. Blocks: use a thread."""
-        return Receiver(self._blobs.appender(blob), self._blobs, blob, self._indexer())
+    async def receive(self, blob: str) -> Receiver:
+        """Begin, or take up again, to receive an input into the growing ``blob``."""
+        receiver = Receiver(self, self._blobs, blob, self._indexing(blob))
+        await receiver.catch_up()
+        return receiver
 
     async def read_summary(self, blob: str) -> IndexSummary:
         """Return what the index says, making it first if there is none or it is damaged.
@@ -46,6 +56,22 @@ class Inputs:
         """Do as `read_summary`, and return None if it takes longer: it goes on in the background."""
         done, _ = await asyncio.wait({self._building_of(blob)}, timeout=seconds)
         return done.pop().result() if done else None
+
+    async def cut(self, blob: str, *, requests_max: int, bytes_max: int) -> list[int]:
+        """Return how many Requests each Shard of the order has. Raise as `read_summary` does."""
+        task = CutShards(blob=index_blob(blob), requests_max=requests_max, bytes_max=bytes_max)
+        try:
+            sizes = await self._workers.perform(task)
+        except CorruptData:
+            await self.mend(blob)
+            sizes = await self._workers.perform(task)
+        assert isinstance(sizes, Sizes)
+        return sizes.requests
+
+    async def mend(self, blob: str) -> None:
+        """Make a damaged index again. It holds nothing that the input does not, in the same order."""
+        await asyncio.to_thread(self._blobs.delete, index_blob(blob))
+        await self.read_summary(blob)
 
     @contextmanager
     def lines(self, blob: str) -> Iterator[IndexedLines]:
@@ -63,95 +89,120 @@ class Inputs:
         self._blobs.delete(blob)
         self._blobs.delete(index_blob(blob))
 
-    def _building_of(self, blob: str) -> asyncio.Task[IndexSummary]:
-        if blob not in self._building:
-            task = asyncio.create_task(asyncio.to_thread(self._summary, blob))
-            self._building[blob] = task
-            task.add_done_callback(lambda _: self._building.pop(blob))
-        return self._building[blob]
+    def names(self) -> list[str]:
+        """Return the name of every input that is there, or of which there is an index. Blocks."""
+        indexed = (name.removeprefix(index_blob("")) for name in self._blobs.names(index_blob("inputs")))
+        return sorted({*self._blobs.names("inputs"), *indexed})
 
-    def _summary(self, blob: str) -> IndexSummary:
+    def finish_index(self, blob: str, indexing: Indexing) -> None:
+        """Have the index of an input, which is complete, finished in the background."""
+        self._build(blob, indexing.finish(blob))
+
+    async def close(self) -> None:
+        """Stop what is being made; it is made again when it is needed."""
+        building = list(self._building.values())
+        for task in building:
+            task.cancel()
+        await asyncio.gather(*building, return_exceptions=True)
+
+    def _building_of(self, blob: str) -> asyncio.Task[IndexSummary]:
+        return self._building.get(blob) or self._build(blob, self._summary(blob))
+
+    def _build(self, blob: str, work: Coroutine[None, None, IndexSummary]) -> asyncio.Task[IndexSummary]:
+        task = asyncio.create_task(work, name=f"index of {blob}")
+        self._building[blob] = task
+        task.add_done_callback(lambda _: self._built(blob, task))
+        return task
+
+    def _built(self, blob: str, task: asyncio.Task[IndexSummary]) -> None:
+        del self._building[blob]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.warning("The index of %s could not be made: %s", blob, error)
+
+    async def _summary(self, blob: str) -> IndexSummary:
         try:
-            with self._blobs.reader(index_blob(blob)) as reader:
-                return IndexReader(reader).summary
+            return await asyncio.to_thread(self._read_summary, blob)
         except (FileNotFoundError, CorruptData):
             # An index holds nothing that the input does not: it can always be made again.
-            return self._make_index(blob)
+            return await self._make_index(blob)
 
-    def _make_index(self, blob: str) -> IndexSummary:
-        with self._indexer() as indexer, self._blobs.reader(blob) as reader:
-            for chunk in read_chunks(reader):
-                indexer.feed(chunk)
-            with self._blobs.writer(index_blob(blob)) as writer:
-                return indexer.finish(writer)
+    def _read_summary(self, blob: str) -> IndexSummary:
+        with self._blobs.reader(index_blob(blob)) as reader:
+            return IndexReader(reader).summary
 
-    def _indexer(self) -> Indexer:
-        return Indexer(
-            self._parse,
-            spill=self._spill,
-            line_bytes_max=self._limits.line_bytes,
-            lines_max=self._limits.file_lines,
-        )
+    async def _make_index(self, blob: str) -> IndexSummary:
+        indexing = self._indexing(blob)
+        try:
+            with self._blobs.reader(blob) as reader:
+                async for chunk in in_thread(read_chunks(reader)):
+                    indexing.arrived(chunk)
+            return await indexing.finish(blob)
+        except BaseException:
+            await indexing.close()
+            raise
+
+    def _indexing(self, blob: str) -> Indexing:
+        return Indexing(blob, self._workers, folder=self._spill / new_id(12), limits=self._limits)
 
 
 def refuse_bad_input(summary: IndexSummary, *, keep_going: bool) -> None:
     """Raise `InvalidArgument` if an input has no Requests, or bad lines and the Job is not to keep going."""
+    if summary.refusal is not None:
+        raise InvalidArgument(summary.refusal)
     bad = summary.bad + summary.bad_keys
-    if summary.requests > 0 and (keep_going or not bad):
+    if keep_going or not bad:
         return
     untold = bad - len(summary.errors)
     raise InvalidArgument("\n".join([*summary.errors, *([f"... and {untold} more."] if untold > 0 else [])]))
 
 
 class Receiver:
-    """One input on its way in: written, hashed and indexed as the bytes arrive.
+    """One input on its way in: written and hashed here, indexed by workers as the bytes arrive.
 
-    Blocks on the disk: use it in a thread, one call at a time.
+    One call at a time.
     """
 
-    def __init__(self, appender: BlobAppender, blobs: BlobStore, blob: str, indexer: Indexer) -> None:
-        self._appender = appender
+    def __init__(self, inputs: Inputs, blobs: BlobStore, blob: str, indexing: Indexing) -> None:
+        self._inputs = inputs
         self._blobs = blobs
         self._blob = blob
-        self._indexer = indexer
+        self._indexing = indexing
+        self._appender: BlobAppender = blobs.appender(blob)
         self._digest = hashlib.sha256()
-        self._replay()
 
     @property
     def received_bytes(self) -> int:
         """Bytes that have arrived."""
         return self._appender.size_bytes
 
-    def take(self, data: bytes) -> None:
-        """Add the next bytes."""
-        self._appender.append(data)
-        self._follow(data)
+    async def catch_up(self) -> None:
+        """Take in bytes that arrived before this process started."""
+        with self._blobs.reader(self._blob) as reader:
+            async for chunk in in_thread(read_chunks(reader)):
+                self._digest.update(chunk)
+                self._indexing.arrived(chunk)
 
-    def finish(self, blob: str) -> str:
-        """Make the input durable as ``blob``, with its index beside it. Return its SHA-256 in hexadecimal."""
-        self._appender.sync()
-        with self._blobs.writer(index_blob(blob)) as writer:
-            self._indexer.finish(writer)
-        self._blobs.rename(self._blob, blob)
+    async def take(self, data: bytes) -> None:
+        """Add the next bytes."""
+        await asyncio.to_thread(self._append, data)
+        self._indexing.arrived(data)
+
+    async def finish(self, blob: str) -> str:
+        """Make the input durable as ``blob``; its index follows. Return its SHA-256 in hexadecimal."""
+        await asyncio.to_thread(self._name, blob)
+        self._appender.__exit__()
+        self._inputs.finish_index(blob, self._indexing)
         return self._digest.hexdigest()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of files. What has arrived stays, for another Receiver to take up."""
         self._appender.__exit__()
-        self._indexer.close()
+        await self._indexing.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def _replay(self) -> None:
-        """Catch up with bytes that arrived before this process started."""
-        with self._blobs.reader(self._blob) as reader:
-            for chunk in read_chunks(reader):
-                self._follow(chunk)
-
-    def _follow(self, data: bytes) -> None:
+    def _append(self, data: bytes) -> None:
+        self._appender.append(data)
         self._digest.update(data)
-        self._indexer.feed(data)
+
+    def _name(self, blob: str) -> None:
+        self._appender.sync()
+        self._blobs.rename(self._blob, blob)

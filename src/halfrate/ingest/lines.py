@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate
+from operator import add
 from typing import NamedTuple
 
 _BOM = b"\xef\xbb\xbf"
@@ -10,7 +13,7 @@ _CARRIAGE_RETURN = 13
 
 
 class RawLine(NamedTuple):
-    """One line that is not blank. A tuple, because ten million are made for one file.
+    """One line that is not blank.
 
     ``number`` counts from 1, blank lines included. ``offset`` and ``length`` say where the line's bytes
     are in the file, without a byte order mark before them or the line break after them. ``data`` is
@@ -23,56 +26,113 @@ class RawLine(NamedTuple):
     data: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class LineBatch:
+    """Lines that are not blank, as columns of equal length: ten million objects would be slow to make.
+
+    Iterating yields them as `RawLine`.
+    """
+
+    numbers: list[int] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    data: list[bytes | None] = field(default_factory=list)
+
+    def add(self, number: int, offset: int, length: int, data: bytes | None) -> None:
+        """Add one line."""
+        self.numbers.append(number)
+        self.offsets.append(offset)
+        self.lengths.append(length)
+        self.data.append(data)
+
+    def part(self, start: int, stop: int) -> LineBatch:
+        """Return the lines from position ``start`` up to ``stop``."""
+        return LineBatch(
+            self.numbers[start:stop],
+            self.offsets[start:stop],
+            self.lengths[start:stop],
+            self.data[start:stop],
+        )
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[RawLine]:
+        return map(RawLine, self.numbers, self.offsets, self.lengths, self.data)
+
+
 class LineScanner:
     r"""Splits a file at ``\n`` or ``\r\n`` and skips blank lines and a byte order mark.
 
     It holds at most one unfinished line of ``line_bytes_max`` bytes; of a longer one only the length.
+    ``offset`` is where in the file it begins, which must be the beginning of a line.
     """
 
-    def __init__(self, line_bytes_max: int) -> None:
+    def __init__(self, line_bytes_max: int, *, offset: int = 0) -> None:
         self._line_bytes_max = line_bytes_max
-        self._number = 0  # of the last finished line
-        self._offset = 0  # where the unfinished line begins
+        self._offset = offset  # where the unfinished line begins
         self._held = bytearray()  # the unfinished line, as far as it is kept
         self._held_length = 0  # its true length so far
         self._last_byte = -1
-        self._head: bytes | None = b""  # the first bytes, until it is clear whether they are a BOM
+        # The first bytes of the file, until it is clear whether they are a byte order mark.
+        self._head: bytes | None = b"" if offset == 0 else None
+        self.lines = 0
+        """Lines finished so far, blank ones too."""
 
-    def feed(self, chunk: bytes) -> Iterator[RawLine]:
-        """Yield the lines that end in ``chunk``. Exhaust it before the next call."""
+    def feed(self, chunk: bytes) -> LineBatch:
+        """Return the lines that end in ``chunk``."""
         chunk = self._without_bom(chunk)
+        batch = LineBatch()
         start = 0
-        while (end := chunk.find(b"\n", start)) >= 0:
-            line = self._complete(chunk, start, end) if self._held_length else self._whole(chunk, start, end)
-            if line is not None:
-                yield line
-            start = end + 1
+        if self._held_length and (start := chunk.find(b"\n") + 1):
+            self._hold(chunk[: start - 1])
+            self._complete(batch)
+        if not self._held_length and (stop := chunk.rfind(b"\n") + 1) > start:
+            self._whole(chunk[start:stop], batch)
+            start = stop
         self._hold(chunk[start:])
+        return batch
 
-    def finish(self) -> Iterator[RawLine]:
-        """Yield the last line if no newline ended it. Nothing may be fed afterwards."""
+    def finish(self) -> LineBatch:
+        """Return the last line if no newline ended it. Nothing may be fed afterwards."""
+        batch = LineBatch()
         if self._head:
             self._hold(self._head)
             self._head = None
-        if self._held_length and (line := self._complete(b"", 0, 0)) is not None:
-            yield line
+        if self._held_length:
+            self._complete(batch)
+        return batch
 
-    def _whole(self, chunk: bytes, start: int, end: int) -> RawLine | None:
-        """Take a line that lies within one chunk."""
-        stop = end - 1 if end > start and chunk[end - 1] == _CARRIAGE_RETURN else end
-        offset, length = self._offset, stop - start
-        self._number += 1
-        self._offset += end - start + 1
-        if length > self._line_bytes_max:
-            return RawLine(self._number, offset, length, None)
-        data = chunk[start:stop]
-        return RawLine(self._number, offset, length, data) if length and not data.isspace() else None
+    def _whole(self, data: bytes, batch: LineBatch) -> None:
+        """Take lines that lie within one chunk, each with its newline."""
+        lines: list[bytes] = data.split(b"\n")
+        lines.pop()  # what follows the last newline
+        offsets = list(accumulate(map(len, lines), initial=self._offset))
+        self._offset = offsets.pop() + len(lines)
+        offsets = list(map(add, offsets, range(len(lines))))  # and a newline each
+        if b"\r" in data:
+            lines = [line.removesuffix(b"\r") for line in lines]
+        lengths = list(map(len, lines))
+        first = self.lines + 1
+        self.lines += len(lines)
+        if all(lengths) and max(lengths) <= self._line_bytes_max and not any(map(bytes.isspace, lines)):
+            batch.numbers.extend(range(first, self.lines + 1))
+            batch.offsets.extend(offsets)
+            batch.lengths.extend(lengths)
+            batch.data.extend(lines)
+            return
+        for number, offset, length, line in zip(
+            range(first, self.lines + 1), offsets, lengths, lines, strict=True
+        ):
+            if length > self._line_bytes_max:
+                batch.add(number, offset, length, None)
+            elif length and not line.isspace():
+                batch.add(number, offset, length, line)
 
-    def _complete(self, chunk: bytes, start: int, end: int) -> RawLine | None:
-        """Take the line that earlier chunks began."""
-        self._hold(chunk[start:end])
+    def _complete(self, batch: LineBatch) -> None:
+        """Take the line that is held, whose end has come."""
         offset, length = self._offset, self._held_length
-        self._number += 1
+        self.lines += 1
         self._offset += length + 1
         if self._last_byte == _CARRIAGE_RETURN:
             length -= 1
@@ -80,8 +140,9 @@ class LineScanner:
         self._held.clear()
         self._held_length = 0
         if length > self._line_bytes_max:
-            return RawLine(self._number, offset, length, None)
-        return RawLine(self._number, offset, length, data) if length and not data.isspace() else None
+            batch.add(self.lines, offset, length, None)
+        elif length and not data.isspace():
+            batch.add(self.lines, offset, length, data)
 
     def _hold(self, piece: bytes) -> None:
         if piece:

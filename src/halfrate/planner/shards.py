@@ -1,27 +1,25 @@
-"""Where to cut the order into Shards."""
+"""Where to cut the order of a Job's Requests into Shards."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from halfrate.domain.result import Assignment
-from halfrate.planner.prefix import prompt_bytes
 
+def cut(lines: Iterable[tuple[int, bool]], *, requests_max: int, bytes_max: int) -> Iterator[int]:
+    """Yield how many Requests each Shard has: about ``requests_max`` at most, of ``bytes_max`` bytes.
 
-def cut(assignments: Iterable[Assignment], *, askers_max: int, bytes_max: int) -> Iterator[list[Assignment]]:
-    """Yield contiguous pieces of at most ``askers_max`` Askers and ``bytes_max`` bytes of prompt text.
-
-    An Assignment is never split: one that exceeds a bound by itself is a Shard by itself.
+    ``lines`` are given in the order to run them: how long each is, and whether it asks what the one before
+    asks. Such twins are kept in one Shard, where they can share an answer, unless it gets twice as large as
+    it should be. A line that exceeds ``bytes_max`` by itself is a Shard by itself.
     """
-    shard: list[Assignment] = []
-    askers = size_bytes = 0
-    for assignment in assignments:
-        more_askers, more_bytes = len(assignment.askers), prompt_bytes(assignment.request)
-        if shard and (askers + more_askers > askers_max or size_bytes + more_bytes > bytes_max):
-            yield shard
-            shard, askers, size_bytes = [], 0, 0
-        shard.append(assignment)
-        askers += more_askers
-        size_bytes += more_bytes
-    if shard:
-        yield shard
+    requests = size_bytes = 0
+    for length, twin in lines:
+        full = requests >= requests_max or size_bytes + length > bytes_max
+        overfull = requests >= 2 * requests_max or size_bytes + length > 2 * bytes_max
+        if requests and (overfull if twin else full):
+            yield requests
+            requests = size_bytes = 0
+        requests += 1
+        size_bytes += length
+    if requests:
+        yield requests

@@ -1,4 +1,4 @@
-"""Assignments and Results as bytes: a version byte, then compact msgpack."""
+"""Results as bytes: a version byte, then compact msgpack."""
 
 from __future__ import annotations
 
@@ -8,25 +8,13 @@ import msgspec
 
 from halfrate.domain.errors import CorruptData
 from halfrate.domain.outcome import Answered, Cause, Failed, Finish
-from halfrate.domain.request import Message, Request, Role, Sampling
-from halfrate.domain.result import Asker, Assignment, Result
+from halfrate.domain.result import Asker, Result
 from halfrate.domain.usage import Usage
 
 # To add a field, append it with a default and old records still decode; any other change is a new version.
 _VERSION = b"\x01"
 
 T = TypeVar("T")
-
-
-def encode_assignment(assignment: Assignment) -> bytes:
-    """Return the bytes that `decode_assignment` turns back into an equal Assignment."""
-    return _encode(_Assignment(_pack(assignment.request), [_pack_asker(a) for a in assignment.askers]))
-
-
-def decode_assignment(payload: bytes) -> Assignment:
-    """Return the Assignment that was encoded. Raise `CorruptData` if the bytes are not one."""
-    packed = _decode(_ASSIGNMENT, payload)
-    return Assignment(_unpack(packed.request), tuple(_unpack_asker(a) for a in packed.askers))
 
 
 def encode_result(result: Result) -> bytes:
@@ -59,28 +47,6 @@ class _Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Fields by position, without their names."""
 
 
-class _Message(_Packed, frozen=True):
-    role: Role
-    text: str
-
-
-class _Sampling(_Packed, frozen=True):
-    max_output_tokens: int | None
-    temperature: float | None
-    top_p: float | None
-    top_k: int | None
-    seed: int | None
-    presence_penalty: float | None
-    frequency_penalty: float | None
-    stop: tuple[str, ...]
-    json_schema: str | None
-
-
-class _Request(_Packed, frozen=True, tag="r"):
-    messages: list[_Message]
-    sampling: _Sampling | None  # None: nothing was asked for
-
-
 class _Answered(_Packed, frozen=True, tag="a"):
     text: str
     finish: Finish
@@ -100,11 +66,6 @@ class _Asker(_Packed, frozen=True):
     metadata: bytes | None
 
 
-class _Assignment(_Packed, frozen=True):
-    request: _Request | _Failed
-    askers: list[_Asker]
-
-
 class _Result(_Packed, frozen=True):
     asker: _Asker
     outcome: _Answered | _Failed
@@ -119,33 +80,8 @@ class _ResultOrdinal(_Packed, frozen=True):
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_ASSIGNMENT = msgspec.msgpack.Decoder(_Assignment)
 _RESULT = msgspec.msgpack.Decoder(_Result)
 _RESULT_ORDINAL = msgspec.msgpack.Decoder(_ResultOrdinal)
-
-_UNASKED = Sampling()
-
-
-def _pack(request: Request | Failed) -> _Request | _Failed:
-    if isinstance(request, Failed):
-        return _Failed(request.cause, request.detail)
-    s = request.sampling
-    sampling = None if s == _UNASKED else _Sampling(
-        s.max_output_tokens, s.temperature, s.top_p, s.top_k, s.seed,
-        s.presence_penalty, s.frequency_penalty, s.stop, s.json_schema,
-    )  # fmt: skip
-    return _Request([_Message(m.role, m.text) for m in request.messages], sampling)
-
-
-def _unpack(packed: _Request | _Failed) -> Request | Failed:
-    if isinstance(packed, _Failed):
-        return Failed(packed.cause, packed.detail)
-    s = packed.sampling
-    sampling = _UNASKED if s is None else Sampling(
-        s.max_output_tokens, s.temperature, s.top_p, s.top_k, s.seed,
-        s.presence_penalty, s.frequency_penalty, s.stop, s.json_schema,
-    )  # fmt: skip
-    return Request(tuple(Message(m.role, m.text) for m in packed.messages), sampling)
 
 
 def _pack_asker(asker: Asker) -> _Asker:

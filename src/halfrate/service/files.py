@@ -10,8 +10,8 @@ from halfrate.domain.errors import Forbidden
 from halfrate.domain.file import File, output_file_id
 from halfrate.ingest.inputs import Inputs
 from halfrate.service.paging import page_of, place_of
-from halfrate.service.streams import in_thread, joined
 from halfrate.store.blob.api import BlobStore, read_chunks
+from halfrate.store.blob.streams import in_thread, joined
 from halfrate.store.meta.api import MetaStore
 
 OUTPUT_PREFIX = output_file_id("")

@@ -107,7 +107,7 @@ class Uploads:
                 known_bytes -= len(data) - len(fresh)
                 self._check_bound(upload, receiver.received_bytes + len(fresh))
                 if fresh:
-                    await asyncio.to_thread(receiver.take, fresh)
+                    await receiver.take(fresh)
             return receiver.received_bytes
 
     async def finish(self, upload_id: str) -> File:
@@ -122,7 +122,7 @@ class Uploads:
                     "arrived. Continue from there, or start again."
                 )
             blob = input_blob(new_id(24))
-            sha256 = await asyncio.to_thread(receiver.finish, blob)
+            sha256 = await receiver.finish(blob)
             now = self._clock.now()
             file = File(
                 id=upload.file_id,
@@ -136,7 +136,7 @@ class Uploads:
                 expires_at=now + self._limits.file_hours * 3_600,
             )
             await self._store.create_file(file, upload_id=upload_id)
-            self._close(upload_id)
+            self._incoming.pop(upload_id)
             return file
 
     async def cancel(self, upload_id: str) -> None:
@@ -147,13 +147,13 @@ class Uploads:
                     f"The upload has finished. Delete the file files/{upload.file_id} instead."
                 )
             await self._store.delete_upload(upload_id)
-            self._close(upload_id)
+            await self._close(upload_id)
             await asyncio.to_thread(self._blobs.delete, upload_blob(upload_id))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of the uploads under way; they can be taken up again."""
         for upload_id in list(self._incoming):
-            self._close(upload_id)
+            await self._close(upload_id)
 
     @asynccontextmanager
     async def _receiving(self, upload_id: str) -> AsyncIterator[tuple[Upload, Receiver | None]]:
@@ -174,25 +174,25 @@ class Uploads:
 
     async def _open(self, upload_id: str) -> _Incoming:
         if upload_id not in self._incoming:
-            receiver = await asyncio.to_thread(self._inputs.receive, upload_blob(upload_id))
+            receiver = await self._inputs.receive(upload_blob(upload_id))
             # Another call may have been faster while this one was in its thread.
             if upload_id in self._incoming:
-                receiver.close()
+                await receiver.close()
             else:
-                self._close_the_idle()
+                await self._close_the_idle()
                 self._incoming[upload_id] = _Incoming(receiver, asyncio.Lock())
         # The one used last goes to the end: those at the front have been idle for longest.
         incoming = self._incoming[upload_id] = self._incoming.pop(upload_id)
         return incoming
 
-    def _close_the_idle(self) -> None:
+    async def _close_the_idle(self) -> None:
         """Make room for one more upload, so that clients that never come back hold nothing for long."""
         idle = [name for name, incoming in self._incoming.items() if not incoming.lock.locked()]
         for upload_id in idle[: max(0, len(self._incoming) - INCOMING_MAX + 1)]:
-            self._close(upload_id)
+            await self._close(upload_id)
 
-    def _close(self, upload_id: str) -> None:
-        self._incoming.pop(upload_id).receiver.close()
+    async def _close(self, upload_id: str) -> None:
+        await self._incoming.pop(upload_id).receiver.close()
 
     async def _file_of(self, upload: Upload) -> File:
         file = await self._store.get_file(upload.file_id)

@@ -52,11 +52,11 @@ class Pruner:
             await self._delete(upload_blob(upload.id))
 
     async def prune_orphans(self) -> None:
-        """Remove inputs that a crash left without the row that would have named them.
+        """Remove inputs, and indexes of inputs, that a crash left without the row that would have named them.
 
         Call it before anything is accepted: an input that is just being accepted looks the same.
         """
-        for name in await asyncio.to_thread(lambda: list(self._blobs.names("inputs"))):
+        for name in await asyncio.to_thread(self._inputs.names):
             await self._delete_input_if_unused(name)
 
     async def _delete_input_if_unused(self, blob: str) -> None:

@@ -2,22 +2,15 @@ import pytest
 from hypothesis import given
 
 from halfrate.domain.errors import CorruptData
-from halfrate.domain.outcome import Cause, Failed
-from halfrate.domain.request import Message, Request, Role
-from halfrate.domain.result import Asker, Assignment, Result
+from halfrate.domain.outcome import Answered, Cause, Failed, Finish
+from halfrate.domain.result import Asker, Result
+from halfrate.domain.usage import Usage
 from halfrate.results.records import (
-    decode_assignment,
     decode_ordinal,
     decode_result,
-    encode_assignment,
     encode_result,
 )
-from tests.unit.results.strategies import ASSIGNMENTS, RESULTS
-
-
-@given(ASSIGNMENTS)
-def test_an_assignment_comes_back_equal(assignment):
-    assert decode_assignment(encode_assignment(assignment)) == assignment
+from tests.unit.results.strategies import RESULTS
 
 
 @given(RESULTS)
@@ -28,13 +21,13 @@ def test_a_result_comes_back_equal(result):
 
 
 def test_records_are_compact():
-    request = Request((Message(Role.USER, "x" * 100),))
-    assert len(encode_assignment(Assignment(request, (Asker(7, "key-7"),)))) < 130
+    answer = Answered("x" * 100, Finish.STOP, Usage(100, 50))
+    assert len(encode_result(Result(Asker(7, "key-7"), answer))) < 140
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x01", b"\x01\x93", b"\x01\xc0"])
 def test_bytes_that_are_no_record_raise(payload):
-    for decode in (decode_assignment, decode_result, decode_ordinal):
+    for decode in (decode_result, decode_ordinal):
         with pytest.raises(CorruptData, match=r"Run the Job again|another version"):
             decode(payload)
 

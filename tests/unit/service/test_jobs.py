@@ -2,16 +2,15 @@
 
 import asyncio
 import json
-import threading
 
 import pytest
 
 from halfrate.config import DispatchConfig, Limits
-from halfrate.dispatch.planning import Planner
 from halfrate.domain.errors import Forbidden, InvalidArgument, LeaseLost, NotFound, ResourceExhausted
 from halfrate.domain.job import Counts, JobState
 from halfrate.domain.outcome import Cause
 from halfrate.engines.scripted import ScriptedEngine, failing
+from halfrate.ingest.inputs import Inputs
 from tests.fakes import FakeClock, ended, line, results, submit, text_of, until, upload
 
 
@@ -439,25 +438,21 @@ async def test_priority_goes_first(start):
 
 
 async def test_a_job_that_ends_while_it_is_planned_holds_up_no_other(start, monkeypatch, caplog):
-    """Its folder is taken away under the Planner, which must then go on with the next Job at once."""
-    write_shards = Planner._write_shards
-    gone = threading.Event()
-    planning = threading.Event()
+    """Its input is taken away under the Planner, which must then go on with the next Job."""
+    cut = Inputs.cut
+    gone, planning = asyncio.Event(), asyncio.Event()
 
-    def interrupted(planner, job, temperature):
-        if job.display_name != "doomed":
-            return write_shards(planner, job, temperature)
+    async def interrupted(inputs, blob, **bounds):
+        if planning.is_set():
+            return await cut(inputs, blob, **bounds)
         planning.set()
-        gone.wait(timeout=20)
-        raise FileNotFoundError(f"no folder of {job.id}")
+        await gone.wait()
+        raise FileNotFoundError(f"no {blob}")
 
-    monkeypatch.setattr(Planner, "_write_shards", interrupted)
+    monkeypatch.setattr(Inputs, "cut", interrupted)
     async with start(clock=FakeClock()) as app:
-        file = await upload(app, line("x"))
-        doomed = await app.jobs.create_from_file(
-            model="pocket-1", file_id=file.id, display_name="doomed", priority=0
-        )
-        await asyncio.to_thread(planning.wait, 20)
+        doomed = await submit(app, line("x"))
+        await planning.wait()
         await app.jobs.cancel(doomed.id)
         await ended(app, doomed)
         gone.set()

@@ -10,16 +10,6 @@ def job_folder(job_id: str) -> str:
     return f"jobs/{job_id}"
 
 
-def shards_folder(job_id: str) -> str:
-    """The folder of a Job's Shards, needed until the last one is done."""
-    return f"{job_folder(job_id)}/shards"
-
-
-def shard_blob(job_id: str, shard: int) -> str:
-    """The Requests of one Shard, in the order they are to be answered."""
-    return f"{shards_folder(job_id)}/{shard:06}"
-
-
 def segment_blob(job_id: str, shard: int, token: int) -> str:
     """The Results that the holder of one Lease settled."""
     return f"{job_folder(job_id)}/segments/{shard:06}-{token}"

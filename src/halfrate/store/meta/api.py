@@ -9,7 +9,7 @@ from typing import Protocol
 from halfrate.domain.file import File, Upload
 from halfrate.domain.job import Counts, Job, JobEvent
 from halfrate.domain.outcome import Cause
-from halfrate.domain.shard import Lease, SegmentRef
+from halfrate.domain.shard import Lease, SegmentRef, Shard
 from halfrate.domain.usage import Usage
 
 Place = tuple[float, str]
@@ -148,6 +148,10 @@ class MetaStore(Protocol):
 
     async def rescue_shards(self, *, lapsed_only: bool) -> int:
         """Give back the Shards whose Leases lapsed, or all leased ones. Return how many."""
+        ...
+
+    async def get_shard(self, job_id: str, number: int) -> Shard:
+        """Return a Shard of a planned Job."""
         ...
 
     async def segments(self, job_id: str, shard: int | None = None) -> list[SegmentRef]:

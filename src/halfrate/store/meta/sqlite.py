@@ -14,7 +14,7 @@ from halfrate.domain.errors import AlreadyExists, CorruptData, IllegalTransition
 from halfrate.domain.file import File, FileSource, Upload, output_file_id
 from halfrate.domain.job import Counts, Job, JobEvent, JobState, advance
 from halfrate.domain.outcome import Cause
-from halfrate.domain.shard import Lease, SegmentRef
+from halfrate.domain.shard import Lease, SegmentRef, Shard
 from halfrate.domain.usage import Usage
 from halfrate.store.meta.api import Place, Tally
 from halfrate.store.meta.group_commit import Committer, GroupCommitter
@@ -83,8 +83,11 @@ class SqliteStore:
         def change(connection: apsw.Connection) -> None:
             if _execute(connection, "take_plan", {"id": job_id, "now": self._clock.now()}) == 0:
                 raise IllegalTransition(f"Job {job_id} takes no plan now.")
+            first = 0
             for number, requests in enumerate(shard_sizes):
-                _execute(connection, "add_shard", {"job_id": job_id, "number": number, "requests": requests})
+                shard = Shard(job_id, number, first, requests)
+                _execute(connection, "add_shard", asdict(shard))
+                first += requests
             self._drain(connection, job_id)
 
         await self._committer.write(change)
@@ -238,6 +241,11 @@ class SqliteStore:
             return len(rows)
 
         return await self._committer.write(change)
+
+    async def get_shard(self, job_id: str, number: int) -> Shard:
+        """Return a Shard of a planned Job."""
+        (row,) = self._read("get_shard", {"job_id": job_id, "number": number})
+        return Shard(**row)
 
     async def segments(self, job_id: str, shard: int | None = None) -> list[SegmentRef]:
         """Return the settled parts of a Job's Segments, or of one Shard's, in order."""

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw
 
 from halfrate.domain.outcome import Failed
-from halfrate.domain.request import Message, Request, Role, Sampling
+from halfrate.domain.request import UNASKED, Message, Request, Role
 from halfrate.wire.gemini import lenient
 from halfrate.wire.gemini.generation_config import GenerationConfig, sampling_of
 from halfrate.wire.gemini.inability import Inability, invalid, unsupported
@@ -99,12 +99,9 @@ def understand(asked: GenerateContentRequest) -> Request | Failed:
         _refuse_what_is_not_built(asked)
         messages = _messages(asked)
         config = asked.generation_config
-        return Request(messages, sampling_of(config) if config is not None else _DEFAULTS)
+        return Request(messages, sampling_of(config) if config is not None else UNASKED)
     except Inability as inability:
         return inability.failed
-
-
-_DEFAULTS = Sampling()
 
 
 def bare_model(name: str) -> str:

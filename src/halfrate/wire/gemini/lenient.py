@@ -102,7 +102,7 @@ class Reader(Generic[M]):
     def read(self, raw: bytes | Raw, *, path: str = "") -> M | Unreadable:
         """Return the message in ``raw``, or what is wrong with it. Never raises."""
         text = bytes(raw)
-        if _is_utf8(text):
+        if is_utf8(text):
             for decoder in self._fast:
                 try:
                     return typing.cast(M, decoder.decode(text))
@@ -292,7 +292,7 @@ def _first(value: Any) -> str:
 # Faults of the text itself ----------------------------------------------------------------------------
 
 
-def _is_utf8(raw: bytes) -> bool:
+def is_utf8(raw: bytes) -> bool:
     """Whether all of ``raw`` is text. msgspec does not look into what is free-form."""
     if raw.isascii():
         return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import Raw
 
@@ -11,6 +13,7 @@ from halfrate.domain.request import Request
 from halfrate.wire.gemini.content import GenerateContentRequest, bare_model, understand
 from halfrate.wire.gemini.errors import Status, status_of
 from halfrate.wire.gemini.lenient import ABSENT, Message, Reader
+from halfrate.wire.gemini.plain import plain_lines
 from halfrate.wire.gemini.responses import GenerateContentResponse, generate_response
 
 # Input ------------------------------------------------------------------------------------------------
@@ -48,6 +51,17 @@ def parse_line(raw: bytes) -> Line | Rejection:
         return _line(bare, bare) if isinstance(bare, BareLine) else Rejection(keyed.as_line())
     bare = _BARE.read(raw)
     return _line(bare, bare) if isinstance(bare, BareLine) else Rejection(bare.as_line())
+
+
+def parse_lines(raws: Sequence[bytes]) -> list[Line | Rejection]:
+    """Return what `parse_line` returns for each, in a fraction of the time where most of them are plain.
+
+    Give it some thousand lines at a time: a bad one among them has all of them read one by one.
+    """
+    plain = plain_lines(raws)
+    if plain is None:
+        return [parse_line(raw) for raw in raws]
+    return [line or parse_line(raw) for line, raw in zip(plain, raws, strict=True)]
 
 
 def asked_of(line: Line, model: str) -> Request | Failed:

@@ -1,1 +1,1 @@
-INSERT INTO shard (job_id, number, state, requests) VALUES (:job_id, :number, 'OPEN', :requests)
+INSERT INTO shard (job_id, number, state, first, requests) VALUES (:job_id, :number, 'OPEN', :first, :requests)

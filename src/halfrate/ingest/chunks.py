@@ -1,0 +1,191 @@
+"""One piece of a file, whole lines of it: validated, and sorted into runs."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xxhash import xxh3_128_digest
+
+from halfrate.domain.line import Line, Rejection
+from halfrate.domain.outcome import Cause, Failed
+from halfrate.ingest.hints import EXAMPLE, hint
+from halfrate.ingest.index import BAD, ERRORS_MAX
+from halfrate.ingest.lines import LineBatch, LineScanner
+from halfrate.ingest.runs import Rows, write_run
+from halfrate.planner.prefix import sort_key
+from halfrate.store.blob.api import BlobReader, read_chunks
+
+ParseLines = Callable[[Sequence[bytes]], list[Line | Rejection]]
+
+CHUNK_BYTES_MIN = 16 << 20
+"""A chunk is cut after this much; it is longer only to end with a line."""
+
+CHUNK_LINES_MIN = 1 << 16
+"""A chunk is cut after this many lines, too: what is held in memory for each is bounded thereby."""
+
+KEY_BYTES_MAX = 64 << 10
+"""How much of a prompt takes part in the order. Of what is longer, equals still come together."""
+
+WARNINGS_MAX = ERRORS_MAX
+MESSAGE_CHARS_MAX = 500
+
+_LENGTH_MAX = (1 << 32) - 1  # a line this long is bad anyway; its error says how long it really is
+_PARSED_AT_ONCE = 4_096
+
+UNASKED_KEY = sort_key(Failed(Cause.INVALID, ""))
+"""What all lines sort by that ask nothing of an Engine. They are no twins."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkReport:
+    """What a chunk came to. Line numbers count from 1 within it.
+
+    ``prompts`` and ``keys`` are how many rows its two runs have: one by prompt, of all lines, and one by
+    key hash, of lines with a key.
+    """
+
+    lines: int
+    requests: int
+    keys: int
+    bad: int
+    doomed: int
+    errors: list[tuple[int, str]]
+    warnings: list[tuple[int, str]]
+
+
+def index_chunk(
+    source: BlobReader,
+    start: int,
+    stop: int,
+    *,
+    last: bool,
+    parse: ParseLines,
+    line_bytes_max: int,
+    prompts_run: Path,
+    keys_run: Path,
+) -> ChunkReport:
+    """Validate the lines between two offsets, and write the runs. ``last``: the file ends at ``stop``."""
+    chunk = _Chunk(parse, line_bytes_max, first=start == 0)
+    scanner = LineScanner(line_bytes_max, offset=start)
+    for data in read_chunks(source, start, stop):
+        chunk.take(scanner.feed(data))
+    chunk.take(scanner.finish(), cut_off=last)
+    write_run(prompts_run, chunk.prompts, chunk.prompt_rows)
+    write_run(keys_run, chunk.keys, chunk.key_rows)
+    return ChunkReport(
+        lines=scanner.lines,
+        requests=len(chunk.prompts),
+        keys=len(chunk.keys),
+        bad=chunk.bad,
+        doomed=chunk.doomed,
+        errors=chunk.errors,
+        warnings=chunk.warnings,
+    )
+
+
+def too_long(length: int, *, line_bytes_max: int) -> Rejection:
+    """Reject a line for its length."""
+    return Rejection(
+        f"the line has {length:,} bytes, and at most {line_bytes_max:,} are allowed: "
+        "shorten the prompt, or split it over several lines"
+    )
+
+
+def shortened(text: str, chars_max: int) -> str:
+    """Return a text, cut if it is longer."""
+    return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
+
+
+class _Chunk:
+    """What is gathered of a chunk: keys to sort by, and the rows that go with them."""
+
+    def __init__(self, parse: ParseLines, line_bytes_max: int, *, first: bool) -> None:
+        self._parse = parse
+        self._line_bytes_max = line_bytes_max
+        self._first = first
+        self.prompts: list[bytes] = []
+        self.prompt_rows = Rows()
+        self.keys: list[bytes] = []
+        self.key_rows = Rows()
+        self.bad = 0
+        self.doomed = 0
+        self.errors: list[tuple[int, str]] = []
+        self.warnings: list[tuple[int, str]] = []
+
+    def take(self, batch: LineBatch, *, cut_off: bool = False) -> None:
+        """Take lines, some thousand at a time: so many are held as objects."""
+        for start in range(0, len(batch), _PARSED_AT_ONCE):
+            part = batch.part(start, start + _PARSED_AT_ONCE)
+            self._take(part, self._parsed(part), cut_off=cut_off)
+
+    def _parsed(self, batch: LineBatch) -> list[Line | Rejection]:
+        known = [data for data in batch.data if data is not None]
+        parsed = iter(self._parse(known))
+        return [
+            too_long(length, line_bytes_max=self._line_bytes_max) if data is None else next(parsed)
+            for data, length in zip(batch.data, batch.lengths, strict=True)
+        ]
+
+    def _take(self, batch: LineBatch, parsed: list[Line | Rejection], *, cut_off: bool) -> None:
+        flags = array("B", bytes(len(parsed)))
+        first = len(self.prompt_rows)
+        for position, line in enumerate(parsed):
+            if isinstance(line, Rejection):
+                flags[position] = BAD
+                self._reject(first + position, batch, position, line.message, cut_off=cut_off)
+            elif isinstance(line.request, Failed):
+                self._doom(batch.numbers[position], line.request)
+        rows = Rows(
+            array("Q", batch.offsets),
+            array("I", range(first, first + len(parsed))),
+            array("I", batch.numbers),
+            array("I", [min(length, _LENGTH_MAX) for length in batch.lengths]),
+            flags,
+        )
+        self.prompts += map(_prompt, parsed)
+        self.prompt_rows.extend(rows)
+        self._take_keys([None if isinstance(line, Rejection) else line.key for line in parsed], rows)
+
+    def _take_keys(self, keys: list[str | None], rows: Rows) -> None:
+        """Note the hashes of keys.
+
+        Equal hashes are taken for equal keys. At 128 bits, ten million different keys collide by chance with
+        a probability of 10^-25. xxh3 does not resist an attacker, and need not: whoever crafts a collision
+        has a line of their own file refused as a repetition.
+        """
+        keyed = [position for position, key in enumerate(keys) if key is not None]
+        self.keys += [
+            xxh3_128_digest(key.encode("utf-8", "surrogatepass")) for key in keys if key is not None
+        ]
+        self.key_rows.extend(rows if len(keyed) == len(rows) else rows.taken(keyed))
+
+    def _reject(self, ordinal: int, batch: LineBatch, position: int, message: str, *, cut_off: bool) -> None:
+        self.bad += 1
+        if len(self.errors) >= ERRORS_MAX:
+            return
+        message = shortened(message, MESSAGE_CHARS_MAX)
+        data = batch.data[position]
+        if self._first and ordinal == 0 and data is not None and (sentence := hint(data)):
+            message += f". {sentence}. Every line must be one JSON object, for example {EXAMPLE}"
+        elif cut_off and data is not None:
+            message += (
+                ". No newline ends this last line, so the file may have been cut off: "
+                "check that it is complete and upload it again"
+            )
+        self.errors.append((batch.numbers[position], message))
+
+    def _doom(self, number: int, failed: Failed) -> None:
+        self.doomed += 1
+        if len(self.warnings) < WARNINGS_MAX:
+            message = f"it will get an error result: {failed.detail}"
+            self.warnings.append((number, shortened(message, MESSAGE_CHARS_MAX)))
+
+
+def _prompt(line: Line | Rejection) -> bytes:
+    if isinstance(line, Rejection):
+        return UNASKED_KEY
+    key = sort_key(line.request)
+    return key if len(key) <= KEY_BYTES_MAX else key[:KEY_BYTES_MAX] + xxh3_128_digest(key)

@@ -1,0 +1,191 @@
+"""Makes the index of one input, chunk by chunk while its bytes arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from halfrate.config import Limits
+from halfrate.ingest.chunks import CHUNK_BYTES_MIN, CHUNK_LINES_MIN, WARNINGS_MAX, ChunkReport
+from halfrate.ingest.hints import EXAMPLE
+from halfrate.ingest.index import IndexSummary
+from halfrate.ingest.runs import Run
+from halfrate.ingest.tasks import Chunk, FindRepeated, IndexChunk, Repeated, WriteIndex, first_errors
+from halfrate.ingest.workers import Workers
+from halfrate.store.blob.names import index_blob
+
+_UNDER_WAY_MAX = 2
+"""Chunks of one input that workers have at a time: a large file is not to keep a small one waiting."""
+
+
+class Indexing:
+    """The index of one input in the making.
+
+    Bytes are announced in order, when they can be read from ``blob``. The memory it takes does not depend on
+    the input's size: what is known of a chunk is in files below ``folder``.
+    """
+
+    def __init__(
+        self,
+        blob: str,
+        workers: Workers,
+        *,
+        folder: Path,
+        limits: Limits,
+        chunk_bytes_min: int = CHUNK_BYTES_MIN,
+    ) -> None:
+        self._blob = blob
+        self._workers = workers
+        self._folder = folder
+        self._limits = limits
+        self._chunk_bytes_min = chunk_bytes_min
+        self._arrived_bytes = 0
+        self._whole_bytes = 0  # up to the last newline
+        self._cut_bytes = 0  # up to the last chunk's end
+        self._lines = 0  # since then
+        self._under_way = asyncio.Semaphore(_UNDER_WAY_MAX)
+        self._chunks: list[asyncio.Task[ChunkReport]] = []
+        self._requests = 0
+
+    def arrived(self, data: bytes) -> None:
+        """Take note of the next bytes of the input."""
+        self._arrived_bytes += len(data)
+        if newlines := data.count(b"\n"):
+            self._lines += newlines
+            self._whole_bytes = self._arrived_bytes - len(data) + data.rindex(b"\n") + 1
+            if self._whole_bytes - self._cut_bytes >= self._chunk_bytes_min or self._lines >= CHUNK_LINES_MIN:
+                self._cut(self._whole_bytes, last=False)
+
+    async def finish(self, blob: str) -> IndexSummary:
+        """Write the index of the input, which is complete and called ``blob`` from now on."""
+        self._blob = blob
+        if self._arrived_bytes > self._cut_bytes:
+            self._cut(self._arrived_bytes, last=True)
+        try:
+            return await self._finished(await asyncio.gather(*self._chunks))
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Give the work up, and remove what it left."""
+        for chunk in self._chunks:
+            chunk.cancel()
+        await asyncio.gather(*self._chunks, return_exceptions=True)
+        await asyncio.to_thread(lambda: shutil.rmtree(self._folder, ignore_errors=True))
+
+    def _cut(self, stop: int, *, last: bool) -> None:
+        if self._requests <= self._limits.file_lines:
+            number = len(self._chunks)
+            self._chunks.append(asyncio.create_task(self._chunk(number, self._cut_bytes, stop, last=last)))
+        self._cut_bytes, self._lines = stop, 0
+
+    async def _chunk(self, number: int, start: int, stop: int, *, last: bool) -> ChunkReport:
+        async with self._under_way:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            while True:
+                blob = self._blob
+                task = IndexChunk(
+                    blob=blob,
+                    start=start,
+                    stop=stop,
+                    last=last,
+                    line_bytes_max=self._limits.line_bytes,
+                    prompts_run=self._run_path("prompts", number),
+                    keys_run=self._run_path("keys", number),
+                )
+                try:
+                    done = await self._workers.perform(task)
+                except FileNotFoundError:
+                    if blob == self._blob:
+                        raise
+                    continue  # it has got its final name in the meantime
+                assert isinstance(done, Chunk)
+                self._requests += done.report.requests
+                return done.report
+
+    async def _finished(self, reports: list[ChunkReport]) -> IndexSummary:
+        findings = _Findings(reports)
+        summary = findings.summary(self._arrived_bytes, lines_max=self._limits.file_lines)
+        if summary.refusal is not None:
+            await self._write(summary, [], marks=None)
+            return summary
+        prompts = self._runs("prompts", reports)
+        marks = str(self._folder / "repeated")
+        find = FindRepeated(
+            blob=self._blob, keys=self._runs("keys", reports), requests=summary.requests, marks=marks
+        )
+        # Both at once: hardly any file has a key twice.
+        repeated, _ = await asyncio.gather(
+            self._workers.perform(find), self._write(summary, prompts, marks=None)
+        )
+        assert isinstance(repeated, Repeated)
+        if repeated.count:
+            summary = findings.with_repeated(summary, repeated)
+            await self._write(summary, prompts, marks=marks)
+        return summary
+
+    async def _write(self, summary: IndexSummary, prompts: list[Run], *, marks: str | None) -> None:
+        await self._workers.perform(
+            WriteIndex(blob=index_blob(self._blob), prompts=prompts, marks=marks, summary=summary)
+        )
+
+    def _runs(self, kind: str, reports: list[ChunkReport]) -> list[Run]:
+        runs, ordinal_base, number_base = [], 0, 0
+        for number, report in enumerate(reports):
+            rows = report.requests if kind == "prompts" else report.keys
+            runs.append(Run(self._run_path(kind, number), rows, ordinal_base, number_base))
+            ordinal_base += report.requests
+            number_base += report.lines
+        return runs
+
+    def _run_path(self, kind: str, number: int) -> str:
+        return str(self._folder / f"{kind}-{number}")
+
+
+class _Findings:
+    """What the chunks of a file came to together."""
+
+    def __init__(self, reports: list[ChunkReport]) -> None:
+        self._reports = reports
+        self._errors: list[tuple[int, str]] = []
+        self._warnings: list[tuple[int, str]] = []
+        base = 0
+        for report in reports:
+            self._errors += [(base + number, message) for number, message in report.errors]
+            self._warnings += [(base + number, message) for number, message in report.warnings]
+            base += report.lines
+
+    def summary(self, input_bytes: int, *, lines_max: int) -> IndexSummary:
+        """Return the summary of a file whose keys are all different."""
+        requests = sum(report.requests for report in self._reports)
+        refusal = _refusal(requests, lines_max)
+        if refusal is not None:
+            return IndexSummary(0, 0, 0, (), input_bytes, refusal)
+        bad = sum(report.bad for report in self._reports)
+        return IndexSummary(
+            requests=requests,
+            bad=bad,
+            bad_keys=0,
+            errors=first_errors(self._errors, []),
+            input_bytes=input_bytes,
+            doomed=sum(report.doomed for report in self._reports),
+            keyless=requests - bad - sum(report.keys for report in self._reports),
+            warnings=first_errors(self._warnings[:WARNINGS_MAX], [], prefix="Warning"),
+        )
+
+    def with_repeated(self, summary: IndexSummary, repeated: Repeated) -> IndexSummary:
+        """Return the summary of a file in which keys are used more than once."""
+        return replace(summary, bad_keys=repeated.count, errors=first_errors(self._errors, repeated.errors))
+
+
+def _refusal(requests: int, lines_max: int) -> str | None:
+    if requests > lines_max:
+        return f"The file has more than {lines_max:,} lines. Split it into several files, one for each batch."
+    if requests == 0:
+        return (
+            "The file has no requests: it is empty or has only blank lines. "
+            f"Every line must be one JSON object, for example {EXAMPLE}"
+        )
+    return None

@@ -1,0 +1,216 @@
+"""What ingest workers do: tasks as values, the reports they end with, and how each is done.
+
+A task reads blobs and runs and leaves no state in its worker, so that any worker can do any task, and do
+it again when one has died half-way.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from itertools import islice
+from operator import eq
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from halfrate.domain.line import Line
+from halfrate.ingest.chunks import UNASKED_KEY, ChunkReport, ParseLines, index_chunk, shortened
+from halfrate.ingest.index import ERRORS_MAX, REPEATED, TWIN, IndexReader, IndexSummary, IndexWriter
+from halfrate.ingest.runs import Rows, Run, merge
+from halfrate.planner.shards import cut
+from halfrate.store.blob.api import BlobStore
+
+KEY_CHARS_MAX = 60
+
+
+class IndexChunk(msgspec.Struct, frozen=True, tag=True):
+    """Validate the lines of ``blob`` between two offsets and write two runs: see `chunks.index_chunk`."""
+
+    blob: str
+    start: int
+    stop: int
+    last: bool
+    line_bytes_max: int
+    prompts_run: str
+    keys_run: str
+
+
+class FindRepeated(msgspec.Struct, frozen=True, tag=True):
+    """Find the keys of ``blob`` used more than once. The ordinals concerned go into a bitmap at ``marks``."""
+
+    blob: str
+    keys: list[Run]
+    requests: int
+    marks: str
+
+
+class Repeated(msgspec.Struct, frozen=True, tag=True):
+    """How many lines have a key that an earlier one has, and the first of them with a sentence each."""
+
+    count: int
+    errors: list[tuple[int, str]]
+
+
+class WriteIndex(msgspec.Struct, frozen=True, tag=True):
+    """Merge the runs by prompt into the index ``blob``. ``marks`` is a bitmap of repeated ordinals."""
+
+    blob: str
+    prompts: list[Run]
+    marks: str | None
+    summary: IndexSummary
+
+
+class CutShards(msgspec.Struct, frozen=True, tag=True):
+    """Cut the order in the index ``blob`` into Shards."""
+
+    blob: str
+    requests_max: int
+    bytes_max: int
+
+
+class Sizes(msgspec.Struct, frozen=True, tag=True):
+    """How many Requests each Shard has, in order."""
+
+    requests: list[int]
+
+
+class Nothing(msgspec.Struct, frozen=True, tag=True):
+    """It is done."""
+
+
+Task = IndexChunk | FindRepeated | WriteIndex | CutShards
+
+
+class Chunk(msgspec.Struct, frozen=True, tag=True):
+    """What a chunk came to."""
+
+    report: ChunkReport
+
+
+Report = Chunk | Repeated | Sizes | Nothing
+
+
+def perform(task: Task, blobs: BlobStore, parse: ParseLines) -> Report:
+    """Do one task. Raise `FileNotFoundError`, `CorruptData`, or another `OSError`."""
+    match task:
+        case IndexChunk():
+            return Chunk(_index_chunk(task, blobs, parse))
+        case FindRepeated():
+            return _find_repeated(task, blobs, parse)
+        case WriteIndex():
+            _write_index(task, blobs)
+            return Nothing()
+        case CutShards(blob, requests_max, bytes_max):
+            with blobs.reader(blob) as reader:
+                sizes = IndexReader(reader).sizes()
+                return Sizes(list(cut(sizes, requests_max=requests_max, bytes_max=bytes_max)))
+
+
+def _index_chunk(task: IndexChunk, blobs: BlobStore, parse: ParseLines) -> ChunkReport:
+    with blobs.reader(task.blob) as source:
+        return index_chunk(
+            source,
+            task.start,
+            task.stop,
+            last=task.last,
+            parse=parse,
+            line_bytes_max=task.line_bytes_max,
+            prompts_run=Path(task.prompts_run),
+            keys_run=Path(task.keys_run),
+        )
+
+
+# Repeated keys ----------------------------------------------------------------------------------------
+
+
+class _Repetition(NamedTuple):
+    ordinal: int
+    number: int
+    offset: int
+    length: int
+    first_number: int
+
+
+def _find_repeated(task: FindRepeated, blobs: BlobStore, parse: ParseLines) -> Repeated:
+    marks: bytearray | None = None
+    count = 0
+    first: list[tuple[int, _Repetition]] = []  # a heap whose root has the largest line number
+    for repetition in _repetitions(task.keys):
+        count += 1
+        if marks is None:
+            marks = bytearray(task.requests // 8 + 1)
+        marks[repetition.ordinal >> 3] |= 1 << (repetition.ordinal & 7)
+        if len(first) < ERRORS_MAX:
+            heapq.heappush(first, (-repetition.number, repetition))
+        elif -repetition.number > first[0][0]:
+            heapq.heapreplace(first, (-repetition.number, repetition))
+    if marks is None:
+        return Repeated(0, [])
+    Path(task.marks).write_bytes(marks)
+    with blobs.reader(task.blob) as source:
+        errors = []
+        for _, found in sorted(first, reverse=True):
+            (line,) = parse([source.read(found.offset, found.length)])
+            key = line.key if isinstance(line, Line) else None
+            errors.append((found.number, _repetition_message(key or "", found.first_number)))
+    return Repeated(count, errors)
+
+
+def _repetitions(runs: list[Run]) -> Iterator[_Repetition]:
+    """Yield every use of a key after its first."""
+    last_key, first_number = b"", 0
+    for keys, rows in merge(runs):
+        if keys[0] != last_key and len(set(keys)) == len(keys):
+            last_key, first_number = keys[-1], rows.numbers[-1]  # nearly always: no need to look at each
+            continue
+        for position, key in enumerate(keys):
+            if key == last_key:
+                where = rows.ordinals[position], rows.numbers[position], rows.offsets[position]
+                yield _Repetition(*where, rows.lengths[position], first_number)
+            else:
+                last_key, first_number = key, rows.numbers[position]
+
+
+def _repetition_message(key: str, first_number: int) -> str:
+    return (
+        f"duplicate key {shortened(key, KEY_CHARS_MAX)!r}, first used on line {first_number}; "
+        "give every line a key of its own, so that results can be told apart"
+    )
+
+
+# The index --------------------------------------------------------------------------------------------
+
+
+def _write_index(task: WriteIndex, blobs: BlobStore) -> None:
+    marks = Path(task.marks).read_bytes() if task.marks else b""
+    with blobs.writer(task.blob) as into:
+        writer = IndexWriter(into)
+        last_key = b""
+        for keys, rows in merge(task.prompts):
+            last_key = _mark_twins(keys, rows, last_key)
+            if marks:
+                for position, ordinal in enumerate(rows.ordinals):
+                    if marks[ordinal >> 3] >> (ordinal & 7) & 1:
+                        rows.flags[position] |= REPEATED
+            writer.add(rows)
+        writer.finish(task.summary)
+
+
+def _mark_twins(keys: list[bytes], rows: Rows, last_key: bytes) -> bytes:
+    """Flag each row whose key the row before it has. Return the last key."""
+    before = [last_key, *keys]
+    if any(map(eq, keys, before)):  # seldom, and then it is worth a look at each
+        for position, key in enumerate(keys):
+            if key == before[position] and key != UNASKED_KEY:
+                rows.flags[position] |= TWIN
+    return keys[-1]
+
+
+def first_errors(
+    bad: list[tuple[int, str]], repeated: list[tuple[int, str]], *, prefix: str = "Error"
+) -> tuple[str, ...]:
+    """Return the sentences for the first lines with something wrong, in the order of lines."""
+    first = islice(heapq.merge(bad, repeated), ERRORS_MAX)
+    return tuple(f"{prefix} on line {number}: {message}" for number, message in first)

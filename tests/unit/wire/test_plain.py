@@ -1,0 +1,97 @@
+"""The fast way to read lines says what the careful way says."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from halfrate.domain.line import Line
+from halfrate.wire.gemini.lines import parse_line, parse_lines
+from halfrate.wire.gemini.plain import plain_lines
+
+TEXTS = st.text(max_size=5) | st.sampled_from(["\n", "}\n{", "}{", '"request"', "é"])
+PARTS = st.lists(st.fixed_dictionaries({"text": TEXTS}, optional={"thought": st.booleans()}), max_size=2)
+ROLES = st.sampled_from(["user", "model", "", "function", "system"])
+CONTENTS = st.lists(st.fixed_dictionaries({"parts": PARTS}, optional={"role": ROLES}), max_size=3)
+CONFIGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "temperature": st.floats(-1, 3) | st.integers(0, 2),
+        "maxOutputTokens": st.integers(-1, 5) | st.just("7"),
+        "stopSequences": st.lists(TEXTS, max_size=2),
+        "seed": st.integers(0, 3),
+        "responseMimeType": st.sampled_from(["text/plain", "application/json", "text/x.enum"]),
+        "unknown": st.just(1),
+    },
+)
+REQUESTS = st.fixed_dictionaries(
+    {"contents": CONTENTS},
+    optional={
+        "generationConfig": CONFIGS | st.none(),
+        "generation_config": CONFIGS,
+        "systemInstruction": st.fixed_dictionaries({"parts": PARTS}),
+        "model": st.just("models/other"),
+        "tools": st.just([]),
+    },
+)
+KEYS = st.none() | TEXTS | st.integers(0, 3)
+DOCUMENTS = (
+    st.fixed_dictionaries({"request": REQUESTS}, optional={"key": KEYS, "metadata": st.just({"a": 1})})
+    | REQUESTS
+    | st.just({"key": "only"})
+)
+RAWS = DOCUMENTS.map(lambda document: json.dumps(document).encode())
+ODD = st.sampled_from(
+    [
+        b"bad",
+        b'{"key": "a"}{"key": "b"}',
+        b'{"key": "a"} {"key":',
+        b'"b"}',
+        b'{"key": "a", "request": {}',
+        b"}",
+        b'{"request": {"contents": [{"parts": [{"text": "\xff"}]}]}}',
+        b'\xef\xbb\xbf{"request": {"contents": [{"parts": [{"text": "x"}]}]}}',
+        b' {"request": {"contents": [{"parts": [{"text": "x"}]}]}} ',
+        b'{"key": "a", "key": "b", "request": {"contents": [{"parts": [{"text": "x"}]}]}}',
+        b'{"request": {"contents": [{"parts": [{"text": "\\ud800"}]}]}}',
+        b'{"request": {"contents": [{"parts": [{"text": "x"}]}], "generationConfig": {"temperature": NaN}}}',
+    ]
+)
+
+
+@given(st.lists(RAWS | ODD, max_size=4))
+def test_many_lines_are_read_as_each_of_them_is(raws):
+    assert parse_lines(raws) == [parse_line(raw) for raw in raws]
+
+
+@given(st.lists(RAWS, min_size=1, max_size=3))
+def test_what_is_plain_is_what_the_careful_way_makes_of_it(raws):
+    plain = plain_lines(raws) or [None] * len(raws)
+    assert all(one in (None, parse_line(raw)) for raw, one in zip(raws, plain, strict=True))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"contents": [{"parts": [{"text": "Hello"}]}]},
+        {"contents": [{"role": "user", "parts": [{"text": "a"}, {"text": "b"}]}]},
+        {
+            "contents": [{"role": "user", "parts": [{"text": "Hello"}]}],
+            "generationConfig": {"temperature": 0, "maxOutputTokens": 5},
+            "systemInstruction": {"parts": [{"text": "Be brief."}]},
+        },
+        {
+            "contents": [
+                {"role": "user", "parts": [{"text": "a"}]},
+                {"role": "model", "parts": [{"text": "b"}]},
+                {"role": "user", "parts": [{"text": "c"}]},
+            ]
+        },
+    ],
+)
+def test_what_the_documentation_shows_is_read_fast(asked):
+    raw = json.dumps({"key": "k", "request": asked}).encode()
+    (line,) = plain_lines([raw]) or [None]
+    assert isinstance(line, Line)
+    assert line == parse_line(raw)
