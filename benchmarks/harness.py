@@ -44,12 +44,12 @@ async def read_output(app: App, job: Job) -> bytes:
     return b"".join([chunk async for chunk in chunks])
 
 
-def peak_rss_megabytes() -> float:
-    """Return the most memory this process ever had resident, in MB, from the kernel."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+def peak_rss_megabytes(pid: int | None = None) -> float:
+    """Return the most memory a process (default: this one) ever had resident, in MB, from the kernel."""
+    for line in Path(f"/proc/{pid or 'self'}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024 / 1e6
-    raise RuntimeError("the kernel does not say how much memory this process used")
+    raise RuntimeError(f"the kernel does not say how much memory process {pid or 'self'} used")
 
 
 def report(name: str, figures: dict[str, Any]) -> None:

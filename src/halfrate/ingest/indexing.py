@@ -37,6 +37,7 @@ class Indexing:
         chunk_bytes_min: int = CHUNK_BYTES_MIN,
     ) -> None:
         self._blob = blob
+        self._complete = asyncio.Event()
         self._workers = workers
         self._folder = folder
         self._limits = limits
@@ -61,6 +62,7 @@ class Indexing:
     async def finish(self, blob: str) -> IndexSummary:
         """Write the index of the input, which is complete and called ``blob`` from now on."""
         self._blob = blob
+        self._complete.set()
         if self._arrived_bytes > self._cut_bytes:
             self._cut(self._arrived_bytes, last=True)
         try:
@@ -98,9 +100,10 @@ class Indexing:
                 try:
                     done = await self._workers.perform(task)
                 except FileNotFoundError:
-                    if blob == self._blob:
+                    if self._complete.is_set() and blob == self._blob:
                         raise
-                    continue  # it has got its final name in the meantime
+                    await self._complete.wait()  # it is just being given its final name
+                    continue
                 assert isinstance(done, Chunk)
                 self._requests += done.report.requests
                 return done.report

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 MERGE_BYTES = 16 << 20
-"""Keys held in memory while runs are merged, over all of them; a row of each run at least."""
+"""Memory for rows and their keys while runs are merged, over all of them; a row of each run at least."""
+
+_ROW_OVERHEAD_BYTES = 120  # what CPython needs for a row beside its key's bytes
 
 _BLOCK_BYTES_MAX = 256 << 10
 _KEYS_WRITTEN_AT_ONCE = 1_024
@@ -147,7 +149,7 @@ class _Cursor:
         self._keys_read = 0  # bytes
         (keys_bytes,) = _END.unpack(self._read((run.rows - 1) * _END.size, _END.size))
         # What probably fills a block; its keys may be longer than the others.
-        self._rows_max = 1 + 2 * block_bytes * run.rows // (keys_bytes + 1)
+        self._rows_max = max(1, block_bytes * run.rows // (keys_bytes + run.rows * _ROW_OVERHEAD_BYTES))
         self.keys: list[bytes] = []
         self.rows = Rows()
         self.position = 0
