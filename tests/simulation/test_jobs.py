@@ -25,7 +25,7 @@ from halfrate.ingest.workers import ThreadWorkers
 from halfrate.results.segment import read_segment
 from halfrate.store.blob.names import segment_blob_of
 from halfrate.store.meta.sqlite import SqliteStore
-from halfrate.wire.gemini.lines import parse_lines
+from halfrate.wire.gemini.lines import read_lines
 from tests.fakes import FakeClock, line, pieces
 from tests.simulation.disk import CommitAtOnce, Crashed, Fate, SimulatedDisk
 
@@ -74,7 +74,7 @@ class Life:
         store = SqliteStore(
             data / "halfrate.db", clock, lambda connection: CommitAtOnce(connection, self.disk)
         )
-        return Stores(meta=store, blobs=self.disk, workers=ThreadWorkers(self.disk, parse_lines))
+        return Stores(meta=store, blobs=self.disk, workers=ThreadWorkers(self.disk, read_lines))
 
     async def live(self, fate: Fate) -> None:
         """Run the process until the Job is final or fate strikes."""

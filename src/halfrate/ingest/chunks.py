@@ -9,16 +9,17 @@ from pathlib import Path
 
 from xxhash import xxh3_128_digest
 
-from halfrate.domain.line import Line, Rejection
+from halfrate.domain.line import Line, Plain, Rejection
 from halfrate.domain.outcome import Cause, Failed
 from halfrate.ingest.hints import EXAMPLE, hint
 from halfrate.ingest.index import BAD, ERRORS_MAX
 from halfrate.ingest.lines import LineBatch, LineScanner
 from halfrate.ingest.runs import Rows, write_run
-from halfrate.planner.prefix import sort_key
+from halfrate.planner.prefix import prompt_key, sort_key
 from halfrate.store.blob.api import BlobReader, read_chunks
 
-ParseLines = Callable[[Sequence[bytes]], list[Line | Rejection]]
+ReadLines = Callable[[Sequence[bytes]], list[Plain | Line | Rejection]]
+"""Reads lines for an index, where a plain one need not be made a Line."""
 
 CHUNK_BYTES_MIN = 16 << 20
 """A chunk is cut after this much; it is longer only to end with a line."""
@@ -62,13 +63,13 @@ def index_chunk(
     stop: int,
     *,
     last: bool,
-    parse: ParseLines,
+    read: ReadLines,
     line_bytes_max: int,
     prompts_run: Path,
     keys_run: Path,
 ) -> ChunkReport:
     """Validate the lines between two offsets, and write the runs. ``last``: the file ends at ``stop``."""
-    chunk = _Chunk(parse, line_bytes_max, first=start == 0)
+    chunk = _Chunk(read, line_bytes_max, first=start == 0)
     scanner = LineScanner(line_bytes_max, offset=start)
     for data in read_chunks(source, start, stop):
         chunk.take(scanner.feed(data))
@@ -102,8 +103,8 @@ def shortened(text: str, chars_max: int) -> str:
 class _Chunk:
     """What is gathered of a chunk: keys to sort by, and the rows that go with them."""
 
-    def __init__(self, parse: ParseLines, line_bytes_max: int, *, first: bool) -> None:
-        self._parse = parse
+    def __init__(self, read: ReadLines, line_bytes_max: int, *, first: bool) -> None:
+        self._read_lines = read
         self._line_bytes_max = line_bytes_max
         self._first = first
         self.prompts: list[bytes] = []
@@ -119,35 +120,40 @@ class _Chunk:
         """Take lines, some thousand at a time: so many are held as objects."""
         for start in range(0, len(batch), _PARSED_AT_ONCE):
             part = batch.part(start, start + _PARSED_AT_ONCE)
-            self._take(part, self._parsed(part), cut_off=cut_off)
+            self._take(part, self._read(part), cut_off=cut_off)
 
-    def _parsed(self, batch: LineBatch) -> list[Line | Rejection]:
+    def _read(self, batch: LineBatch) -> list[Plain | Line | Rejection]:
         known = [data for data in batch.data if data is not None]
-        parsed = iter(self._parse(known))
+        read = self._read_lines(known)
+        if len(read) == len(batch):
+            return read
+        following = iter(read)
         return [
-            too_long(length, line_bytes_max=self._line_bytes_max) if data is None else next(parsed)
+            too_long(length, line_bytes_max=self._line_bytes_max) if data is None else next(following)
             for data, length in zip(batch.data, batch.lengths, strict=True)
         ]
 
-    def _take(self, batch: LineBatch, parsed: list[Line | Rejection], *, cut_off: bool) -> None:
-        flags = array("B", bytes(len(parsed)))
+    def _take(self, batch: LineBatch, lines: list[Plain | Line | Rejection], *, cut_off: bool) -> None:
+        flags = array("B", bytes(len(lines)))
         first = len(self.prompt_rows)
-        for position, line in enumerate(parsed):
+        for position, line in enumerate(lines):
+            if line.__class__ is Plain:
+                continue
             if isinstance(line, Rejection):
                 flags[position] = BAD
                 self._reject(first + position, batch, position, line.message, cut_off=cut_off)
-            elif isinstance(line.request, Failed):
+            elif isinstance(line, Line) and isinstance(line.request, Failed):
                 self._doom(batch.numbers[position], line.request)
         rows = Rows(
             array("Q", batch.offsets),
-            array("I", range(first, first + len(parsed))),
+            array("I", range(first, first + len(lines))),
             array("I", batch.numbers),
             array("I", [min(length, _LENGTH_MAX) for length in batch.lengths]),
             flags,
         )
-        self.prompts += map(_prompt, parsed)
+        self.prompts += _prompts(lines)
         self.prompt_rows.extend(rows)
-        self._take_keys([None if isinstance(line, Rejection) else line.key for line in parsed], rows)
+        self._take_keys([None if isinstance(line, Rejection) else line.key for line in lines], rows)
 
     def _take_keys(self, keys: list[str | None], rows: Rows) -> None:
         """Note the hashes of keys.
@@ -184,8 +190,19 @@ class _Chunk:
             self.warnings.append((number, shortened(message, MESSAGE_CHARS_MAX)))
 
 
+def _prompts(lines: list[Plain | Line | Rejection]) -> list[bytes]:
+    """Return what each line sorts by."""
+    keys = [
+        prompt_key(line.turns, line.sampling) if isinstance(line, Plain) else _prompt(line) for line in lines
+    ]
+    if keys and len(max(keys, key=len)) > KEY_BYTES_MAX:
+        return [key if len(key) <= KEY_BYTES_MAX else _digested(key) for key in keys]
+    return keys
+
+
 def _prompt(line: Line | Rejection) -> bytes:
-    if isinstance(line, Rejection):
-        return UNASKED_KEY
-    key = sort_key(line.request)
-    return key if len(key) <= KEY_BYTES_MAX else key[:KEY_BYTES_MAX] + xxh3_128_digest(key)
+    return sort_key(line.request) if isinstance(line, Line) else UNASKED_KEY
+
+
+def _digested(key: bytes) -> bytes:
+    return key[:KEY_BYTES_MAX] + xxh3_128_digest(key)

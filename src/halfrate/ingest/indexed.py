@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from halfrate.domain.line import Line, Rejection
-from halfrate.ingest.chunks import ParseLines, too_long
+from halfrate.ingest.chunks import too_long
 from halfrate.ingest.index import Entry, IndexReader
 from halfrate.ingest.lines import LineScanner
 from halfrate.store.blob.api import BlobReader, read_chunks
@@ -14,6 +14,9 @@ _GAP_BYTES_MAX = 16 << 10
 """Bytes between two lines that are read with them rather than passed over."""
 
 _READ_BYTES_MAX = 1 << 20
+
+
+ParseLines = Callable[[Sequence[bytes]], list[Line | Rejection]]
 
 
 class IndexedLines:

@@ -12,9 +12,8 @@ from pathlib import Path
 from halfrate.config import Limits
 from halfrate.domain.errors import CorruptData, InvalidArgument
 from halfrate.identity import new_id
-from halfrate.ingest.chunks import ParseLines
 from halfrate.ingest.index import IndexReader, IndexSummary
-from halfrate.ingest.indexed import IndexedLines
+from halfrate.ingest.indexed import IndexedLines, ParseLines
 from halfrate.ingest.indexing import Indexing
 from halfrate.ingest.tasks import CutShards, Sizes
 from halfrate.ingest.workers import Workers

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from halfrate.domain.line import Line
-from halfrate.ingest.chunks import UNASKED_KEY, ChunkReport, ParseLines, index_chunk, shortened
+from halfrate.domain.line import Rejection
+from halfrate.ingest.chunks import UNASKED_KEY, ChunkReport, ReadLines, index_chunk, shortened
 from halfrate.ingest.index import ERRORS_MAX, REPEATED, TWIN, IndexReader, IndexSummary, IndexWriter
 from halfrate.ingest.runs import Rows, Run, merge
 from halfrate.planner.shards import cut
@@ -92,13 +92,13 @@ class Chunk(msgspec.Struct, frozen=True, tag=True):
 Report = Chunk | Repeated | Sizes | Nothing
 
 
-def perform(task: Task, blobs: BlobStore, parse: ParseLines) -> Report:
+def perform(task: Task, blobs: BlobStore, read: ReadLines) -> Report:
     """Do one task. Raise `FileNotFoundError`, `CorruptData`, or another `OSError`."""
     match task:
         case IndexChunk():
-            return Chunk(_index_chunk(task, blobs, parse))
+            return Chunk(_index_chunk(task, blobs, read))
         case FindRepeated():
-            return _find_repeated(task, blobs, parse)
+            return _find_repeated(task, blobs, read)
         case WriteIndex():
             _write_index(task, blobs)
             return Nothing()
@@ -108,14 +108,14 @@ def perform(task: Task, blobs: BlobStore, parse: ParseLines) -> Report:
                 return Sizes(list(cut(sizes, requests_max=requests_max, bytes_max=bytes_max)))
 
 
-def _index_chunk(task: IndexChunk, blobs: BlobStore, parse: ParseLines) -> ChunkReport:
+def _index_chunk(task: IndexChunk, blobs: BlobStore, read: ReadLines) -> ChunkReport:
     with blobs.reader(task.blob) as source:
         return index_chunk(
             source,
             task.start,
             task.stop,
             last=task.last,
-            parse=parse,
+            read=read,
             line_bytes_max=task.line_bytes_max,
             prompts_run=Path(task.prompts_run),
             keys_run=Path(task.keys_run),
@@ -133,7 +133,7 @@ class _Repetition(NamedTuple):
     first_number: int
 
 
-def _find_repeated(task: FindRepeated, blobs: BlobStore, parse: ParseLines) -> Repeated:
+def _find_repeated(task: FindRepeated, blobs: BlobStore, read: ReadLines) -> Repeated:
     marks: bytearray | None = None
     count = 0
     first: list[tuple[int, _Repetition]] = []  # a heap whose root has the largest line number
@@ -152,8 +152,8 @@ def _find_repeated(task: FindRepeated, blobs: BlobStore, parse: ParseLines) -> R
     with blobs.reader(task.blob) as source:
         errors = []
         for _, found in sorted(first, reverse=True):
-            (line,) = parse([source.read(found.offset, found.length)])
-            key = line.key if isinstance(line, Line) else None
+            (line,) = read([source.read(found.offset, found.length)])
+            key = None if isinstance(line, Rejection) else line.key
             errors.append((found.number, _repetition_message(key or "", found.first_number)))
     return Repeated(count, errors)
 

@@ -15,7 +15,7 @@ from halfrate.ingest.frames import Failure, Kind, encode, read_task
 from halfrate.ingest.tasks import Report, Task, perform
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.blob.local import LocalBlobStore
-from halfrate.wire.gemini.lines import parse_lines
+from halfrate.wire.gemini.lines import read_lines
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def work(tasks: BinaryIO, reports: BinaryIO, blobs: BlobStore) -> None:
 
 def _outcome(task: Task, blobs: BlobStore) -> Report | Failure:
     try:
-        return perform(task, blobs, parse_lines)
+        return perform(task, blobs, read_lines)
     except CorruptData as error:
         return Failure(Kind.CORRUPT, str(error))
     except FileNotFoundError as error:

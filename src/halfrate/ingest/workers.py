@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from halfrate.domain.errors import CorruptData
-from halfrate.ingest.chunks import ParseLines
+from halfrate.ingest.chunks import ReadLines
 from halfrate.ingest.frames import Failure, encode, read_report
 from halfrate.ingest.tasks import Report, Task, perform
 from halfrate.store.blob.api import BlobStore
@@ -43,13 +43,13 @@ class Workers(Protocol):
 class ThreadWorkers:
     """Does tasks in threads of this process: for small files, and for simulations."""
 
-    def __init__(self, blobs: BlobStore, parse: ParseLines) -> None:
+    def __init__(self, blobs: BlobStore, read: ReadLines) -> None:
         self._blobs = blobs
-        self._parse = parse
+        self._read = read
 
     async def perform(self, task: Task) -> Report:
         """Return what came of a task."""
-        return await asyncio.to_thread(perform, task, self._blobs, self._parse)
+        return await asyncio.to_thread(perform, task, self._blobs, self._read)
 
     async def __aenter__(self) -> Self:
         return self

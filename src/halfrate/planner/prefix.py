@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from halfrate.domain.outcome import Failed
@@ -10,6 +11,7 @@ from halfrate.domain.request import UNASKED, Request, Role, Sampling
 # No UTF-8 text contains the bytes F8 to FF, so these marks cannot be mistaken for a prompt's own.
 _END_OF_MESSAGE = b"\xff"
 _END_OF_PROMPT = b"\xfe"
+_AFTER_ONE = _END_OF_MESSAGE + _END_OF_PROMPT
 _MARKS = {Role.SYSTEM: b"\x01", Role.USER: b"\x02", Role.MODEL: b"\x03"}
 _WITHOUT_PROMPT = b"\x00"
 
@@ -23,12 +25,16 @@ def sort_key(request: Request | Failed) -> bytes:
     """
     if isinstance(request, Failed):
         return _WITHOUT_PROMPT
-    messages = request.messages
-    if len(messages) == 1:  # ten million lines mostly have one
-        prompt = _MARKS[messages[0].role] + messages[0].text.encode() + _END_OF_MESSAGE
-    else:
-        prompt = b"".join([_MARKS[m.role] + m.text.encode() + _END_OF_MESSAGE for m in messages])
-    return prompt + _END_OF_PROMPT + _sampling_key(request.sampling)
+    return prompt_key([(message.role, message.text) for message in request.messages], request.sampling)
+
+
+def prompt_key(turns: Sequence[tuple[Role, str]], sampling: Sampling) -> bytes:
+    """Return the `sort_key` of a Request with these Messages."""
+    if len(turns) == 1:  # ten million lines mostly have one
+        ((role, text),) = turns
+        return b"".join((_MARKS[role], text.encode(), _AFTER_ONE, _sampling_key(sampling)))
+    prompt = b"".join([_MARKS[role] + text.encode() + _END_OF_MESSAGE for role, text in turns])
+    return prompt + _END_OF_PROMPT + _sampling_key(sampling)
 
 
 def _sampling_key(sampling: Sampling) -> bytes:

@@ -222,3 +222,14 @@ async def test_the_index_loses_and_repeats_nothing_and_is_in_order(index, lines,
     assert summary.bad_keys == len(named) - len(set(named)) == sum(e.repeated for e in entries)
     keys = [(b"" if e.bad else sort_key(parse(kept[e.ordinal]).request), e.ordinal) for e in entries]
     assert keys == sorted(keys), "by prompt, and equal ones as they came"
+
+
+async def test_prompts_that_begin_alike_for_very_long_still_meet_their_equals(index, monkeypatch):
+    """Beyond a bound they are told apart by a hash, which keeps equal ones together."""
+    monkeypatch.setattr("halfrate.ingest.chunks.KEY_BYTES_MAX", 20)
+    texts = ["x" * 30 + ending for ending in "abcabc"]
+    data = b"".join(json.dumps({"text": text}).encode() + b"\n" for text in texts)
+    entries = (await index(data, chunk_bytes_min=100)).entries()
+    in_order = [texts[entry.ordinal] for entry in entries]
+    assert in_order[0::2] == in_order[1::2]
+    assert sorted(in_order) == sorted(texts)

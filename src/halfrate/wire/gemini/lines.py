@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Raw
 
-from halfrate.domain.line import Line, Rejection
+from halfrate.domain.line import Line, Plain, Rejection
 from halfrate.domain.outcome import Answered, Cause, Failed, Outcome
 from halfrate.domain.request import Request
 from halfrate.wire.gemini.content import GenerateContentRequest, bare_model, understand
@@ -58,10 +58,15 @@ def parse_lines(raws: Sequence[bytes]) -> list[Line | Rejection]:
 
     Give it some thousand lines at a time: a bad one among them has all of them read one by one.
     """
+    return [one.line() if isinstance(one, Plain) else one for one in read_lines(raws)]
+
+
+def read_lines(raws: Sequence[bytes]) -> list[Plain | Line | Rejection]:
+    """Do as `parse_lines`, and leave the plain ones as they are."""
     plain = plain_lines(raws)
     if plain is None:
         return [parse_line(raw) for raw in raws]
-    return [line or parse_line(raw) for line, raw in zip(plain, raws, strict=True)]
+    return [one or parse_line(raw) for one, raw in zip(plain, raws, strict=True)]
 
 
 def asked_of(line: Line, model: str) -> Request | Failed:

@@ -13,8 +13,8 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
-from halfrate.domain.line import Line
-from halfrate.domain.request import UNASKED, Message, Request, Role, Sampling
+from halfrate.domain.line import Plain
+from halfrate.domain.request import UNASKED, Role, Sampling
 from halfrate.wire.gemini.generation_config import GenerationConfig, sampling_of
 from halfrate.wire.gemini.inability import Inability
 from halfrate.wire.gemini.lenient import ABSENT, Reader, Unreadable, is_utf8
@@ -49,8 +49,8 @@ _CONFIG = Reader(GenerationConfig)
 _ROLES = {"user": Role.USER, "model": Role.MODEL}
 
 
-def plain_lines(raws: Sequence[bytes]) -> list[Line | None] | None:
-    """Return the Line of each that is plain, None in place of others; None if they have to be told apart."""
+def plain_lines(raws: Sequence[bytes]) -> list[Plain | None] | None:
+    """Read lines that are plain. None stands for one that is not, or for all if one of them is bad."""
     joined = b"\n".join(raws)
     # The decoder takes any two documents with a newline somewhere between. One that ends its line with a
     # brace cannot go on with a brace on the next, so none of these is spread over two of them.
@@ -62,32 +62,35 @@ def plain_lines(raws: Sequence[bytes]) -> list[Line | None] | None:
         sent = _DECODER.decode_lines(joined)
     except (ValueError, RecursionError):
         return None
-    return [_line(each) for each in sent] if len(sent) == len(raws) else None
+    return [_plain(each) for each in sent] if len(sent) == len(raws) else None
 
 
-def _line(sent: _PlainLine) -> Line | None:
+def _plain(sent: _PlainLine) -> Plain | None:
     asked = sent.request
-    sampling = UNASKED if asked.generation_config is ABSENT else _sampling(bytes(asked.generation_config))
-    messages = _messages(asked)
-    if sampling is None or messages is None:
+    config, contents = asked.generation_config, asked.contents
+    sampling = UNASKED if config is ABSENT else _sampling(bytes(config))
+    if sampling is None:
         return None
-    return Line(sent.key, None, None, Request(messages, sampling))
+    if len(contents) == 1 and len(contents[0].parts) == 1 and asked.system_instruction is None:
+        if contents[0].role != "user":
+            return None
+        return Plain(sent.key, ((Role.USER, contents[0].parts[0].text),), sampling)
+    turns = _turns(asked)
+    return None if turns is None else Plain(sent.key, turns, sampling)
 
 
-def _messages(asked: _Request) -> tuple[Message, ...] | None:
+def _turns(asked: _Request) -> tuple[tuple[Role, str], ...] | None:
     contents, system = asked.contents, asked.system_instruction
-    if system is None and len(contents) == 1 and contents[0].role == "user" and len(contents[0].parts) == 1:
-        return (Message(Role.USER, contents[0].parts[0].text),)
     if not contents or contents[-1].role != "user" or not all(content.parts for content in contents):
         return None
-    messages = [Message(_ROLES[content.role], _text(content)) for content in contents]
+    turns = [(_ROLES[content.role], _text(content)) for content in contents]
     if system is not None and system.parts:
-        messages.insert(0, Message(Role.SYSTEM, _text(system)))
-    return tuple(messages)
+        turns.insert(0, (Role.SYSTEM, _text(system)))
+    return tuple(turns)
 
 
 def _text(content: _Content) -> str:
-    return "\n".join(part.text for part in content.parts)
+    return "\n".join([part.text for part in content.parts])
 
 
 @lru_cache(maxsize=256)  # the lines of a file mostly ask for one and the same
