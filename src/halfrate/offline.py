@@ -51,12 +51,14 @@ async def run_file(
     ``keep_going``), `ConfigError` if a path cannot be used or the state left there is another run's,
     `EngineBroken` if the model cannot be loaded.
     """
-    sha256 = await asyncio.to_thread(_sha256, source)
+    _check_input(source)
     _check_output(output)
     state = state_directory(output)
+    # Hashed only to be compared with an interrupted run's: two gigabytes take some seconds.
+    sha256 = await asyncio.to_thread(_sha256, source) if state.exists() else None
     try:
         async with open_app(_kept_in(state, config), make_engine=make_engine, clock=clock) as app:
-            job = await _unfinished(app, sha256=sha256, model=model)
+            job = await _unfinished(app, sha256=sha256, model=model) if sha256 else None
             if job is None:
                 job = await _begin(app, source, model=model, keep_going=keep_going)
             job = await _watch(app, job, on_progress)
@@ -142,6 +144,13 @@ def _publish(app: App, job: Job, output: Path) -> None:
     sync_directory(output.absolute().parent)
 
 
+def _check_input(source: Path) -> None:
+    try:
+        source.open("rb").close()
+    except OSError as error:
+        raise ConfigError(f"The input {source} cannot be read: {error.strerror}.") from None
+
+
 def _check_output(output: Path) -> None:
     if output.is_dir():
         raise ConfigError(f"The output {output} is a directory. Name a file with -o.")
@@ -150,8 +159,5 @@ def _check_output(output: Path) -> None:
 
 
 def _sha256(source: Path) -> str:
-    try:
-        with source.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ConfigError(f"The input {source} cannot be read: {error.strerror}.") from None
+    with source.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -21,10 +21,10 @@ from halfrate.store.blob.api import BlobReader, read_chunks
 ReadLines = Callable[[Sequence[bytes]], list[Plain | Line | Rejection]]
 """Reads lines for an index, where a plain one need not be made a Line."""
 
-CHUNK_BYTES_MIN = 16 << 20
+CHUNK_BYTES_MIN = 8 << 20
 """A chunk is cut after this much; it is longer only to end with a line."""
 
-CHUNK_LINES_MIN = 1 << 16
+CHUNK_LINES_MIN = 1 << 15
 """A chunk is cut after this many lines, too: what is held in memory for each is bounded thereby."""
 
 KEY_BYTES_MAX = 64 << 10

@@ -36,25 +36,25 @@ class IndexedLines:
     def in_run_order(self, first: int, count: int) -> list[tuple[Entry, Line | Rejection]]:
         """Return ``count`` lines from position ``first`` of the order to run them. They are held at once."""
         entries = self._index.entries(first, count)
-        readable = [entry for entry in entries if entry.length <= self._line_bytes_max]
-        texts = self._texts(readable)
-        parsed = iter(self._parse([texts[entry.ordinal] for entry in readable]))
-        return [
-            (entry, next(parsed) if entry.length <= self._line_bytes_max else self._too_long(entry.length))
-            for entry in entries
-        ]
+        texts = self._texts([entry for entry in entries if entry.length <= self._line_bytes_max])
+        lengths = [entry.length for entry in entries]
+        parsed = self._parsed([texts.get(entry.ordinal) for entry in entries], lengths)
+        return list(zip(entries, parsed, strict=True))
 
     def in_input_order(self) -> Iterator[Line | Rejection]:
         """Yield every line that is not blank, by ordinal. A mebibyte of them is held."""
         scanner = LineScanner(self._line_bytes_max)
         for chunk in read_chunks(self._source):
-            for line in scanner.feed(chunk):
-                yield self._parsed(line.data, line.length)
-        for line in scanner.finish():
-            yield self._parsed(line.data, line.length)
+            batch = scanner.feed(chunk)
+            yield from self._parsed(batch.data, batch.lengths)
+        batch = scanner.finish()
+        yield from self._parsed(batch.data, batch.lengths)
 
-    def _parsed(self, data: bytes | None, length: int) -> Line | Rejection:
-        return self._too_long(length) if data is None else self._parse([data])[0]
+    def _parsed(self, texts: Sequence[bytes | None], lengths: Sequence[int]) -> Iterator[Line | Rejection]:
+        """Yield what each line says; one without a text is too long to be read."""
+        parsed = iter(self._parse([text for text in texts if text is not None]))
+        for text, length in zip(texts, lengths, strict=True):
+            yield too_long(length, line_bytes_max=self._line_bytes_max) if text is None else next(parsed)
 
     def _texts(self, entries: Sequence[Entry]) -> dict[int, bytes]:
         """Return lines by ordinal, read in the order they lie in, neighbours together."""
@@ -65,9 +65,6 @@ class IndexedLines:
             for entry in together:
                 texts[entry.ordinal] = data[entry.offset - start : entry.offset - start + entry.length]
         return texts
-
-    def _too_long(self, length: int) -> Rejection:
-        return too_long(length, line_bytes_max=self._line_bytes_max)
 
 
 def _neighbours(entries: Sequence[Entry]) -> Iterator[list[Entry]]:

@@ -382,7 +382,8 @@ async def test_a_stopped_application_goes_on_where_it_was(start):
         job = await ended(app, job)
         answers = await results(app, job)
     assert [answer["key"] for answer in answers] == [f"k{n}" for n in range(100)]
-    assert quick.calls == 100 - answered_before, "what was answered stays answered"
+    left = 100 - answered_before
+    assert left <= quick.calls <= left + 2, "what was answered stays answered, but for what was in flight"
 
 
 async def test_a_worker_that_fell_silent_is_replaced(start):
