@@ -56,6 +56,7 @@ def make_job(job_id: str = "job-1", **changes: object) -> Job:
         "created_at": EPOCH,
         "updated_at": EPOCH,
         "deadline": EPOCH + 86_400,
+        "promised_at": EPOCH + 86_400,
         "counts": Counts(requests=3),
     }
     return Job(**(values | changes))  # type: ignore[arg-type]

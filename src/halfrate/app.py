@@ -11,7 +11,7 @@ import logging
 import os
 import random
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,16 +30,19 @@ from halfrate.engines.embedded.engine import EmbeddedEngine
 from halfrate.engines.embedded.settings import EmbeddedSettings
 from halfrate.ingest.inputs import Inputs
 from halfrate.ingest.workers import ProcessWorkers, Workers
+from halfrate.metering.meter import JOBS_MAX, Meter
 from halfrate.metering.price import Price
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.service.models import Model, Models
+from halfrate.service.outlooks import Outlooks
 from halfrate.service.uploads import Uploads
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.blob.local import LocalBlobStore, make_directories
 from halfrate.store.meta.api import MetaStore
 from halfrate.store.meta.sqlite import SqliteStore
 from halfrate.upkeep.expirer import Expirer
+from halfrate.upkeep.promises import PromiseWatch
 from halfrate.upkeep.pruner import Pruner
 from halfrate.upkeep.rescuer import Rescuer
 from halfrate.wire.gemini.lines import asked_of, parse_lines, result_line
@@ -48,6 +51,7 @@ logger = logging.getLogger(__name__)
 
 RESTART_SECONDS = 5.0
 EXPIRE_EVERY_SECONDS = 5.0
+PROMISES_EVERY_SECONDS = 30.0
 PRUNE_EVERY_SECONDS = 60.0
 
 MakeEngine = Callable[[ModelConfig], Engine]
@@ -74,6 +78,7 @@ class App:
     files: Files
     uploads: Uploads
     models: Models
+    meters: Mapping[str, Meter]
     store: MetaStore
     blobs: BlobStore
 
@@ -116,6 +121,7 @@ async def open_app(
         await stack.enter_async_context(stores.workers)
         stack.push_async_callback(parts.close)
         await parts.pruner.prune_orphans()
+        await parts.remember_paces()
         tasks = [asyncio.create_task(_keep_running(loop, clock)) for loop in parts.loops()]
         stack.push_async_callback(_cancel, tasks)
         yield App(
@@ -124,6 +130,7 @@ async def open_app(
             files=parts.files,
             uploads=parts.uploads,
             models=models,
+            meters=parts.meters,
             store=stores.meta,
             blobs=stores.blobs,
         )
@@ -145,6 +152,7 @@ class _Parts:
         store, blobs, limits = stores.meta, stores.blobs, config.limits
         inputs = Inputs(blobs, stores.workers, parse=parse_lines, spill=spill, limits=limits)
         self._inputs = inputs
+        self._store = store
         output = Output(blobs, inputs=inputs, encode=_encoder(models), spill=spill)
         self.assembler = Assembler(
             store=store,
@@ -153,6 +161,7 @@ class _Parts:
             clock=clock,
             keep_output_seconds=limits.output_days * 86_400,
         )
+        self.meters = {model.name: Meter() for model in models.all()}
         self.dispatchers = {
             model.name: Dispatcher(
                 model.name,
@@ -166,6 +175,7 @@ class _Parts:
                 chance=chance,
                 config=config.dispatch,
                 drained=self.assembler.bell.ring,
+                meter=self.meters[model.name],
             )
             for model in models.all()
         }
@@ -176,6 +186,13 @@ class _Parts:
             config=config.dispatch,
             planned=self._ring,
         )
+        outlooks = Outlooks(
+            store=store,
+            models=models,
+            meters=self.meters,
+            clock=clock,
+            assembled=self.assembler.written_percent,
+        )
         self.jobs = Jobs(
             store=store,
             blobs=blobs,
@@ -183,6 +200,7 @@ class _Parts:
             models=models,
             clock=clock,
             limits=limits,
+            outlooks=outlooks,
             created=self.planner.bell.ring,
             let_go=self._let_go,
         )
@@ -198,6 +216,9 @@ class _Parts:
         )
         self.expirer = Expirer(
             store=store, stop=self.jobs.stop, clock=clock, every_seconds=EXPIRE_EVERY_SECONDS
+        )
+        self.promises = PromiseWatch(
+            store=store, outlook=outlooks.of, clock=clock, every_seconds=PROMISES_EVERY_SECONDS
         )
         self.rescuer = Rescuer(
             store=store,
@@ -218,9 +239,19 @@ class _Parts:
             *(dispatcher.run for dispatcher in self.dispatchers.values()),
             self.assembler.run,
             self.expirer.run,
+            self.promises.run,
             self.rescuer.run,
             self.pruner.run,
         ]
+
+    async def remember_paces(self) -> None:
+        """Take up the paces of the Jobs that were being run before, as far as their rows tell them."""
+        for job in await self._store.unfinished_jobs(limit=JOBS_MAX):
+            if job.engine in self.meters and job.started_at is not None:
+                results = job.counts.succeeded + job.counts.failed
+                # Up to the last Result: how long nothing ran since then says nothing of the pace.
+                seconds = job.updated_at - job.started_at
+                self.meters[job.engine].remember(job.id, results, seconds=seconds)
 
     def _ring(self) -> None:
         """Have everyone look who may have something to do after a plan or a rescue."""

@@ -12,6 +12,7 @@ from halfrate.domain.job import Counts, JobEvent, JobState
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef
 from halfrate.domain.usage import Usage
+from halfrate.domain.waiting import Ahead
 from halfrate.store.meta.api import Tally
 from halfrate.store.meta.queries import query
 from halfrate.store.meta.sqlite import SqliteStore
@@ -135,7 +136,7 @@ async def test_priority_goes_first_then_the_deadline_then_age(store):
     assert [(await claim(store)).job_id for _ in range(4)] == ["first", "urgent", "old", "young"]
 
 
-async def test_requests_ahead_counts_what_goes_before_a_job(store):
+async def test_it_counts_what_goes_before_a_job(store):
     await planned_job(store, 4, job_id="old")
     await planned_job(store, 2, 3, job_id="young", created_at=EPOCH + 1)
     await planned_job(store, 7, job_id="first", priority=1, created_at=EPOCH + 2)
@@ -145,7 +146,18 @@ async def test_requests_ahead_counts_what_goes_before_a_job(store):
     assert (await claim(store)).job_id == "stopped"
     await store.stop_job("stopped", Cause.CANCELLED)
     young = await store.get_job("young")
-    assert await store.requests_ahead(young) == 11
+    assert await store.ahead(young) == Ahead(jobs=2, requests=11)
+
+
+async def test_the_unfinished_jobs_are_those_that_are_not_final_or_deleted(store):
+    for name in ("waiting", "failed", "deleted"):
+        await store.create_job(make_job(name), active_jobs_max=100)
+    await planned_job(store, 1, job_id="running", priority=1)
+    await claim(store)
+    await store.fail_job("failed", "x")
+    await store.delete_job("deleted")
+    assert {job.id for job in await store.unfinished_jobs(limit=10)} == {"waiting", "running"}
+    assert len(await store.unfinished_jobs(limit=1)) == 1
 
 
 async def test_settling_books_results_usage_and_cost_together(store):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from halfrate.cli.console import say, write_json
-from halfrate.cli.describe import job_document, money_and_tokens, progress, status_line
+from halfrate.cli.describe import instant, job_document, lateness, money_and_tokens, progress, status_line
 from halfrate.cli.exits import Exit
 from halfrate.client import Client, JobView
 from halfrate.domain.errors import Unreachable
@@ -60,10 +60,20 @@ def watch_to_the_end(client: Client, name: str, *, as_json: bool) -> Exit:
 def tell_end(job: JobView) -> None:
     """Say how a Job ended and what to do next."""
     say(", ".join([f"{job.name} {job.state}", progress(job), *money_and_tokens(job)]))
+    if late := lateness(job):
+        say(late)
     if job.state == "FAILED":
         say(f"Why: {job.error or 'the server does not say'}")
     else:
         say(f"Results: halfrate results {job.name} -o results.jsonl")
+
+
+def tell_promise(job: JobView) -> None:
+    """Say by when a new Job is promised to be done, as far as its server says."""
+    if late := lateness(job):
+        say(f"It cannot be done as promised: {late}")
+    elif job.promise is not None:
+        say(f"Promised by {instant(job.promise.by)} UTC")
 
 
 class Rate:

@@ -14,7 +14,7 @@ from halfrate.cli.connect import choose_model, connect
 from halfrate.cli.console import say, write_json
 from halfrate.cli.describe import job_document
 from halfrate.cli.files import check_input
-from halfrate.cli.follow import watch_to_the_end
+from halfrate.cli.follow import tell_promise, watch_to_the_end
 from halfrate.cli.options import DEFAULT_URL, Json, Model, Url
 
 
@@ -44,12 +44,14 @@ def submit(
     )
     if watch:
         say(f"Submitted {job.name}")
+        tell_promise(job)
         raise typer.Exit(watch_to_the_end(client, job.name, as_json=as_json))
     if as_json:
         write_json(job_document(job))
     else:
         print(job.name)
         say(f"Submitted to {model}. Follow it with: halfrate watch {job.name}")
+    tell_promise(job)
 
 
 @contextmanager

@@ -102,7 +102,8 @@ class Job:
     ``model`` is the name the client asked for, ``engine`` the configured model that answers to it.
     ``stopped_by`` says why a Job is being, or was, cut short: `Cause.CANCELLED` or `Cause.EXPIRED`.
     ``error`` is set on FAILED Jobs only. ``input_file`` is the id of the File given, or None for a
-    Job whose Requests came inline. ``deadline`` is when the Job expires.
+    Job whose Requests came inline. ``deadline`` is when the Job expires, ``promised_at`` by when it is to be
+    done.
     """
 
     id: str
@@ -117,6 +118,7 @@ class Job:
     created_at: float
     updated_at: float
     deadline: float
+    promised_at: float
     started_at: float | None = None
     ended_at: float | None = None
     planned: bool = False

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from halfrate.domain.errors import Forbidden
 from halfrate.domain.file import File, output_file_id
 from halfrate.domain.job import Job
+from halfrate.domain.outlook import Outlook
 from halfrate.server.answers import JsonStream, json_answer
 from halfrate.server.bodies import Bodies
 from halfrate.server.paths import V
@@ -22,6 +23,10 @@ from halfrate.wire.gemini.pages import page, page_size
 
 ON_INVALID = "x-halfrate-on-invalid"
 """With the value ``skip``, bad lines of a file become error Results instead of refusing the batch."""
+
+
+OUTLOOKS_MAX = 100
+"""Unfinished Jobs on a page of a list that say why they wait. Each looks at all that go before it."""
 
 
 class BatchRoutes:
@@ -73,7 +78,16 @@ class BatchRoutes:
         """Show a page of Jobs, without the Results of those whose Requests came inline."""
         size = page_size(call.query_params.get("pageSize"), default=50, most=1000)
         jobs, token = await self._jobs.list(page_size=size, page_token=call.query_params.get("pageToken"))
-        return await json_answer(call, page("operations", [wire.operation(job) for job in jobs], token))
+        shown = [wire.operation(job, outlook=outlook) async for job, outlook in self._with_outlooks(jobs)]
+        return await json_answer(call, page("operations", shown, token))
+
+    async def _with_outlooks(self, jobs: list[Job]) -> AsyncIterator[tuple[Job, Outlook]]:
+        """Yield Jobs with their outlooks, as far as those cost little."""
+        unfinished = 0
+        for job in jobs:
+            unfinished += not job.state.final
+            told = job.state.final or unfinished <= OUTLOOKS_MAX
+            yield job, await self._jobs.outlook(job) if told else Outlook()
 
     async def cancel(self, call: Call) -> Response:
         """Stop a Job."""
@@ -88,12 +102,7 @@ class BatchRoutes:
     async def _shown(self, call: Call, job: Job) -> Response:
         if job.input_file is None and wire.has_output(job):
             return await self._shown_with_results(call, job)
-        progress = await self._jobs.progress(job)
-        operation = wire.operation(
-            job,
-            waiting_reason=progress.waiting_reason,
-            eta_seconds=progress.eta_seconds,
-        )
+        operation = wire.operation(job, outlook=await self._jobs.outlook(job))
         return await json_answer(call, bytes(operation))
 
     async def _shown_with_results(self, call: Call, job: Job) -> Response:

@@ -32,7 +32,9 @@ class HealthRoutes:
     async def ready(self, _: Call) -> Response:
         """Say how each model stands: 200 if all of them are loaded, 503 if not."""
         states = {model.name: model.engine.state for model in self._models.all()}
-        troubles = {model.name: model.engine.trouble for model in self._models.all() if model.engine.trouble}
+        troubles = {
+            model.name: str(model.engine.trouble) for model in self._models.all() if model.engine.trouble
+        }
         ready = all(state is EngineState.READY for state in states.values())
         body = {"status": "ok" if ready else "waiting", "models": states, "troubles": troubles}
         return Answer(msgspec.json.encode(body), status=200 if ready else 503)

@@ -11,6 +11,7 @@ from halfrate.domain.job import Counts, Job, JobEvent
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef, Shard
 from halfrate.domain.usage import Usage
+from halfrate.domain.waiting import Ahead
 
 Place = tuple[float, str]
 """Where a page of a list ended: the ``created_at`` and ``id`` of its last entry."""
@@ -108,8 +109,12 @@ class MetaStore(Protocol):
         """Return the deleted Jobs that are final."""
         ...
 
-    async def requests_ahead(self, job: Job) -> int:
-        """Return how many Requests of other Jobs on the same Engine go before this Job's."""
+    async def unfinished_jobs(self, *, limit: int) -> list[Job]:
+        """Return up to ``limit`` Jobs that are not final, in no particular order."""
+        ...
+
+    async def ahead(self, job: Job) -> Ahead:
+        """Return which other Jobs on the same Engine go before this one."""
         ...
 
     # Shards

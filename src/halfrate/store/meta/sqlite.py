@@ -16,6 +16,7 @@ from halfrate.domain.job import Counts, Job, JobEvent, JobState, advance
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef, Shard
 from halfrate.domain.usage import Usage
+from halfrate.domain.waiting import Ahead
 from halfrate.store.meta.api import Place, Tally
 from halfrate.store.meta.group_commit import Committer, GroupCommitter
 from halfrate.store.meta.migrations import migrations
@@ -167,10 +168,14 @@ class SqliteStore:
         """Return the deleted Jobs that are final."""
         return [_job(row) for row in self._read("jobs_to_forget", {})]
 
-    async def requests_ahead(self, job: Job) -> int:
-        """Return how many Requests of other Jobs on the same Engine go before this Job's."""
-        rows = self._read("requests_ahead", asdict(job))
-        return int(next(iter(rows[0].values())))
+    async def unfinished_jobs(self, *, limit: int) -> list[Job]:
+        """Return up to ``limit`` Jobs that are not final, in no particular order."""
+        return [_job(row) for row in self._read("unfinished_jobs", {"limit": limit})]
+
+    async def ahead(self, job: Job) -> Ahead:
+        """Return which other Jobs on the same Engine go before this one."""
+        (row,) = self._read("ahead", asdict(job))
+        return Ahead(**row)
 
     # Shards
 
@@ -432,6 +437,7 @@ def _job(row: Row) -> Job:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         deadline=row["deadline"],
+        promised_at=row["promised_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         planned=bool(row["planned"]),
