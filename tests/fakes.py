@@ -50,7 +50,7 @@ def make_job(job_id: str = "job-1", **changes: object) -> Job:
         "display_name": "nightly",
         "priority": 0,
         "state": JobState.PENDING,
-        "input_file": "abc",
+        "input_file": None,
         "input_blob": "uploads/abc",
         "keep_going": False,
         "created_at": EPOCH,

@@ -120,7 +120,7 @@ async def open_app(
         parts = _Parts(config, stores, models, clock, chance, spill=_empty_directory(data / "spill"))
         await stack.enter_async_context(stores.workers)
         stack.push_async_callback(parts.close)
-        await parts.pruner.prune_orphans()
+        await parts.pruner.find_orphans()
         await parts.remember_paces()
         tasks = [asyncio.create_task(_keep_running(loop, clock)) for loop in parts.loops()]
         stack.push_async_callback(_cancel, tasks)
@@ -213,6 +213,8 @@ class _Parts:
             clock=clock,
             every_seconds=PRUNE_EVERY_SECONDS,
             keep_upload_seconds=limits.upload_hours * 3_600,
+            keep_input_seconds=limits.file_hours * 3_600,
+            keep_output_seconds=limits.output_days * 86_400,
         )
         self.expirer = Expirer(
             store=store, stop=self.jobs.stop, clock=clock, every_seconds=EXPIRE_EVERY_SECONDS

@@ -113,7 +113,7 @@ def test_the_examples_of_settings_are_settings() -> None:
 
 def test_what_is_added_to_the_protocol_is_told() -> None:
     page = (REFERENCE / "api.md").read_text("utf-8")
-    job = make_job(usage=Usage(1, 1, 1), cost_picos=1, interactive_cost_picos=2)
+    job = make_job(usage=Usage(1, 1, 1), cost_picos=1, interactive_cost_picos=2, output_expires_at=1.0)
     outlook = Outlook(Waiting(WaitingCode.QUEUED, "x"), Eta(0, 1, 2, 3), Promise(4, False, "x"))
     operation = msgspec.json.decode(batches.operation(job, outlook=outlook))
     added = operation["metadata"]["halfrate"]

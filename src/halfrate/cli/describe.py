@@ -23,6 +23,7 @@ def job_document(job: JobView) -> dict[str, Any]:
         "createTime": job.created,
         "endTime": job.ended,
         "resultsFile": job.responses_file,
+        "resultsExpireTime": job.results_expire,
         "waitingCode": job.waiting_code,
         "waitingReason": job.waiting,
         "etaSeconds": job.eta_seconds,

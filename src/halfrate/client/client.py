@@ -124,7 +124,8 @@ class Client:
             with self.open_file(name) as pieces:
                 yield pieces
         except (NotFound, Forbidden):
-            raise NotFound(f"{job.name} has no results: it is {job.state}.") from None
+            kept = f" They were kept until {job.results_expire}." if job.results_expire else ""
+            raise NotFound(f"{job.name} has no results: it is {job.state}.{kept}") from None
 
     def _pages(self, path: str, field: str) -> Iterator[Mapping[str, Any]]:
         query = {"pageSize": "100"}

@@ -39,7 +39,8 @@ class JobView:
 
     ``state`` is the wire's state without its prefix. What only a halfrate server says is None where
     another server answered: ``waiting_code`` and ``waiting`` (why the Job is not moving), ``eta_seconds``
-    and its range, ``promise``, ``usage``, and the two costs. ``raw`` is the Operation as it came.
+    and its range, ``promise``, ``results_expire``, ``usage``, and the two costs. ``raw`` is the Operation as
+    it came.
     """
 
     name: str
@@ -58,6 +59,7 @@ class JobView:
     eta_earliest: str | None
     eta_latest: str | None
     promise: PromiseView | None
+    results_expire: str | None
     usage: Usage | None
     cost_usd: Decimal | None
     interactive_cost_usd: Decimal | None
@@ -96,6 +98,7 @@ class JobView:
             eta_earliest=_mapping(extra, "etaRange").get("earliest"),
             eta_latest=_mapping(extra, "etaRange").get("latest"),
             promise=_promise(_mapping(extra, "promise")),
+            results_expire=extra.get("resultsExpireTime"),
             usage=_usage(_mapping(extra, "usage")),
             cost_usd=_amount(extra.get("costUsd")),
             interactive_cost_usd=_amount(extra.get("interactiveCostUsd")),

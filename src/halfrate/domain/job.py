@@ -103,7 +103,7 @@ class Job:
     ``stopped_by`` says why a Job is being, or was, cut short: `Cause.CANCELLED` or `Cause.EXPIRED`.
     ``error`` is set on FAILED Jobs only. ``input_file`` is the id of the File given, or None for a
     Job whose Requests came inline. ``deadline`` is when the Job expires, ``promised_at`` by when it is to be
-    done.
+    done. ``output_expires_at`` is set when the output is published, and stays when that is gone.
     """
 
     id: str
@@ -125,6 +125,7 @@ class Job:
     stopped_by: Cause | None = None
     error: str | None = None
     output_bytes: int = 0
+    output_expires_at: float | None = None
     counts: Counts = Counts()
     usage: Usage = Usage()
     cost_picos: int = 0

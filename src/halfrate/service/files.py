@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 from halfrate.dispatch.output import Output
 from halfrate.domain.errors import Forbidden
 from halfrate.domain.file import File, output_file_id
+from halfrate.domain.job import Job
 from halfrate.ingest.inputs import Inputs
 from halfrate.service.paging import page_of, place_of
 from halfrate.store.blob.api import BlobStore, read_chunks
-from halfrate.store.blob.streams import in_thread, joined
+from halfrate.store.blob.streams import begun, in_thread, joined
 from halfrate.store.meta.api import MetaStore
 
 OUTPUT_PREFIX = output_file_id("")
@@ -60,9 +62,15 @@ class Files:
         """
         file = await self._store.get_file(file_id)
         if file is not None:
-            return file.size_bytes, self._stored(file, start, stop)
+            try:
+                # Opened before anything is promised: from then on the bytes stay, whoever removes them.
+                return file.size_bytes, await begun(self._stored(file, start, stop))
+            except FileNotFoundError:
+                raise unknown_file(file_id) from None
         job_id = file_id.removeprefix(OUTPUT_PREFIX)
         job = await self._store.get_job(job_id) if job_id != file_id else None
+        if job is not None and job.output_expires_at is not None:
+            raise _expired(job, job.output_expires_at)
         if job is None or job.state.final:
             raise unknown_file(file_id)
         segments = await self._store.segments(job_id)
@@ -72,6 +80,14 @@ class Files:
         with self._blobs.reader(file.blob) as reader:
             async for chunk in in_thread(read_chunks(reader, start, stop)):
                 yield chunk
+
+
+def _expired(job: Job, expired_at: float) -> Forbidden:
+    when = datetime.fromtimestamp(expired_at, UTC)
+    return Forbidden(
+        f"The results of batches/{job.id} were kept until {when:%Y-%m-%d %H:%M} UTC, or removed by a client. "
+        "Submit the batch again to have them again."
+    )
 
 
 def unknown_file(file_id: str) -> Forbidden:

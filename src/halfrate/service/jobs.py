@@ -64,19 +64,22 @@ class Jobs:
         file = await self._store.get_file(file_id)
         if file is None:
             raise unknown_file(file_id)
-        summary = await self._inputs.summary_within(INDEX_WAIT_SECONDS, file.blob)
-        if summary is not None:
-            refuse_bad_input(summary, keep_going=keep_going)
-        return await self._accept(
-            resolved,
-            model=model,
-            summary=summary,
-            input_file=file_id,
-            blob=file.blob,
-            display_name=display_name,
-            priority=priority,
-            keep_going=keep_going,
-        )
+        try:
+            summary = await self._inputs.summary_within(INDEX_WAIT_SECONDS, file.blob)
+            if summary is not None:
+                refuse_bad_input(summary, keep_going=keep_going)
+            return await self._accept(
+                resolved,
+                model=model,
+                summary=summary,
+                input_file=file_id,
+                blob=file.blob,
+                display_name=display_name,
+                priority=priority,
+                keep_going=keep_going,
+            )
+        except (NotFound, FileNotFoundError):  # it expired, or was deleted, since it was looked up
+            raise unknown_file(file_id) from None
 
     async def create_inline(
         self, *, model: str, items: Iterable[bytes], display_name: str, priority: int

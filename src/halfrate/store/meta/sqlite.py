@@ -10,7 +10,14 @@ from typing import Any, cast
 import apsw
 
 from halfrate.clock import Clock
-from halfrate.domain.errors import AlreadyExists, CorruptData, IllegalTransition, LeaseLost, ResourceExhausted
+from halfrate.domain.errors import (
+    AlreadyExists,
+    CorruptData,
+    IllegalTransition,
+    LeaseLost,
+    NotFound,
+    ResourceExhausted,
+)
 from halfrate.domain.file import File, FileSource, Upload, output_file_id
 from halfrate.domain.job import Counts, Job, JobEvent, JobState, advance
 from halfrate.domain.outcome import Cause
@@ -57,11 +64,14 @@ class SqliteStore:
     # Jobs
 
     async def create_job(self, job: Job, *, active_jobs_max: int) -> None:
-        """Add a Job. Raise `ResourceExhausted` if ``active_jobs_max`` Jobs are not final yet."""
+        """Add a Job. Raise `ResourceExhausted` or `NotFound` if it may not be."""
         values = asdict(job) | {"requests": job.counts.requests, "active_jobs_max": active_jobs_max}
+        values["now"] = self._clock.now()
 
         def change(connection: apsw.Connection) -> None:
             if _execute(connection, "create_job", values) == 0:
+                if job.input_file is not None and not _rows(connection, "get_input_file", values):
+                    raise NotFound(f"The file files/{job.input_file} is not there any more.")
                 raise ResourceExhausted(
                     f"{active_jobs_max} batches are pending or running, and no more are taken at a time. "
                     "Wait until one ends, or cancel one."
@@ -128,6 +138,7 @@ class SqliteStore:
             "id": job_id,
             "state": advance(JobState.ASSEMBLING, event),
             "output_bytes": output.size_bytes,
+            "output_expires_at": output.expires_at,
             "missing": missing.counts.failed,
             "now": self._clock.now(),
         }
@@ -140,11 +151,16 @@ class SqliteStore:
         await self._committer.write(change)
 
     async def delete_job(self, job_id: str) -> None:
-        """Hide a Job from `get_job` and `list_jobs`. Its bytes stay until `forget_job`."""
-        await self._committer.write(lambda connection: _execute(connection, "delete_job", {"id": job_id}))
+        """Hide a Job from `get_job` and `list_jobs`, and its output. Its bytes stay until `forget_job`."""
+
+        def change(connection: apsw.Connection) -> None:
+            if _execute(connection, "delete_job", {"id": job_id}):
+                _execute(connection, "delete_file", {"id": output_file_id(job_id)})
+
+        await self._committer.write(change)
 
     async def forget_job(self, job_id: str) -> None:
-        """Remove a deleted Job, its Shards, its Segments and its output File."""
+        """Remove a deleted Job that is final, its Shards, its Segments and its output File."""
 
         def change(connection: apsw.Connection) -> None:
             if _execute(connection, "forget_job", {"id": job_id}):
@@ -164,9 +180,48 @@ class SqliteStore:
         """Return the Jobs whose deadline has passed and which can still be stopped."""
         return [_job(row) for row in self._read("jobs_overdue", {"now": self._clock.now()})]
 
-    async def jobs_to_forget(self) -> list[Job]:
-        """Return the deleted Jobs that are final."""
-        return [_job(row) for row in self._read("jobs_to_forget", {})]
+    async def jobs_to_forget(self, *, limit: int) -> list[Job]:
+        """Return up to ``limit`` deleted Jobs that are final."""
+        return [_job(row) for row in self._read("jobs_to_forget", {"limit": limit})]
+
+    async def jobs_done_with_input(self, *, created_by: float, limit: int) -> list[Job]:
+        """Return up to ``limit`` Jobs that are final, created by then, and may still hold their input."""
+        values = {"created_by": created_by, "limit": limit}
+        return [_job(row) for row in self._read("jobs_done_with_input", values)]
+
+    async def release_input(self, job_id: str) -> None:
+        """Note that a final Job holds its input no more."""
+        await self._committer.write(lambda connection: _execute(connection, "release_input", {"id": job_id}))
+
+    async def jobs_to_clear(self, *, failed_by: float, limit: int) -> list[Job]:
+        """Return up to ``limit`` Jobs that still hold what was made while they ran, for no good reason."""
+        values = {"now": self._clock.now(), "failed_by": failed_by, "limit": limit}
+        return [_job(row) for row in self._read("jobs_to_clear", values)]
+
+    async def clear_job(self, job_id: str) -> None:
+        """Remove the Shards and Segments of a final Job, and its output File if that has expired."""
+        expired = {"id": output_file_id(job_id), "now": self._clock.now()}
+
+        def change(connection: apsw.Connection) -> None:
+            if _execute(connection, "clear_job", {"id": job_id}):
+                _execute(connection, "drop_shards", {"id": job_id})
+                _execute(connection, "drop_expired_file", expired)
+
+        await self._committer.write(change)
+
+    async def job_counts(self) -> dict[JobState, int]:
+        """Return how many Jobs are in each state, deleted ones too until they are forgotten."""
+        return {JobState(row["state"]): row["jobs"] for row in self._read("job_counts", {})}
+
+    async def totals(self) -> Tally:
+        """Return what all Results ever settled came to, of Jobs that were forgotten too."""
+        (row,) = self._read("totals", {})
+        return Tally(
+            counts=Counts(succeeded=row["succeeded"], failed=row["failed"]),
+            usage=Usage(row["input_tokens"], row["output_tokens"], row["cached_tokens"]),
+            cost_picos=row["cost_picos"],
+            interactive_cost_picos=row["interactive_cost_picos"],
+        )
 
     async def unfinished_jobs(self, *, limit: int) -> list[Job]:
         """Return up to ``limit`` Jobs that are not final, in no particular order."""
@@ -254,7 +309,8 @@ class SqliteStore:
 
     async def segments(self, job_id: str, shard: int | None = None) -> list[SegmentRef]:
         """Return the settled parts of a Job's Segments, or of one Shard's, in order."""
-        return [SegmentRef(**row) for row in self._read("segments", {"job_id": job_id, "shard": shard})]
+        name = "segments" if shard is None else "segments_of_shard"
+        return [SegmentRef(**row) for row in self._read(name, {"job_id": job_id, "shard": shard})]
 
     # Files
 
@@ -289,12 +345,18 @@ class SqliteStore:
         removed = await self._committer.write(lambda connection: _execute(connection, "delete_file", values))
         return removed > 0
 
-    async def files_expired(self) -> list[File]:
-        """Return the Files whose time has passed."""
-        return [_file(row) for row in self._read("files_expired", {"now": self._clock.now()})]
+    async def files_expired(self, *, limit: int) -> list[File]:
+        """Return up to ``limit`` Files whose time has passed, the oldest first."""
+        values = {"now": self._clock.now(), "limit": limit}
+        return [_file(row) for row in self._read("files_expired", values)]
+
+    async def drop_expired_file(self, file_id: str) -> None:
+        """Remove a File whose time has passed. One that took over its name stays."""
+        values = {"id": file_id, "now": self._clock.now()}
+        await self._committer.write(lambda connection: _execute(connection, "drop_expired_file", values))
 
     async def blob_in_use(self, blob: str) -> bool:
-        """Whether a File or an unfinished Job still needs these bytes."""
+        """Whether a File, an unfinished Job, or a Job whose Requests came inline still holds these bytes."""
         rows = self._read("blob_in_use", {"blob": blob})
         return bool(next(iter(rows[0].values())))
 
@@ -322,9 +384,10 @@ class SqliteStore:
             lambda connection: _execute(connection, "delete_upload", {"id": upload_id})
         )
 
-    async def uploads_begun_before(self, created_at: float) -> list[Upload]:
-        """Return the uploads that were begun before ``created_at``."""
-        return [_upload(row) for row in self._read("uploads_begun_before", {"created_at": created_at})]
+    async def uploads_begun_before(self, created_at: float, *, limit: int) -> list[Upload]:
+        """Return up to ``limit`` uploads that were begun before ``created_at``, the oldest first."""
+        values = {"created_at": created_at, "limit": limit}
+        return [_upload(row) for row in self._read("uploads_begun_before", values)]
 
     async def check_integrity(self) -> list[str]:
         """Return a sentence for each thing in the store that contradicts another; none if all is well."""
@@ -444,6 +507,7 @@ def _job(row: Row) -> Job:
         stopped_by=Cause(row["stopped_by"]) if row["stopped_by"] else None,
         error=row["error"],
         output_bytes=row["output_bytes"],
+        output_expires_at=row["output_expires_at"],
         counts=Counts(row["requests"], row["succeeded"], row["failed"]),
         usage=Usage(row["input_tokens"], row["output_tokens"], row["cached_tokens"]),
         cost_picos=row["cost_picos"],

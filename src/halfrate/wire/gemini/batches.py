@@ -259,6 +259,7 @@ def _own_figures(job: Job, outlook: Outlook) -> dict[str, Any]:
         "eta": f"{outlook.eta.left_seconds:.0f}s" if outlook.eta else None,
         "etaRange": _range(outlook.eta) if outlook.eta else None,
         "promise": _promise(outlook.promise) if outlook.promise else None,
+        "resultsExpireTime": timestamp(job.output_expires_at) if job.output_expires_at else None,
     }
     return _without_defaults(figures)
 
