@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from halfrate.domain.errors import Forbidden
-from halfrate.domain.file import File, output_file_id
+from halfrate.domain.file import output_file_id
 from halfrate.domain.job import Job
 from halfrate.domain.outlook import Outlook
 from halfrate.server.answers import JsonStream, json_answer
@@ -106,19 +106,22 @@ class BatchRoutes:
         return await json_answer(call, bytes(operation))
 
     async def _shown_with_results(self, call: Call, job: Job) -> Response:
+        outlook = await self._jobs.outlook(job)
+        pieces = wire.operation_around_results(job, outlook=outlook)
         try:
-            output = await self._files.get(output_file_id(job.id))
-        except Forbidden:  # its time has passed
-            return await json_answer(call, bytes(wire.operation(job)))
-        return JsonStream(call, self._around_results(wire.operation_around_results(job), output))
+            # All opened before anything is sent: they may expire at any moment.
+            downloads = [(await self._files.download(output_file_id(job.id)))[1] for _ in pieces[1:]]
+        except Forbidden:  # their time has passed
+            return await json_answer(call, bytes(wire.operation(job, outlook=outlook)))
+        return JsonStream(call, _around_results(pieces, downloads))
 
-    async def _around_results(self, pieces: list[bytes], output: File) -> AsyncIterator[bytes]:
-        yield pieces[0]
-        for piece in pieces[1:]:
-            _, lines = await self._files.download(output.id)
-            async for results in _with_commas(lines):
-                yield results
-            yield piece
+
+async def _around_results(pieces: list[bytes], downloads: list[AsyncIterator[bytes]]) -> AsyncIterator[bytes]:
+    yield pieces[0]
+    for piece, lines in zip(pieces[1:], downloads, strict=True):
+        async for results in _with_commas(lines):
+            yield results
+        yield piece
 
 
 async def _with_commas(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

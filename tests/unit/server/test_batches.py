@@ -219,3 +219,27 @@ async def test_results_can_be_read_while_the_job_runs(client, engine):
     gate.set()
     await finished(client, batch)
     assert len((await client.get(partial)).content.splitlines()) == 4
+
+
+async def test_inline_results_that_have_expired_leave_the_batch_to_be_shown(client, app):
+    request = {"contents": [{"parts": [{"text": "hello"}]}]}
+    created = await create(client, {"inputConfig": {"requests": {"requests": [{"request": request}]}}})
+    done = await finished(client, created.json()["name"])
+    own = done["metadata"]["halfrate"]
+    assert own["promise"]["holds"] is True
+    assert own["resultsExpireTime"] > done["metadata"]["endTime"]
+    app.blobs.delete(f"outputs/{created.json()['name'].removeprefix('batches/')}")
+    shown = (await client.get(f"/v1beta/{created.json()['name']}")).json()
+    assert shown["done"] is True
+    assert "output" not in shown["metadata"]
+    assert shown["metadata"]["halfrate"] == own
+
+
+async def test_a_created_batch_and_each_in_a_list_say_what_they_wait_for(client, engine):
+    await engine.die()
+    name = await uploaded(client, b'{"request": {"contents": [{"parts": [{"text": "hello"}]}]}}')
+    created = (await create(client, {"inputConfig": {"fileName": name}})).json()["metadata"]["halfrate"]
+    assert created["waitingCode"] in ("planning", "engine_down", "queued")
+    assert created["promise"]["by"] > "2026"
+    (listed,) = (await client.get("/v1beta/batches")).json()["operations"]
+    assert "promise" in listed["metadata"]["halfrate"]

@@ -201,13 +201,13 @@ def operation(
     return Raw(msgspec.json.encode(shown))
 
 
-def operation_around_results(job: Job) -> list[bytes]:
+def operation_around_results(job: Job, *, outlook: Outlook = Outlook()) -> list[bytes]:
     """Return the Operation of a Job whose Requests came inline, cut where its Results belong.
 
     Between each two pieces go all of them (`lines.result_line`), with commas between. They are shown
     twice, as SDKs read one place and REST examples the other; so many Results are never held at once.
     """
-    whole = bytes(operation(job, inline_items=[_CUT]))
+    whole = bytes(operation(job, inline_items=[_CUT], outlook=outlook))
     return whole.split(_CUT)
 
 
