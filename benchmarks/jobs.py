@@ -167,12 +167,12 @@ CALLS: dict[str, Call] = {
     "jobs_overdue": lambda arm: arm.app.store.jobs_overdue(),
     "blob_in_use": lambda arm: arm.app.store.blob_in_use("inputs/nothing"),
     "segments_of_shard": lambda arm: arm.app.store.segments(arm.some_id, 1),
-    "job_counts": lambda arm: arm.app.store.job_counts(),
+    "metrics": lambda arm: arm.app.monitor.read(),
     "files_expired": lambda arm: arm.app.store.files_expired(limit=100),
     "jobs_to_clear": lambda arm: arm.app.store.jobs_to_clear(failed_by=0.0, limit=100),
     "jobs_done_with_input": lambda arm: arm.app.store.jobs_done_with_input(created_by=0.0, limit=100),
 }
-REPEATS = {"create": 20, "claim": 50}
+REPEATS = {"create": 5}
 
 
 async def opened(folder: Path, count: int, stack: AsyncExitStack) -> tuple[Arm, float]:
@@ -186,7 +186,12 @@ async def opened(folder: Path, count: int, stack: AsyncExitStack) -> tuple[Arm, 
     )
     seconds = time.perf_counter() - began
     asgi = make_asgi(
-        files=app.files, uploads=app.uploads, jobs=app.jobs, models=app.models, limits=config.limits
+        files=app.files,
+        uploads=app.uploads,
+        jobs=app.jobs,
+        models=app.models,
+        monitor=app.monitor,
+        limits=config.limits,
     )
     client = httpx.AsyncClient(transport=httpx.ASGITransport(asgi), base_url="http://localhost")
     await stack.enter_async_context(client)
@@ -225,7 +230,7 @@ async def compare(folder: Path, many: int, rounds: int) -> dict[str, object]:
         for name, call in CALLS.items():
             taken: dict[str, list[float]] = {"few": [], "many": []}
             for arm in alternating("few", "many", rounds):
-                taken[arm] += await measured(call, arms[arm], REPEATS.get(name, 50))
+                taken[arm] += await measured(call, arms[arm], REPEATS.get(name, 15))
                 await _end_created(arms[arm])
             figures[name] = {
                 arm: {
@@ -248,7 +253,7 @@ def main() -> int:
     """Measure, report, and say whether the claims hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=30)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         figures = run_async(compare(Path(folder), options.jobs, options.rounds))

@@ -35,6 +35,7 @@ from halfrate.metering.price import Price
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.service.models import Model, Models
+from halfrate.service.monitor import Monitor
 from halfrate.service.outlooks import Outlooks
 from halfrate.service.uploads import Uploads
 from halfrate.store.blob.api import BlobStore
@@ -78,6 +79,7 @@ class App:
     files: Files
     uploads: Uploads
     models: Models
+    monitor: Monitor
     meters: Mapping[str, Meter]
     store: MetaStore
     blobs: BlobStore
@@ -130,6 +132,7 @@ async def open_app(
             files=parts.files,
             uploads=parts.uploads,
             models=models,
+            monitor=parts.monitor,
             meters=parts.meters,
             store=stores.meta,
             blobs=stores.blobs,
@@ -218,6 +221,14 @@ class _Parts:
         )
         self.expirer = Expirer(
             store=store, stop=self.jobs.stop, clock=clock, every_seconds=EXPIRE_EVERY_SECONDS
+        )
+        self.monitor = Monitor(
+            store=store,
+            models=models,
+            outlooks=outlooks,
+            meters=self.meters,
+            lanes_in_use=lambda name: self.dispatchers[name].lanes_in_use,
+            clock=clock,
         )
         self.promises = PromiseWatch(
             store=store, outlook=outlooks.of, clock=clock, every_seconds=PROMISES_EVERY_SECONDS

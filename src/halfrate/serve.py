@@ -40,6 +40,7 @@ async def serve(
                 uploads=app.uploads,
                 jobs=app.jobs,
                 models=app.models,
+                monitor=app.monitor,
                 limits=config.limits,
                 public_url=public_url,
             )

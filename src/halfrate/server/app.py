@@ -22,6 +22,7 @@ from halfrate.server.uploads import UploadRoutes
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.service.models import Models
+from halfrate.service.monitor import Monitor
 from halfrate.service.uploads import Uploads
 
 _BODY_SLACK_BYTES = 1 << 20  # what may stand around inline requests
@@ -33,6 +34,7 @@ def make_asgi(
     uploads: Uploads,
     jobs: Jobs,
     models: Models,
+    monitor: Monitor,
     limits: Limits,
     public_url: str | None = None,
     hosts: Collection[str] = (),
@@ -51,7 +53,7 @@ def make_asgi(
             *FileRoutes(files, origin).routes(),
             *BatchRoutes(jobs, files, bodies).routes(),
             *ModelRoutes(models, bodies).routes(),
-            *HealthRoutes(models).routes(),
+            *HealthRoutes(models, monitor).routes(),
             *unbuilt.routes(),
             *more_routes,
         ],

@@ -47,6 +47,7 @@ async def connect(app: App) -> AsyncIterator[Connect]:
             uploads=app.uploads,
             jobs=app.jobs,
             models=app.models,
+            monitor=app.monitor,
             limits=app.config.limits,
             **settings,
         )

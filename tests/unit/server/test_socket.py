@@ -26,6 +26,7 @@ async def port(app) -> AsyncIterator[int]:
         uploads=app.uploads,
         jobs=app.jobs,
         models=app.models,
+        monitor=app.monitor,
         limits=app.config.limits,
     )
     server = uvicorn.Server(uvicorn.Config(Spelled(asgi), log_level="warning", lifespan="off"))
