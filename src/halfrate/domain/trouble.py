@@ -18,5 +18,9 @@ class Trouble:
     attempt: int | None = None
     rate_limited: bool = False
 
+    def limited(self, now: float) -> bool:
+        """Whether the upstream still is to be left alone."""
+        return self.rate_limited and (self.again_at is None or now < self.again_at)
+
     def __str__(self) -> str:
         return self.what

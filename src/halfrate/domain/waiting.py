@@ -99,7 +99,7 @@ def _before_the_engine(facts: Facts) -> Waiting | None:
 
 
 def _engine(facts: Facts) -> Waiting | None:
-    if facts.trouble is not None and facts.trouble.rate_limited:
+    if facts.trouble is not None and facts.trouble.limited(facts.now):
         return Waiting(WaitingCode.RATE_LIMITED, _limited(facts.trouble))
     if not facts.ready:
         if facts.trouble is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -46,6 +47,7 @@ class PromiseWatch:
         for job in jobs:
             if job.id in self._told:
                 continue
+            await asyncio.sleep(0)  # there may be many, and each looks at all that go before it
             promise = (await self._outlook(job)).promise
             if promise is not None and promise.holds is False:
                 logger.warning("Job %s will not be done as promised: %s", job.id, promise.reason)

@@ -17,7 +17,7 @@ STOPPING = replace(RUNNING, state=JobState.CANCELLING)
 ASSEMBLING = replace(RUNNING, state=JobState.ASSEMBLING)
 DIED = Trouble("The process was killed.", again_at=EPOCH + 8, attempt=3)
 BROKEN = Trouble("The file x.gguf is no model.")
-LIMITED = Trouble("429 from example.", again_at=EPOCH, rate_limited=True)
+LIMITED = Trouble("429 from example.", again_at=EPOCH + 300, rate_limited=True)
 
 EXAMPLES = [
     (Facts(NEW, EPOCH), "validating", "Its input is being checked."),
@@ -53,8 +53,9 @@ EXAMPLES = [
     (
         Facts(RUNNING, EPOCH, trouble=LIMITED),
         "rate_limited",
-        "Rate limited by upstream until 08:00 UTC: 429 from example.",
+        "Rate limited by upstream until 08:05 UTC: 429 from example.",
     ),
+    (Facts(replace(RUNNING, updated_at=EPOCH + 300), EPOCH + 300, trouble=LIMITED), None, None),
     (
         Facts(RUNNING, EPOCH, trouble=replace(LIMITED, again_at=None)),
         "rate_limited",
