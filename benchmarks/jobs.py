@@ -150,6 +150,13 @@ async def over_http(arm: Arm) -> object:
     return answer
 
 
+async def list_over_http(arm: Arm) -> object:
+    """Show a page of Jobs over HTTP, most of which say why they wait."""
+    answer = await arm.client.get("/v1beta/batches")
+    assert answer.status_code == 200
+    return answer
+
+
 async def outlook(arm: Arm) -> object:
     """Say why an unfinished Job waits."""
     (job,) = await arm.app.store.unfinished_jobs(limit=1)
@@ -159,6 +166,7 @@ async def outlook(arm: Arm) -> object:
 CALLS: dict[str, Call] = {
     "get": lambda arm: arm.app.jobs.get(arm.some_id),
     "get_over_http": over_http,
+    "list_over_http": list_over_http,
     "list_first_page": lambda arm: arm.app.jobs.list(page_size=50, page_token=None),
     "list_deep_page": lambda arm: arm.app.jobs.list(page_size=50, page_token=arm.deep_token),
     "outlook": outlook,

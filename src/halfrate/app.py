@@ -80,6 +80,7 @@ class App:
     uploads: Uploads
     models: Models
     monitor: Monitor
+    pruner: Pruner
     meters: Mapping[str, Meter]
     store: MetaStore
     blobs: BlobStore
@@ -133,6 +134,7 @@ async def open_app(
             uploads=parts.uploads,
             models=models,
             monitor=parts.monitor,
+            pruner=parts.pruner,
             meters=parts.meters,
             store=stores.meta,
             blobs=stores.blobs,

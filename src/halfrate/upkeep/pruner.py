@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from halfrate.clock import Clock
-from halfrate.domain.file import Upload
 from halfrate.domain.job import Job
 from halfrate.ingest.inputs import Inputs
 from halfrate.store.blob.api import BlobStore
@@ -47,6 +46,7 @@ class Pruner:
         self._keep_input_seconds = keep_input_seconds
         self._keep_output_seconds = keep_output_seconds
         self._inputs_found: list[str] = []
+        self._turn = asyncio.Lock()
 
     async def find_orphans(self) -> None:
         """Note which inputs, and indexes of inputs, there are; `run` removes those that no row leads to.
@@ -69,43 +69,62 @@ class Pruner:
             await asyncio.sleep(0)  # there may be many, and nothing else here waits
 
     async def prune(self) -> bool:
-        """Remove what can be removed now, up to `ROUND_MAX` of each kind. Return whether more is left."""
-        now = self._clock.now()
-        deleted = await self._store.jobs_to_forget(limit=ROUND_MAX)
-        for job in deleted:
-            await self._forget(job)
-        cleared = await self._store.jobs_to_clear(failed_by=now - self._keep_output_seconds, limit=ROUND_MAX)
-        for job in cleared:
-            await self._clear(job)
-        expired = await self._store.files_expired(limit=ROUND_MAX)
-        for file in expired:
+        """Remove what can be removed now, up to `ROUND_MAX` of each kind. Return whether more is left.
+
+        One round at a time: whoever asks for one while another is under way gets the next.
+        """
+        async with self._turn:
+            return await self._round(self._clock.now())
+
+    async def _round(self, now: float) -> bool:
+        removed = (
+            await self._forget_deleted(),
+            await self._clear_old(now),
+            await self._drop_expired_files(),
+            await self._release_inputs(now),
+            await self._give_up_uploads(now),
+        )
+        return ROUND_MAX in removed
+
+    async def _forget_deleted(self) -> int:
+        jobs = await self._store.jobs_to_forget(limit=ROUND_MAX)
+        for job in jobs:
+            # Bytes first: nobody can ask for them, and its row leads here again after a crash.
+            await self._delete_work(job)
+            await self._store.forget_job(job.id)
+            await self._delete_input_if_unused(job.input_blob)
+        return len(jobs)
+
+    async def _clear_old(self, now: float) -> int:
+        """Remove what was made of Jobs that stay in the list. Bytes first, for the same reason."""
+        jobs = await self._store.jobs_to_clear(failed_by=now - self._keep_output_seconds, limit=ROUND_MAX)
+        for job in jobs:
+            await self._delete_work(job)
+            await self._store.clear_job(job.id)
+        return len(jobs)
+
+    async def _drop_expired_files(self) -> int:
+        files = await self._store.files_expired(limit=ROUND_MAX)
+        for file in files:
             await self._store.drop_expired_file(file.id)
             await self._delete_input_if_unused(file.blob)
-        done = await self._store.jobs_done_with_input(
+        return len(files)
+
+    async def _release_inputs(self, now: float) -> int:
+        jobs = await self._store.jobs_done_with_input(
             created_by=now - self._keep_input_seconds, limit=ROUND_MAX
         )
-        for job in done:
+        for job in jobs:
             await self._store.release_input(job.id)
             await self._delete_input_if_unused(job.input_blob)
-        stale = await self._store.uploads_begun_before(now - self._keep_upload_seconds, limit=ROUND_MAX)
-        for upload in stale:
-            await self._give_up(upload)
-        return ROUND_MAX in (len(deleted), len(cleared), len(expired), len(done), len(stale))
+        return len(jobs)
 
-    async def _forget(self, job: Job) -> None:
-        """Remove a deleted Job. Bytes first: nobody can ask for them, and its row leads here again."""
-        await self._delete_work(job)
-        await self._store.forget_job(job.id)
-        await self._delete_input_if_unused(job.input_blob)
-
-    async def _clear(self, job: Job) -> None:
-        """Remove what was made of a Job that stays in the list. Bytes first, for the same reason."""
-        await self._delete_work(job)
-        await self._store.clear_job(job.id)
-
-    async def _give_up(self, upload: Upload) -> None:
-        await self._delete(upload_blob(upload.id))
-        await self._store.delete_upload(upload.id)
+    async def _give_up_uploads(self, now: float) -> int:
+        uploads = await self._store.uploads_begun_before(now - self._keep_upload_seconds, limit=ROUND_MAX)
+        for upload in uploads:
+            await self._delete(upload_blob(upload.id))
+            await self._store.delete_upload(upload.id)
+        return len(uploads)
 
     async def _delete_work(self, job: Job) -> None:
         await self._delete(job_folder(job.id))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from halfrate.config import Limits
 from halfrate.domain.job import Counts, JobState
 from halfrate.domain.shard import SegmentRef
 from halfrate.engines.scripted import ScriptedEngine
@@ -175,3 +176,15 @@ async def test_an_end_is_told_at_once_after_a_restart(start, tmp_path, clock):
         assert span is not None
         assert span.likely == pytest.approx(200, rel=0.1)
         assert meter.pace.per_second(clock.now()) == pytest.approx(1, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("limits", "hours"),
+    [(Limits(), 24), (Limits(promise_hours=2), 2), (Limits(job_hours=1), 1)],
+    ids=["by default", "as set", "never past the deadline"],
+)
+async def test_a_job_is_promised_for(start, clock, limits, hours):
+    async with start(ScriptedEngine(broken="no"), clock=clock, limits=limits) as app:
+        job = await submit(app, line("x"))
+        assert job.promised_at == job.created_at + hours * 3_600
+        assert (await app.jobs.get(job.id)).promised_at == job.promised_at

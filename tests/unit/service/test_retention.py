@@ -1,7 +1,5 @@
 """How long things are kept: never shorter than was said, never while a Job needs them, and not for ever."""
 
-import asyncio
-
 import pytest
 
 from halfrate.config import Limits
@@ -21,46 +19,28 @@ LIMITS = Limits(job_hours=100 * 24)
 
 
 async def blobs(app, *folders: str) -> list[str]:
-    """What is in these folders, when the Pruner has had a round."""
+    """What is in these folders."""
     return [name for folder in folders for name in app.blobs.names(folder)]
 
 
-async def gone(app, clock, *folders: str) -> None:
-    """Wait until nothing is left in these folders."""
-
-    async def empty() -> bool:
-        clock.advance(seconds=60)
-        await asyncio.sleep(0.005)
-        return await blobs(app, *folders) == []
-
-    await until(empty)
+async def gone(app, *folders: str) -> None:
+    """Have a round, after which nothing is to be left in these folders."""
+    await app.pruner.prune()
+    assert await blobs(app, *folders) == []
 
 
 async def inline(app, *lines: bytes):
     return await app.jobs.create_inline(model="pocket-1", items=lines, display_name="", priority=0)
 
 
-async def pruned_once_more(app, clock) -> None:
-    """Let a round of the Pruner pass: it removes the expired File that marks it."""
-    marker = await upload(app, line("marker"))
-    clock.advance(seconds=LIMITS.file_hours * HOUR)
-
-    async def removed() -> bool:
-        clock.advance(seconds=60)
-        await asyncio.sleep(0.005)
-        return not await app.store.blob_in_use(marker.blob)
-
-    await until(removed)
-
-
 async def test_inline_requests_are_kept_as_long_as_a_file_and_then_removed(start, clock):
     async with start(clock=clock, limits=LIMITS) as app:
         await ended(app, await inline(app, line("x")))
         clock.advance(seconds=47 * HOUR)
-        await asyncio.sleep(0.05)
+        await app.pruner.prune()
         assert len(await blobs(app, "inputs")) == 1
         clock.advance(seconds=HOUR)
-        await gone(app, clock, "inputs", "indexes")
+        await gone(app, "inputs", "indexes")
 
 
 async def test_inline_requests_are_kept_over_a_restart(start, clock):
@@ -68,21 +48,22 @@ async def test_inline_requests_are_kept_over_a_restart(start, clock):
         await ended(app, await inline(app, line("x")))
         kept = await blobs(app, "inputs")
     async with start(clock=clock, limits=LIMITS) as app:
-        await asyncio.sleep(0.05)
+        await app.pruner.prune_orphans()
         assert await blobs(app, "inputs") == kept != []
 
 
 async def test_an_input_outlives_its_file_while_its_job_needs_it_and_no_longer(start, clock):
     async with start(ScriptedEngine(broken="no"), clock=clock, limits=LIMITS) as app:
         job = await submit(app, line("x", "a"))
-        await pruned_once_more(app, clock)
+        clock.advance(seconds=48 * HOUR)
+        await app.pruner.prune()
         with pytest.raises(Forbidden):
             await app.files.get(job.input_file)
         assert len(await blobs(app, "inputs")) == 1
     async with start(clock=clock, limits=LIMITS) as app:
         job = await ended(app, job)
         assert text_of((await results_of(app, job))[0]) == "x"
-        await gone(app, clock, "inputs", "indexes")
+        await gone(app, "inputs", "indexes")
 
 
 @pytest.mark.parametrize("how", ["its row", "its row and its bytes"])
@@ -111,18 +92,15 @@ async def test_when_an_output_expires_all_of_the_job_goes_but_its_row(start, clo
         expires_at = job.output_expires_at
         assert expires_at == pytest.approx(clock.now() + 42 * DAY, abs=120)
         clock.advance(seconds=expires_at - clock.now() - 120)
-        await asyncio.sleep(0.05)
+        await app.pruner.prune()
         assert len(await results_of(app, job)) == 1
         assert len(await app.store.segments(job.id)) == 1
         clock.advance(seconds=120)
         with pytest.raises(Forbidden, match=f"The results of batches/{job.id} were kept until 20"):
             await app.files.download(f"batch-{job.id}")
-        await gone(app, clock, "outputs", "jobs")
+        await gone(app, "outputs", "jobs")
 
-        async def cleared() -> bool:
-            return await app.store.segments(job.id) == []
-
-        await until(cleared)
+        assert await app.store.segments(job.id) == []
         kept = await app.jobs.get(job.id)
         assert (kept.state, kept.counts, kept.output_expires_at) == (
             JobState.SUCCEEDED,
@@ -143,10 +121,10 @@ async def test_what_a_failed_job_made_goes_when_an_output_would(start, clock):
     store.close()
     async with start(clock=clock, limits=LIMITS) as app:
         clock.advance(seconds=41 * DAY)
-        await asyncio.sleep(0.05)
+        await app.pruner.prune()
         assert await blobs(app, "jobs") != []
         clock.advance(seconds=DAY)
-        await gone(app, clock, "jobs")
+        await gone(app, "jobs")
 
 
 async def test_a_download_under_way_outlives_what_it_reads(start, clock):
@@ -156,7 +134,7 @@ async def test_a_download_under_way_outlives_what_it_reads(start, clock):
         received = len(await anext(chunks))
         assert received < size_bytes
         clock.advance(seconds=42 * DAY)
-        await gone(app, clock, "outputs")
+        await gone(app, "outputs")
         received += sum([len(chunk) async for chunk in chunks])
     assert received == size_bytes
 
@@ -175,32 +153,25 @@ async def test_a_deleted_job_takes_its_output_along_at_once(start, clock):
         await app.jobs.delete(job.id)
         with pytest.raises(Forbidden):
             await app.files.download(f"batch-{job.id}")
-        await gone(app, clock, "outputs", "jobs")
+        await gone(app, "outputs", "jobs")
 
 
-async def test_a_round_that_is_broken_off_is_taken_up_again(start, clock, monkeypatch, caplog):
+async def test_a_round_that_is_broken_off_is_taken_up_again(start, clock, monkeypatch):
     """Bytes go before the row that leads to them: a crash between the two leaves nothing behind."""
     async with start(clock=clock) as app:
         job = await ended(app, await submit(app, line("x")))
-        forget, broken = app.store.forget_job, asyncio.Event()
+        with monkeypatch.context() as patched:
+            patched.setattr(app.store, "forget_job", crash)
+            await app.jobs.delete(job.id)
+            with pytest.raises(HalfrateError, match="crashed"):
+                await app.pruner.prune()
+        assert [left.id for left in await app.store.jobs_to_forget(limit=9)] == [job.id]
+        await gone(app, "outputs", "jobs")
+        assert await app.store.jobs_to_forget(limit=9) == []
 
-        async def breaking(job_id: str) -> None:
-            if not broken.is_set():
-                broken.set()
-                raise HalfrateError("crashed")
-            await forget(job_id)
 
-        monkeypatch.setattr(app.store, "forget_job", breaking)
-        await app.jobs.delete(job.id)
-        await gone(app, clock, "outputs", "jobs")
-
-        async def forgotten() -> bool:
-            clock.advance(seconds=60)
-            await asyncio.sleep(0.005)
-            return await app.store.jobs_to_forget(limit=1) == []
-
-        await until(forgotten)
-    assert broken.is_set()
+async def crash(job_id: str) -> None:
+    raise HalfrateError("crashed")
 
 
 async def test_a_round_is_bounded_and_the_next_one_follows_soon(start, clock, monkeypatch):
@@ -209,13 +180,16 @@ async def test_a_round_is_bounded_and_the_next_one_follows_soon(start, clock, mo
         for n in range(7):
             await upload(app, line(f"x{n}"))
         clock.advance(seconds=HOUR)
-        left = 7
-        while left:
-            clock.advance(seconds=pruner.BUSY_SECONDS)
-            await asyncio.sleep(0.01)
+
+        async def left(count: int) -> bool:
+            clock.advance(seconds=pruner.BUSY_SECONDS / 100)
             now_left = len(await blobs(app, "inputs"))
-            assert left - now_left <= 2
-            left = now_left
+            assert now_left >= count, "a round removed more than it may"
+            return now_left == count
+
+        # Each look moves the clock by a hundredth of the short pause: the long one would not come in time.
+        for count in (5, 3, 1, 0):
+            await until(lambda count=count: left(count))
 
 
 async def test_a_job_that_expires_or_is_cancelled_keeps_its_output_as_long(start, clock):

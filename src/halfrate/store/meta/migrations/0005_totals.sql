@@ -12,7 +12,7 @@ CREATE TRIGGER job_added AFTER INSERT ON job BEGIN
     INSERT INTO job_count VALUES (NEW.state, 1) ON CONFLICT DO UPDATE SET jobs = jobs + 1;
 END;
 
-CREATE TRIGGER job_moved AFTER UPDATE OF state ON job WHEN NEW.state <> OLD.state BEGIN
+CREATE TRIGGER job_moved AFTER UPDATE OF state ON job BEGIN
     UPDATE job_count SET jobs = jobs - 1 WHERE state = OLD.state;
     INSERT INTO job_count VALUES (NEW.state, 1) ON CONFLICT DO UPDATE SET jobs = jobs + 1;
 END;
