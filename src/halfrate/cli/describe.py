@@ -83,7 +83,8 @@ def instant(text: str) -> str:
 def _range(job: JobView) -> str:
     if job.eta_earliest is None or job.eta_latest is None:
         return ""
-    earliest, latest = instant(job.eta_earliest), instant(job.eta_latest)
+    length = 19 if (job.eta_seconds or 0) < 3_600 else 16  # with or without seconds
+    earliest, latest = (text[:length].replace("T", " ") for text in (job.eta_earliest, job.eta_latest))
     if earliest[:10] == latest[:10]:
         earliest, latest = earliest[11:], latest[11:]
     return f" ({earliest} to {latest} UTC)"

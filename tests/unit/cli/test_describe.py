@@ -22,10 +22,10 @@ def test_a_job_that_is_late_says_so_and_within_what_range_it_ends() -> None:
     }
     line = status_line(JobView.of(operation("RUNNING", halfrate=own)), requests_per_second=None)
     assert line == (
-        "RUNNING, 0 of 3 done, about 10 min left (14:05 to 14:20 UTC), "
+        "RUNNING, 0 of 3 done, about 10 min left (14:05:59 to 14:20:00 UTC), "
         "LATE for 2026-01-01 14:00 UTC (It is likely to take long)"
     )
-    own["etaRange"]["latest"] = "2026-01-02T01:00:00Z"
+    own |= {"eta": "36000s", "etaRange": {**own["etaRange"], "latest": "2026-01-02T01:00:00Z"}}
     line = status_line(JobView.of(operation("RUNNING", halfrate=own)), requests_per_second=None)
     assert "(2026-01-01 14:05 to 2026-01-02 01:00 UTC)" in line
 

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from halfrate.server import batches
 from tests.unit.server.conftest import LIMITS, finished, until, uploaded
 
 
@@ -233,6 +234,18 @@ async def test_inline_results_that_have_expired_leave_the_batch_to_be_shown(clie
     assert shown["done"] is True
     assert "output" not in shown["metadata"]
     assert shown["metadata"]["halfrate"] == own
+
+
+async def test_a_list_tells_of_few_unfinished_batches_why_they_wait(client, engine, monkeypatch):
+    """Each looks at all that go before it, and there may be very many."""
+    monkeypatch.setattr(batches, "OUTLOOKS_MAX", 2)
+    engine._delay_seconds = 3_600
+    name = await uploaded(client, b'{"request": {"contents": [{"parts": [{"text": "hello"}]}]}}')
+    for _ in range(4):
+        await create(client, {"inputConfig": {"fileName": name}})
+    listed = (await client.get("/v1beta/batches")).json()["operations"]
+    told = ["promise" in operation["metadata"]["halfrate"] for operation in listed]
+    assert told == [True, True, False, False]
 
 
 async def test_a_created_batch_and_each_in_a_list_say_what_they_wait_for(client, engine):
