@@ -54,7 +54,7 @@ class ShardRun:
         self._price = price
         self._clock = clock
         self._config = config
-        self._settled = settled
+        self._on_settled = settled
 
     async def run(self, handed_out: Callable[[], None]) -> None:
         """Answer and settle, then close the Shard. Call ``handed_out`` when the last Request has a lane.
@@ -76,7 +76,7 @@ class ShardRun:
                 store=self._store,
                 price=self._price,
                 clock=self._clock,
-                settled=self._settled,
+                settled=self._on_settled,
             ) as sink:
                 try:
                     await self._answer_all(pending, sink, handed_out)
