@@ -196,6 +196,7 @@ class _Parts:
             models=models,
             meters=self.meters,
             clock=clock,
+            indexed=inputs.percent,
             assembled=self.assembler.written_percent,
         )
         self.jobs = Jobs(
