@@ -106,7 +106,8 @@ def _add(connection: apsw.Connection, job: Job) -> None:
     if ended:
         _add_file(connection, f"batch-{job.id}", f"outputs/{job.id}", "GENERATED", job.created_at + 42 * DAY)
     if row["input_held"]:
-        _add_file(connection, f"in-{job.id}", job.input_blob, "UPLOADED", job.created_at + 2 * DAY)
+        # None of them expires while this runs.
+        _add_file(connection, f"in-{job.id}", job.input_blob, "UPLOADED", job.created_at + 3 * DAY)
 
 
 def _add_file(connection: apsw.Connection, file_id: str, blob: str, source: str, expires_at: float) -> None:
