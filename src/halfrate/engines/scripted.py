@@ -207,7 +207,8 @@ class ScriptedEngine:
         self._spawn(self._restart())
 
     async def __aenter__(self) -> Self:
-        for _ in range(self._facts.lanes):
+        # Without a delay one lane does the work of all: it never waits with a Request in hand.
+        for _ in range(self._facts.lanes if self._delay_seconds else 1):
             self._spawn(self._lane())
         self._spawn(self._become(EngineState.READY if self._broken is None else EngineState.BROKEN))
         return self
