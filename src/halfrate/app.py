@@ -237,7 +237,9 @@ class _Parts:
 
 def embedded_engine(entry: ModelConfig) -> Engine:
     """Return the embedded engine for a configured model."""
-    settings = EmbeddedSettings(threads=entry.threads, cache_gib=entry.kv_cache_gigabytes)
+    settings = EmbeddedSettings(
+        threads=entry.threads, cache_gib=entry.kv_cache_gigabytes, hang_seconds=entry.hang_seconds
+    )
     return EmbeddedEngine(entry.path, settings=settings)
 
 

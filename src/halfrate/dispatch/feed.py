@@ -63,15 +63,17 @@ class Feed:
         outcome: Outcome = failed
         attempt = 1
         suspect = False
+        deaths_alone = 0
         while isinstance(verdict := self._judge(outcome, attempt), TryAgain):
             died = isinstance(outcome, Failed) and outcome.cause is Cause.ENGINE_DIED
             # The death that made a Request a suspect was perhaps another's doing: it does not count.
             attempt += 0 if died and not suspect else 1
+            deaths_alone += 1 if died and suspect else 0
             suspect = suspect or died
             await self._clock.sleep(verdict.delay_seconds)
             async with self._gate.alone() if suspect else self._gate.together():
                 outcome = await self._attempt_one(request)
-        return verdict.outcome
+        return _blamed(verdict.outcome, deaths=deaths_alone + 1) if suspect else verdict.outcome
 
     def _judge(self, outcome: Outcome, attempt: int) -> Verdict:
         return judge(
@@ -110,3 +112,15 @@ class Feed:
             f"The model gave no answer in {self._config.attempt_seconds:g} s. Ask for fewer output "
             "tokens, or raise dispatch.attempt_seconds.",
         )
+
+
+def _blamed(outcome: Outcome, *, deaths: int) -> Outcome:
+    """Say of a Request that the Engine died of when it was given nothing else, that it did."""
+    if not isinstance(outcome, Failed) or outcome.cause is not Cause.ENGINE_DIED:
+        return outcome
+    times = "once" if deaths == 1 else f"{deaths} times"
+    return Failed(
+        Cause.ENGINE_DIED,
+        f"The engine's process ended {times} while it worked on this request alone, so the request "
+        f"is not tried again: change it, or leave it out. The last time: {outcome.detail}",
+    )

@@ -142,8 +142,34 @@ async def test_a_request_that_kills_the_engine_gets_an_error_and_all_others_thei
         chunks = [texts[start : start + chunk] for start in range(0, len(texts), chunk)]
         outcomes = await asyncio.gather(*(answers(feed, *chunk) for chunk in chunks))
         deaths = engine.deaths
-    assert culprits(texts, list(chain(*outcomes))) == ["poison"]
+    flat = list(chain(*outcomes))
+    assert culprits(texts, flat) == ["poison"]
     assert deaths == 4, "one with company, then three alone"
+    blamed = flat[texts.index("poison")]
+    assert isinstance(blamed, Failed)
+    assert blamed.cause is Cause.ENGINE_DIED
+    assert blamed.detail.startswith(
+        "The engine's process ended 3 times while it worked on this request alone"
+    )
+    assert blamed.detail.endswith("The last time: The script's process died.")
+
+
+async def test_a_request_is_not_blamed_for_deaths_in_company():
+    """Where there is one Attempt only, nobody knows whose doing it was."""
+    async with ScriptedEngine(deadly="poison", delay_seconds=0.001) as engine:
+        outcomes = await answers(feed_of(engine, Hurried(), attempts=1), "hello", "poison")
+    assert {outcome.detail for outcome in outcomes if isinstance(outcome, Failed)} == {
+        "The script's process died."
+    }
+
+
+async def test_only_deaths_are_counted_as_deaths():
+    """A suspect may fail for another reason in between."""
+    moods = iter([Cause.ENGINE_DIED, Cause.OVERLOADED, Cause.ENGINE_DIED])
+    async with ScriptedEngine(lambda _: Failed(next(moods), "Why.")) as engine:
+        (outcome,) = await answers(feed_of(engine, Hurried(), attempts=2), "hello")
+    assert isinstance(outcome, Failed)
+    assert outcome.detail.startswith("The engine's process ended once while it worked on this request alone")
 
 
 async def test_suspects_go_before_new_chunks_and_chunks_go_on_after_them():

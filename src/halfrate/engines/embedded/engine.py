@@ -16,7 +16,7 @@ from halfrate.domain.outcome import Answered, Cause, Failed, Outcome
 from halfrate.domain.request import Request
 from halfrate.engines.api import EngineFacts, EngineState, Took
 from halfrate.engines.embedded import protocol
-from halfrate.engines.embedded.process import Child
+from halfrate.engines.embedded.process import MODULE, Child
 from halfrate.engines.embedded.prompts import BYTES_PER_TOKEN_MAX, prompt_bytes
 from halfrate.engines.embedded.restarts import Record
 from halfrate.engines.embedded.settings import EmbeddedSettings
@@ -40,11 +40,13 @@ class EmbeddedEngine:
         settings: EmbeddedSettings | None = None,
         clock: Clock | None = None,
         chance: Callable[[], float] = random.random,
+        child_module: str = MODULE,
     ) -> None:
         self._model = str(model)
         self._settings = settings or EmbeddedSettings()
         self._clock = clock or WallClock()
         self._chance = chance
+        self._child_module = child_module
         self._state = EngineState.LOADING
         self._trouble: str | None = None
         self._facts: EngineFacts | None = None
@@ -53,7 +55,7 @@ class EmbeddedEngine:
         self._supervisor: asyncio.Task[None] | None = None
         self._waiting: dict[int, Callable[[_Reply], None]] = {}  # by the id of what was asked
         self._last_id = 0
-        self._heard_at = 0.0  # monotonic seconds: when the child last gave a sign of life
+        self._progress_at = 0.0  # monotonic seconds: when the child last got on with what it holds
         self._beat: protocol.Beat | None = None
 
     @property
@@ -180,7 +182,7 @@ class EmbeddedEngine:
     def _send(self, asks: Sequence[protocol.Ask | protocol.Count], replied: Callable[[_Reply], None]) -> None:
         """Put questions on their way to the child. What cannot be sent has its reply at once."""
         if not self._waiting:
-            self._heard_at = time.monotonic()  # silence counts from when there is something to say
+            self._progress_at = time.monotonic()  # silence counts from when there is something to say
         for ask in asks:
             self._waiting[ask.id] = replied
             if self._child is None:
@@ -239,13 +241,16 @@ class EmbeddedEngine:
             return f"The engine's process cannot be started: {error}."
 
     async def _live(self) -> str:
-        async with Child.start(stop_seconds=self._settings.stop_seconds) as child:
+        stop_seconds = self._settings.stop_seconds
+        async with Child.start(stop_seconds=stop_seconds, module=self._child_module) as child:
+            self._beat = None
             child.send(protocol.Load(self._model, self._settings))
-            self._heard_at = time.monotonic()
+            self._progress_at = time.monotonic()
             watch = asyncio.create_task(self._watch(child))
             try:
                 async for message in child.messages():
-                    self._heard_at = time.monotonic()
+                    if not self._stands_still(message):
+                        self._progress_at = time.monotonic()
                     await self._hear(child, message)
             finally:
                 self._child = None
@@ -274,16 +279,23 @@ class EmbeddedEngine:
                 if replied is not None:  # else its asker was cancelled a moment ago
                     replied(message)
 
+    def _stands_still(self, message: protocol.FromChild) -> bool:
+        """Whether the child says only that it lives: it made no step since it said so last time."""
+        return (
+            isinstance(message, protocol.Beat)
+            and self._beat is not None
+            and message.steps == self._beat.steps
+        )
+
     async def _watch(self, child: Child) -> None:
-        """Kill a child that is silent for too long while it holds work or loads."""
+        """Kill a child that makes no progress for too long while it holds work or loads."""
         nap = min(self._settings.load_seconds_max, self._settings.hang_seconds, 20.0) / 4
         while True:
             loading = self._state is EngineState.LOADING
             patience = self._settings.load_seconds_max if loading else self._settings.hang_seconds
-            silent = time.monotonic() - self._heard_at if loading or self._waiting else 0.0
-            if silent >= patience:
-                what = "did not finish loading" if loading else "gave no sign of life"
-                child.kill(f"it {what} in {patience:.0f} s")
+            stuck_seconds = time.monotonic() - self._progress_at if loading or self._waiting else 0.0
+            if stuck_seconds >= patience:
+                child.kill(_stuck(patience, loading=loading))
                 return
             await asyncio.sleep(nap)
 
@@ -302,6 +314,15 @@ class EmbeddedEngine:
         self._state, self._trouble = state, trouble
         async with self._changed:
             self._changed.notify_all()
+
+
+def _stuck(seconds: float, *, loading: bool) -> str:
+    if loading:
+        return f"it did not finish loading in {seconds:g} s, and was killed"
+    return (
+        f"it made no progress with the Requests it held in {seconds:g} s, and was killed. "
+        "If the model is only slow, raise models.NAME.hang_seconds"
+    )
 
 
 def _outcome(reply: _Reply) -> Outcome:
