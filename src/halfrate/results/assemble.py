@@ -73,6 +73,10 @@ class Assembly:
         for ordinal, payload in enumerate(self._ordering.results()):
             yield ordinal if payload is None else decode_result(payload)
 
+    def answered(self) -> Iterator[Result]:
+        """Yield the Results there are."""
+        return map(decode_result, filter(None, self._ordering.results()))
+
     def close(self) -> None:
         """Give back what was spilled."""
         self._ordering.close()

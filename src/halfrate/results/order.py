@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,17 +11,17 @@ from tempfile import TemporaryFile
 from typing import Self
 
 from halfrate.results.frames import encode_frame, read_frames
-from halfrate.results.records import decode_ordinal
 
 PILE_BYTES = 4 << 20
 """What is put in order in memory at a time. As Python objects it is about three times as large."""
 
 PILES_MAX = 256
+_ORDINAL = struct.Struct("<Q")
 CHUNK_BYTES = 16 << 10
 
 
 class Ordering:
-    """Takes encoded Results in any order and gives them back by their ordinals.
+    """Takes Results, as bytes, in any order and gives them back by their ordinals.
 
     ``size_bytes`` is how large they are together, as frames. What does not fit the memory goes through an
     unnamed file in ``spill`` that is read pile by pile, so no order of the Results makes it slow.
@@ -42,7 +43,8 @@ class Ordering:
     def add(self, ordinal: int, result: bytes) -> None:
         """Take one. There must be none of this ordinal yet."""
         if self._piles:
-            self._piles[(ordinal - self._ordinals.start) // self._each].write(encode_frame(result))
+            pile = self._piles[(ordinal - self._ordinals.start) // self._each]
+            pile.write(encode_frame(_ORDINAL.pack(ordinal) + result))
         else:
             self._held[ordinal] = result
 
@@ -53,8 +55,8 @@ class Ordering:
         for pile in self._piles:
             # Where large Results are next to each other, a pile is itself too large to be held.
             with Ordering(pile.ordinals, size_bytes=pile.size_bytes, spill=self._spill) as finer:
-                for _, result in read_frames(pile, stop=pile.size_bytes):
-                    finer.add(decode_ordinal(result), result)
+                for _, numbered in read_frames(pile, stop=pile.size_bytes):
+                    finer.add(_ORDINAL.unpack_from(numbered)[0], numbered[_ORDINAL.size :])
                 yield from finer.results()
 
     def close(self) -> None:

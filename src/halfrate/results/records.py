@@ -104,12 +104,12 @@ def _encode(packed: _Packed) -> bytes:
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[T], payload: bytes) -> T:
-    if not payload.startswith(_VERSION):
-        raise CorruptData(
-            f"A stored record has format {payload[:1].hex() or 'none'}, and this halfrate reads "
-            f"{_VERSION.hex()}: another version wrote it. Finish the Job with that version."
-        )
-    try:
-        return decoder.decode(payload[1:])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CorruptData(f"A stored record cannot be read ({error}). Run the Job again.") from error
+    if payload[0:1] == _VERSION:
+        try:
+            return decoder.decode(payload[1:])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise CorruptData(f"A stored record cannot be read ({error}). Run the Job again.") from error
+    raise CorruptData(
+        f"A stored record has format {payload[:1].hex() or 'none'}, and this halfrate reads "
+        f"{_VERSION.hex()}: another version wrote it. Finish the Job with that version."
+    )

@@ -47,6 +47,7 @@ def test_results_come_in_input_order_and_gaps_as_ordinals(tmp_path):
     with Segments([3, 0], [4]).assemble(tmp_path, requests=6) as assembly:
         assert assembly.missing == 3
         assert list(assembly.results()) == [answer(0), 1, 2, answer(3), answer(4), 5]
+        assert list(assembly.answered()) == [answer(0), answer(3), answer(4)]
 
 
 def test_a_job_without_segments_misses_everything(tmp_path):

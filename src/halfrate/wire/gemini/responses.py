@@ -68,15 +68,12 @@ def generate_response(answered: Answered, *, model_version: str, response_id: st
 
 def usage_metadata(usage: Usage) -> UsageMetadata:
     """Return token counts as the wire has them: zeros are left out."""
+    input_tokens, output_tokens, cached_tokens = usage.input_tokens, usage.output_tokens, usage.cached_tokens
     return UsageMetadata(
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.total_tokens,
-        usage.cached_tokens,
-        _text_tokens(usage.input_tokens),
-        _text_tokens(usage.cached_tokens),
+        input_tokens,
+        output_tokens,
+        input_tokens + output_tokens,
+        cached_tokens,
+        (ModalityTokens(input_tokens),) if input_tokens else (),
+        (ModalityTokens(cached_tokens),) if cached_tokens else (),
     )
-
-
-def _text_tokens(count: int) -> tuple[ModalityTokens, ...]:
-    return (ModalityTokens(count),) if count > 0 else ()
