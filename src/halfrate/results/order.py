@@ -12,11 +12,10 @@ from typing import Self
 
 from halfrate.results.frames import encode_frame, read_frames
 
-PILE_BYTES = 4 << 20
+PILE_BYTES_MAX = 8 << 20
 """What is put in order in memory at a time. As Python objects it is about three times as large."""
 
-PILES_MAX = 256
-_ORDINAL = struct.Struct("<Q")
+PILES_MAX = 512
 CHUNK_BYTES = 16 << 10
 
 
@@ -32,8 +31,9 @@ class Ordering:
         self._spill = spill
         self._held: dict[int, bytes] = {}
         self._piles: list[_Pile] = []
-        if size_bytes > PILE_BYTES and len(ordinals) > 1:
-            count = min(-(-size_bytes // PILE_BYTES), PILES_MAX)
+        if size_bytes > PILE_BYTES_MAX and len(ordinals) > 1:
+            # Half full, because Results are not all of one length.
+            count = min(-(-size_bytes * 2 // PILE_BYTES_MAX), PILES_MAX)
             self._each = -(-len(ordinals) // count)
             spill.mkdir(parents=True, exist_ok=True)
             self._file = TemporaryFile(dir=spill, buffering=0)  # noqa: SIM115 - `close` does
@@ -69,6 +69,9 @@ class Ordering:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+_ORDINAL = struct.Struct("<Q")
 
 
 class _Pile:

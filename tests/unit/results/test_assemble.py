@@ -109,7 +109,7 @@ def test_every_segment_is_read_once_and_closed(tmp_path):
 
 
 def test_a_broken_segment_leaves_none_open_and_nothing_spilled(tmp_path, monkeypatch):
-    monkeypatch.setattr(order, "PILE_BYTES", 10)
+    monkeypatch.setattr(order, "PILE_BYTES_MAX", 10)
     before = len(list(Path("/proc/self/fd").iterdir()))
     segments = Segments([0, 1], [0])
     with pytest.raises(CorruptData):

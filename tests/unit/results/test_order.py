@@ -40,7 +40,7 @@ def test_what_was_added_comes_back_in_order(tmp_path_factory, pile_bytes, piles_
     shuffled = list(lengths.items())
     chance.shuffle(shuffled)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(order, "PILE_BYTES", pile_bytes)
+        patch.setattr(order, "PILE_BYTES_MAX", pile_bytes)
         patch.setattr(order, "PILES_MAX", piles_max)
         patch.setattr(order, "CHUNK_BYTES", 64)
         results = {ordinal: encoded(ordinal, length) for ordinal, length in shuffled}
@@ -51,14 +51,14 @@ def test_nothing_is_spilled_that_fits_and_nothing_is_left_behind(tmp_path, monke
     spill = tmp_path / "spill"
     ordered({0: encoded(0, 10)}, range(2), spill)
     assert not spill.exists()
-    monkeypatch.setattr(order, "PILE_BYTES", 20)
+    monkeypatch.setattr(order, "PILE_BYTES_MAX", 20)
     ordered({n: encoded(n, 10) for n in range(5)}, range(5), spill)
     assert list(spill.iterdir()) == []
 
 
 def test_memory_does_not_grow_where_large_results_are_next_to_each_other(tmp_path, monkeypatch):
     """The first tenth of the Results is nearly all of the bytes."""
-    monkeypatch.setattr(order, "PILE_BYTES", 100_000)
+    monkeypatch.setattr(order, "PILE_BYTES_MAX", 100_000)
     monkeypatch.setattr(order, "PILES_MAX", 8)
     count = 2_000
 
@@ -81,7 +81,7 @@ def test_memory_does_not_grow_where_large_results_are_next_to_each_other(tmp_pat
 
 
 def test_damage_in_the_spill_is_noticed(tmp_path, monkeypatch):
-    monkeypatch.setattr(order, "PILE_BYTES", 20)
+    monkeypatch.setattr(order, "PILE_BYTES_MAX", 20)
     results = {n: encoded(n, 10) for n in range(5)}
     with Ordering(range(5), size_bytes=10_000, spill=tmp_path) as ordering:
         for ordinal, result in results.items():
@@ -89,3 +89,15 @@ def test_damage_in_the_spill_is_noticed(tmp_path, monkeypatch):
         ordering._piles[3]._unfinished[20] ^= 1
         with pytest.raises(CorruptData, match="spill directory"):
             list(ordering.results())
+
+
+def test_results_of_one_length_are_dealt_once(tmp_path, monkeypatch):
+    """Their piles come out as large as meant, and are not dealt again."""
+    monkeypatch.setattr(order, "PILE_BYTES_MAX", 2_000)
+    results = {n: encoded(n, 40) for n in range(1_000)}
+    total = sum(len(encode_frame(result)) for result in results.values())
+    with Ordering(range(1_000), size_bytes=total, spill=tmp_path) as ordering:
+        for ordinal, result in results.items():
+            ordering.add(ordinal, result)
+        assert len(ordering._piles) > 20
+        assert all(pile.size_bytes <= 2_000 for pile in ordering._piles)

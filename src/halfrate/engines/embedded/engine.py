@@ -196,7 +196,7 @@ class EmbeddedEngine:
                 replied(protocol.Refused(ask.id, Cause.INVALID, detail))
 
     def _forget(self, ids: set[int]) -> None:
-        """Tell the child, if it is still the one that was asked, that nobody waits for these any more."""
+        """Tell the child that nobody waits for these any more. One that was started since ignores it."""
         for id in ids:
             del self._waiting[id]
             if self._child is not None:
