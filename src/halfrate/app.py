@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import functools
 import logging
 import os
 import random
@@ -283,7 +284,9 @@ class _Parts:
 
 def embedded_engine(entry: ModelConfig) -> Engine:
     """Return the embedded engine for a configured model."""
-    settings = EmbeddedSettings(threads=entry.threads, cache_gib=entry.kv_cache_gigabytes)
+    settings = EmbeddedSettings(
+        threads=entry.threads, cache_gib=entry.kv_cache_gigabytes, hang_seconds=entry.hang_seconds
+    )
     return EmbeddedEngine(entry.path, settings=settings)
 
 
@@ -336,14 +339,18 @@ async def _start_models(config: Config, make_engine: MakeEngine, stack: AsyncExi
 
 
 def _encoder(models: Models) -> Callable[[Job, Result], bytes]:
+    @functools.cache
+    def version_of(engine: str) -> str:
+        model = models.named(engine)
+        # A Job outlives the settings it was made under: its model may not be served any more.
+        return model.version if model else engine
+
     def encode(job: Job, result: Result) -> bytes:
-        model = models.named(job.engine)
         return result_line(
             result.asker.key,
             result.outcome,
             metadata=result.asker.metadata,
-            # A Job outlives the settings it was made under: its model may not be served any more.
-            model_version=model.version if model else job.engine,
+            model_version=version_of(job.engine),
             response_id=f"{job.id}-{result.asker.ordinal}",
         )
 

@@ -38,6 +38,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     price: PriceConfig = PriceConfig()
     kv_cache_gigabytes: int | None = None
     threads: int | None = None
+    hang_seconds: float = 300
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from halfrate.domain.errors import CorruptData
@@ -45,9 +46,7 @@ class Output:
                     "published. Run `halfrate doctor` on the data directory."
                 )
             if not assembly.missing:
-                yield from (
-                    self._line(job, entry) for entry in assembly.results() if isinstance(entry, Result)
-                )
+                yield from map(partial(self._line, job), assembly.answered())
                 return
             with self._inputs.lines(job.input_blob) as lines:
                 asked = lines.in_input_order()
@@ -58,7 +57,7 @@ class Output:
     def so_far(self, job: Job, segments: Sequence[SegmentRef]) -> Iterator[bytes]:
         """Yield a line for every Result there is."""
         with self._assembly(job, segments) as assembly:
-            yield from (self._line(job, entry) for entry in assembly.results() if isinstance(entry, Result))
+            yield from map(partial(self._line, job), assembly.answered())
 
     def _assembly(self, job: Job, segments: Sequence[SegmentRef]) -> Assembly:
         def open_segment(segment: SegmentRef) -> BlobReader:
