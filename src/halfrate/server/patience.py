@@ -48,7 +48,6 @@ class _Patient(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._waiting: TimerHandle | None = None
-        self._head_done = False
         self._overhead_bytes = 0
         self._got_body = False
 
@@ -73,16 +72,7 @@ class _Patient(HttpToolsProtocol):
                 431, "INVALID_ARGUMENT", f"The head of a call has {HEAD_BYTES_MAX} bytes at most."
             )
 
-    def on_message_begin(self) -> None:
-        self._head_done = False
-        super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._head_done:  # after it come trailers, which nobody reads
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
-        self._head_done = True
         self._got_body = True
         self._stop_waiting()
         super().on_headers_complete()
