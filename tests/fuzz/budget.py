@@ -22,4 +22,4 @@ def property_settings() -> settings:
 
 def state_settings() -> settings:
     """Return hypothesis' settings for a machine that opens a whole application in every example."""
-    return settings(max_examples=max(15, LINES // 5_000), stateful_step_count=30, deadline=None)
+    return settings(max_examples=max(5, LINES // 10_000), stateful_step_count=30, deadline=None)

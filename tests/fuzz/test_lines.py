@@ -13,7 +13,7 @@ from halfrate.domain.usage import Usage
 from halfrate.engines.embedded.prompts import plain, prompt_bytes
 from halfrate.engines.embedded.protocol import Ask, decode_to_child, encode
 from halfrate.results.records import decode_result, encode_result
-from halfrate.wire.gemini.lines import parse_line, result_line
+from halfrate.wire.gemini.lines import parse_line, parse_lines, result_line
 from tests.fuzz.budget import LINES, SEED
 from tests.fuzz.mutation import Lines
 
@@ -27,6 +27,15 @@ def test_every_line_is_read_or_refused():
         except BaseException as error:
             error.add_note(f"seed {SEED}, line {number}: {raw!r}")
             raise
+
+
+def test_many_lines_at_once_are_read_as_each_by_itself():
+    supply = iter(Lines(SEED + 2))
+    for _ in range(max(20, LINES // 200)):
+        raws = [raw for raw in islice(supply, 50) if b"\n" not in raw]
+        # Mostly plain ones: a bad one among them has all of them read one by one.
+        for some in (raws, [raw for raw in raws if isinstance(parse_line(raw), Line)]):
+            assert parse_lines(some) == [parse_line(raw) for raw in some], f"seed {SEED}: {some!r}"
 
 
 def check(raw: bytes) -> None:
