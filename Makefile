@@ -43,7 +43,7 @@ simulate: $(READY) ## live through 1,000 seeds of crashes, lost writes and lapse
 fuzz: $(READY) ## try a million mutated lines, and thousands of files, bodies and uploads
 	@HALFRATE_FUZZ=1000000 $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
-big: $(READY) ## take in files of 2 GB and ten million lines, and look at the memory (half an hour, 10 GB of disk)
+big: $(READY) ## take in files of 2 GB and ten million lines, and look at the memory (minutes, 10 GB of disk)
 	@HALFRATE_BIG=1 $(BIN)/python -m pytest tests/big $(ARGS)
 
 sdk: $(READY) ## drive a server with the official google-genai SDK

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from halfrate.domain.line import Rejection
 from halfrate.wire.gemini.lines import parse_line, parse_lines
 from halfrate.wire.gemini.plain import plain_lines
 
@@ -94,3 +95,14 @@ def test_what_the_documentation_shows_is_read_fast(asked):
     (plain,) = plain_lines([raw]) or [None]
     assert plain is not None
     assert plain.line() == parse_line(raw)
+
+
+@pytest.mark.parametrize(("levels", "refused"), [(96, False), (97, True)])
+def test_what_is_nested_too_deeply_for_one_way_is_so_for_the_other(levels, refused):
+    """The config of a plain line is read by itself, and counts from where it stands in the line."""
+    schema = b'{"items": ' * levels + b"{}" + b"}" * levels
+    config = b'{"responseMimeType": "application/json", "responseJsonSchema": ' + schema + b"}"
+    raw = b'{"request": {"contents": [{"parts": [{"text": "q"}]}], "generationConfig": ' + config + b"}}"
+    (line,) = parse_lines([raw])
+    assert line == parse_line(raw)
+    assert isinstance(line, Rejection) is refused
