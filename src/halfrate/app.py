@@ -34,6 +34,7 @@ from halfrate.metering.price import Price
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.service.models import Model, Models
+from halfrate.service.outputs import Outputs
 from halfrate.service.uploads import Uploads
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.blob.local import LocalBlobStore, make_directories
@@ -186,7 +187,10 @@ class _Parts:
             created=self.planner.bell.ring,
             let_go=self._let_go,
         )
-        self.files = Files(store=store, blobs=blobs, inputs=inputs, output=output)
+        outputs = Outputs(
+            store=store, blobs=blobs, output=output, model_version=_model_version(models), spill=spill
+        )
+        self.files = Files(store=store, blobs=blobs, inputs=inputs, outputs=outputs)
         self.uploads = Uploads(store=store, blobs=blobs, inputs=inputs, clock=clock, limits=limits)
         self.pruner = Pruner(
             store=store,
@@ -288,15 +292,24 @@ async def _start_models(config: Config, make_engine: MakeEngine, stack: AsyncExi
     return Models(models)
 
 
-def _encoder(models: Models) -> Callable[[Job, Result], bytes]:
-    def encode(job: Job, result: Result) -> bytes:
+def _model_version(models: Models) -> Callable[[Job], str]:
+    def version(job: Job) -> str:
+        # A Job outlives the settings it was made under: its model may not be served any more.
         model = models.named(job.engine)
+        return model.version if model else job.engine
+
+    return version
+
+
+def _encoder(models: Models) -> Callable[[Job, Result], bytes]:
+    version = _model_version(models)
+
+    def encode(job: Job, result: Result) -> bytes:
         return result_line(
             result.asker.key,
             result.outcome,
             metadata=result.asker.metadata,
-            # A Job outlives the settings it was made under: its model may not be served any more.
-            model_version=model.version if model else job.engine,
+            model_version=version(job),
             response_id=f"{job.id}-{result.asker.ordinal}",
         )
 

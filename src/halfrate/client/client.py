@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 from halfrate.client.transport import DEFAULT_URL, Transport
 from halfrate.client.upload import Upload
 from halfrate.client.views import FileView, JobView, ModelView
-from halfrate.domain.errors import Forbidden, NotFound, Unreachable
+from halfrate.domain.errors import Forbidden, NotFound, Unimplemented, Unreachable
 
 PIECE_BYTES = 1 << 20
 
@@ -119,12 +119,28 @@ class Client:
         if inlined is not None:
             yield _inlined_lines(inlined)
             return
-        name = job.responses_file or f"files/batch-{job.name.removeprefix('batches/')}"
         try:
-            with self.open_file(name) as pieces:
+            with self.open_file(_responses_file(job)) as pieces:
                 yield pieces
         except (NotFound, Forbidden):
             raise NotFound(f"{job.name} has no results: it is {job.state}.") from None
+
+    @contextmanager
+    def open_results_since(self, job: JobView, snapshot: str | None) -> Iterator[tuple[Iterator[bytes], str]]:
+        """Open the Results that were not in ``snapshot``, as JSON Lines: all there are, without one.
+
+        With them comes the snapshot they lead to. Asking on and on until after the Job's end gives each
+        line once. Raise `Unimplemented` if the server gives no snapshots.
+        """
+        query = {"alt": "media"} if snapshot is None else {"alt": "media", "since": snapshot}
+        with self._transport.download(f"{_responses_file(job)}:download", query) as response:
+            reached = response.getheader("X-Halfrate-Snapshot")
+            if reached is None:
+                raise Unimplemented(
+                    f"The server at {self.url} does not say which results it gave, so they cannot be "
+                    "followed. Fetch them when the job has ended."
+                )
+            yield _pieces(cast(BinaryIO, response), response.length), reached
 
     def _pages(self, path: str, field: str) -> Iterator[Mapping[str, Any]]:
         query = {"pageSize": "100"}
@@ -140,6 +156,10 @@ class Client:
 def job_name(name: str) -> str:
     """Return the full name of a Job that may have been given as its bare id."""
     return name if name.startswith("batches/") else f"batches/{name}"
+
+
+def _responses_file(job: JobView) -> str:
+    return job.responses_file or f"files/batch-{job.name.removeprefix('batches/')}"
 
 
 def _pieces(body: BinaryIO, expected_bytes: int | None) -> Iterator[bytes]:

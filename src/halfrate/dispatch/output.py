@@ -11,9 +11,12 @@ from halfrate.domain.line import Line, Rejection
 from halfrate.domain.outcome import Cause, Failed
 from halfrate.domain.result import Asker, Result
 from halfrate.domain.shard import SegmentRef
+from halfrate.domain.snapshot import Stretch
 from halfrate.ingest.inputs import Inputs
-from halfrate.results.assemble import Assembly, assemble
-from halfrate.store.blob.api import BlobReader, BlobStore
+from halfrate.results.assemble import Assembly, assemble, assemble_part
+from halfrate.results.frames import read_frames
+from halfrate.results.records import decode_ordinal
+from halfrate.store.blob.api import BlobReader, BlobStore, read_chunks
 from halfrate.store.blob.names import segment_blob_of
 
 UNANSWERED = {
@@ -55,19 +58,41 @@ class Output:
                     known = entry if isinstance(entry, Result) else unanswered(job, entry, line)
                     yield self._line(job, known)
 
-    def so_far(self, job: Job, segments: Sequence[SegmentRef]) -> Iterator[bytes]:
-        """Yield a line for every Result there is."""
-        with self._assembly(job, segments) as assembly:
+    def part(self, job: Job, pieces: Sequence[Stretch]) -> Iterator[bytes]:
+        """Yield a line for every Result in some pieces of the Segments, in input order."""
+        requests, spill = job.counts.requests, self._spill
+        with assemble_part(pieces, self._open, requests=requests, spill=spill) as assembly:
             yield from (self._line(job, entry) for entry in assembly.results() if isinstance(entry, Result))
 
-    def _assembly(self, job: Job, segments: Sequence[SegmentRef]) -> Assembly:
-        def open_segment(segment: SegmentRef) -> BlobReader:
-            return self._blobs.reader(segment_blob_of(segment))
+    def missing_from(self, job: Job, pieces: Sequence[Stretch], published: str) -> Iterator[bytes]:
+        """Yield the lines of a ``published`` output whose Results are not in these pieces."""
+        there = bytearray((job.counts.requests + 7) // 8)
+        for piece in pieces:
+            with self._open(piece.upto) as reader:
+                for _, payload in read_frames(reader, stop=piece.upto.settled_bytes):
+                    ordinal = decode_ordinal(payload)
+                    there[ordinal >> 3] |= 1 << (ordinal & 7)
+        with self._blobs.reader(published) as reader:
+            for ordinal, line in enumerate(_lines(reader)):
+                if not there[ordinal >> 3] & 1 << (ordinal & 7):
+                    yield line
 
-        return assemble(segments, open_segment, requests=job.counts.requests, spill=self._spill)
+    def _assembly(self, job: Job, segments: Sequence[SegmentRef]) -> Assembly:
+        return assemble(segments, self._open, requests=job.counts.requests, spill=self._spill)
+
+    def _open(self, segment: SegmentRef) -> BlobReader:
+        return self._blobs.reader(segment_blob_of(segment))
 
     def _line(self, job: Job, result: Result) -> bytes:
         return self._encode(job, result) + b"\n"
+
+
+def _lines(reader: BlobReader) -> Iterator[bytes]:
+    """Yield the lines of an output, each with its newline: it has no blank ones, and ends with one."""
+    unfinished = b""
+    for chunk in read_chunks(reader):
+        *lines, unfinished = (unfinished + chunk).split(b"\n")
+        yield from (line + b"\n" for line in lines)
 
 
 def unanswered(job: Job, ordinal: int, line: Line | Rejection) -> Result:

@@ -23,13 +23,13 @@ def encode_frame(payload: bytes) -> bytes:
     return _HEAD.pack(len(payload), xxh3_64_intdigest(payload)) + payload
 
 
-def read_frames(reader: BlobReader, *, stop: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the offset and payload of every frame before ``stop``, with a few large reads.
+def read_frames(reader: BlobReader, *, stop: int, start: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Yield the offset and payload of every frame from ``start`` to ``stop``, with a few large reads.
 
-    Raise `CorruptData` unless whole, undamaged frames end exactly at ``stop``.
+    Raise `CorruptData` unless whole, undamaged frames begin at ``start`` and end exactly at ``stop``.
     """
     frames = FrameReader(reader, stop=stop)
-    offset = 0
+    offset = start
     while offset < stop:
         payload = frames.payload_at(offset)
         yield offset, payload

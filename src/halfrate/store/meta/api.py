@@ -10,6 +10,7 @@ from halfrate.domain.file import File, Upload
 from halfrate.domain.job import Counts, Job, JobEvent
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef, Shard
+from halfrate.domain.snapshot import Snapshot
 from halfrate.domain.usage import Usage
 
 Place = tuple[float, str]
@@ -154,8 +155,14 @@ class MetaStore(Protocol):
         """Return a Shard of a planned Job."""
         ...
 
-    async def segments(self, job_id: str, shard: int | None = None) -> list[SegmentRef]:
-        """Return the settled parts of a Job's Segments, or of one Shard's, in order."""
+    async def segments(
+        self, job_id: str, shard: int | None = None, *, from_shard: int = 0
+    ) -> list[SegmentRef]:
+        """Return the settled parts of a Job's Segments, of one Shard's, or from one Shard on, in order."""
+        ...
+
+    async def snapshot(self, job_id: str) -> Snapshot:
+        """Return which Results of a Job there are now."""
         ...
 
     # Files

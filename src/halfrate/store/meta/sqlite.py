@@ -15,6 +15,7 @@ from halfrate.domain.file import File, FileSource, Upload, output_file_id
 from halfrate.domain.job import Counts, Job, JobEvent, JobState, advance
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef, Shard
+from halfrate.domain.snapshot import Snapshot
 from halfrate.domain.usage import Usage
 from halfrate.store.meta.api import Place, Tally
 from halfrate.store.meta.group_commit import Committer, GroupCommitter
@@ -247,9 +248,16 @@ class SqliteStore:
         (row,) = self._read("get_shard", {"job_id": job_id, "number": number})
         return Shard(**row)
 
-    async def segments(self, job_id: str, shard: int | None = None) -> list[SegmentRef]:
-        """Return the settled parts of a Job's Segments, or of one Shard's, in order."""
-        return [SegmentRef(**row) for row in self._read("segments", {"job_id": job_id, "shard": shard})]
+    async def segments(
+        self, job_id: str, shard: int | None = None, *, from_shard: int = 0
+    ) -> list[SegmentRef]:
+        """Return the settled parts of a Job's Segments, of one Shard's, or from one Shard on, in order."""
+        values = {"job_id": job_id, "shard": shard, "from_shard": from_shard}
+        return [SegmentRef(**row) for row in self._read("segments", values)]
+
+    async def snapshot(self, job_id: str) -> Snapshot:
+        """Return which Results of a Job there are now."""
+        return _snapshot(job_id, self._read("snapshot", {"job_id": job_id}))
 
     # Files
 
@@ -443,6 +451,17 @@ def _job(row: Row) -> Job:
         cost_picos=row["cost_picos"],
         interactive_cost_picos=row["interactive_cost_picos"],
     )
+
+
+def _snapshot(job_id: str, rows: list[Row]) -> Snapshot:
+    if not rows:
+        return Snapshot(job_id)
+    unfinished = (
+        SegmentRef(job_id, row["shard"], row["token"], row["settled_bytes"], row["results"])
+        for row in rows
+        if row["shard"] is not None
+    )
+    return Snapshot(job_id, rows[0]["shards"], tuple(unfinished))
 
 
 def _file(row: Row) -> File:

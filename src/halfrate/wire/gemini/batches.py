@@ -279,11 +279,10 @@ def _without_defaults(shown: dict[str, Any]) -> dict[str, Any]:
 
 
 def _output(job: Job, inline_items: Sequence[bytes] | None) -> dict[str, Any] | None:
-    if not has_output(job):
-        return None
-    if job.input_file is not None:
+    if job.input_file is not None and job.state not in (JobState.PENDING, JobState.FAILED):
+        # While it runs too: the file then holds the Results so far.
         return {"responsesFile": f"files/{output_file_id(job.id)}"}
-    if inline_items is None:
+    if inline_items is None or not has_output(job):
         return None
     return {"inlinedResponses": {"inlinedResponses": [Raw(item) for item in inline_items]}}
 

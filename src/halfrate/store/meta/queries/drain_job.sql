@@ -2,4 +2,6 @@
 UPDATE job SET state = 'ASSEMBLING', updated_at = :now
  WHERE id = :id
    AND state IN ('PENDING', 'RUNNING', 'CANCELLING')
-   AND NOT EXISTS (SELECT 1 FROM shard WHERE job_id = :id AND state <> 'DONE')
+   AND NOT EXISTS (
+       SELECT 1 FROM shard INDEXED BY shard_unfinished WHERE job_id = :id AND state <> 'DONE'
+   )
