@@ -19,6 +19,7 @@ from pathlib import Path
 from halfrate.clock import Clock, WallClock
 from halfrate.config import Config, ModelConfig, model_name
 from halfrate.dispatch.assembling import Assembler
+from halfrate.dispatch.bell import Bell
 from halfrate.dispatch.dispatcher import Dispatcher
 from halfrate.dispatch.output import Output
 from halfrate.dispatch.planning import Planner
@@ -48,7 +49,6 @@ from halfrate.wire.gemini.lines import asked_of, parse_lines, result_line
 logger = logging.getLogger(__name__)
 
 RESTART_SECONDS = 5.0
-EXPIRE_EVERY_SECONDS = 5.0
 PRUNE_EVERY_SECONDS = 60.0
 
 MakeEngine = Callable[[ModelConfig], Engine]
@@ -184,7 +184,7 @@ class _Parts:
             models=models,
             clock=clock,
             limits=limits,
-            created=self.planner.bell.ring,
+            created=self._created,
             let_go=self._let_go,
         )
         outputs = Outputs(
@@ -200,9 +200,8 @@ class _Parts:
             every_seconds=PRUNE_EVERY_SECONDS,
             keep_upload_seconds=limits.upload_hours * 3_600,
         )
-        self.expirer = Expirer(
-            store=store, stop=self.jobs.stop, clock=clock, every_seconds=EXPIRE_EVERY_SECONDS
-        )
+        self._job_bell = Bell(clock)
+        self.expirer = Expirer(store=store, stop=self.jobs.stop, clock=clock, wait=self._job_bell.wait)
         self.rescuer = Rescuer(
             store=store,
             clock=clock,
@@ -225,6 +224,10 @@ class _Parts:
             self.rescuer.run,
             self.pruner.run,
         ]
+
+    def _created(self) -> None:
+        self.planner.bell.ring()
+        self._job_bell.ring()
 
     def _ring(self) -> None:
         """Have everyone look who may have something to do after a plan or a rescue."""

@@ -426,6 +426,33 @@ async def test_jobs_past_their_deadline_are_overdue(store, clock):
     assert await store.jobs_overdue() == []
 
 
+async def test_the_next_deadline_is_the_earliest_of_what_can_still_be_stopped(store):
+    assert await store.next_deadline() is None
+    await planned_job(store, 1, job_id="late", deadline=EPOCH + 50)
+    await planned_job(store, 1, job_id="soon", deadline=EPOCH + 10)
+    assert await store.next_deadline() == EPOCH + 10
+    await store.stop_job("soon", Cause.CANCELLED)
+    assert await store.next_deadline() == EPOCH + 50
+    lease = await claim(store)
+    assert lease.job_id == "late"
+    assert await store.next_deadline() == EPOCH + 50
+    await store.finish_shard(lease)
+    assert await store.next_deadline() is None
+
+
+async def test_the_output_of_a_deleted_job_cannot_be_seen_from_then_on(store):
+    for job_id, deleted_first in (("job-1", False), ("job-2", True)):
+        await store.create_job(make_job(job_id, counts=Counts()), active_jobs_max=100)
+        await store.save_plan(job_id, [])
+        if deleted_first:
+            await store.delete_job(job_id)
+        await store.publish_job(job_id, JobEvent.PUBLISH, output_of(job_id), missing=Tally())
+        assert (await store.get_file(f"batch-{job_id}") is None) == deleted_first
+        await store.delete_job(job_id)
+        assert await store.get_file(f"batch-{job_id}") is None
+    assert {job.id for job in await store.jobs_to_forget()} == {"job-1", "job-2"}
+
+
 async def test_a_job_that_was_not_deleted_is_not_forgotten(store):
     await store.create_job(make_job(), active_jobs_max=100)
     await store.fail_job("job-1", "x")

@@ -14,7 +14,8 @@ from halfrate.domain import errors
 from halfrate.domain.job import JobState
 from halfrate.domain.outcome import Cause
 from halfrate.domain.usage import Usage
-from halfrate.server.batches import ON_INVALID
+from halfrate.server.batches import DEADLINE, ON_INVALID
+from halfrate.server.files import SNAPSHOT
 from halfrate.wire.gemini import batches
 from tests.fakes import make_job
 from tools import state_diagram
@@ -111,3 +112,5 @@ def test_what_is_added_to_the_protocol_is_told() -> None:
     added = operation["metadata"]["halfrate"]
     assert {name for name in (*added, *added["usage"]) if f"`{name}`" not in page} == set()
     assert ON_INVALID in page.lower()
+    assert DEADLINE in page.lower()
+    assert SNAPSHOT in page

@@ -22,6 +22,7 @@ def job_document(job: JobView) -> dict[str, Any]:
         "pending": job.counts.pending,
         "createTime": job.created,
         "endTime": job.ended,
+        "deadline": job.deadline,
         "resultsFile": job.responses_file,
         "waitingReason": job.waiting,
         "etaSeconds": job.eta_seconds,
@@ -44,6 +45,8 @@ def status_line(job: JobView, *, requests_per_second: float | None) -> str:
             parts.append(f"about {span(job.eta_seconds)} left")
         if job.waiting:
             parts.append(f"waiting: {job.waiting.rstrip('.')}")
+        if job.deadline:
+            parts.append(f"expires {minute(job.deadline)}")
     parts += money_and_tokens(job)
     return ", ".join(parts)
 
@@ -70,6 +73,11 @@ def money_and_tokens(job: JobView) -> list[str]:
             saving += f"{dollars(job.interactive_cost_usd - job.cost_usd)} saved)"
         parts.append(f"{dollars(job.cost_usd)}{saving}")
     return parts
+
+
+def minute(instant: str) -> str:
+    """Write an instant of the wire for people: ``2026-12-31 08:00 UTC``."""
+    return f"{instant[:16].replace('T', ' ')} UTC"
 
 
 def dollars(amount: Decimal) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,4 +74,5 @@ def view_of(job: Job, how: Progress | None) -> JobView:
         waiting_reason=how.waiting_reason if how else None,
         eta_seconds=how.eta_seconds if how else None,
     )
-    return JobView.of(json.loads(bytes(shown)))
+    view = JobView.of(json.loads(bytes(shown)))
+    return replace(view, deadline=None)  # nothing of a run expires

@@ -71,14 +71,20 @@ class Client:
         display_name: str = "",
         priority: int = 0,
         keep_going: bool = False,
+        deadline: str | None = None,
     ) -> JobView:
-        """Make a Job of an uploaded File. With ``keep_going``, bad lines become error Results."""
+        """Make a Job of an uploaded File. With ``keep_going``, bad lines become error Results.
+
+        ``deadline`` is a number of seconds, or an instant in RFC 3339; the server has one of its own.
+        """
         batch: dict[str, Any] = {"inputConfig": {"fileName": file_name}}
         if display_name:
             batch["displayName"] = display_name
         if priority:
             batch["priority"] = str(priority)
         headers = {"X-Halfrate-On-Invalid": "skip"} if keep_going else {}
+        if deadline is not None:
+            headers["X-Halfrate-Deadline"] = deadline
         path = f"models/{model.removeprefix('models/')}:batchGenerateContent"
         return JobView.of(self._transport.call("POST", path, body={"batch": batch}, headers=headers))
 

@@ -29,8 +29,8 @@ class JobView:
     """One Job as the server described it.
 
     ``state`` is the wire's state without its prefix. What only a halfrate server says is None where
-    another server answered: ``waiting`` (why the Job is not moving), ``eta_seconds``, ``usage``,
-    and the two costs. ``raw`` is the Operation as it came.
+    another server answered: ``waiting`` (why the Job is not moving), ``eta_seconds``, ``deadline``
+    (when it expires), ``usage``, and the two costs. ``raw`` is the Operation as it came.
     """
 
     name: str
@@ -45,6 +45,7 @@ class JobView:
     error: JobError | None
     waiting: str | None
     eta_seconds: float | None
+    deadline: str | None
     usage: Usage | None
     cost_usd: Decimal | None
     interactive_cost_usd: Decimal | None
@@ -79,6 +80,7 @@ class JobView:
             error=JobError(_int(error.get("code")) or 0, str(error.get("message", ""))) if error else None,
             waiting=extra.get("waitingReason"),
             eta_seconds=_seconds(extra.get("eta")),
+            deadline=extra.get("deadline"),
             usage=_usage(_mapping(extra, "usage")),
             cost_usd=_amount(extra.get("costUsd")),
             interactive_cost_usd=_amount(extra.get("interactiveCostUsd")),

@@ -9,6 +9,7 @@ from starlette.requests import Request as Call
 from starlette.responses import Response
 from starlette.routing import Route
 
+from halfrate.domain.deadline import Deadline
 from halfrate.domain.errors import Forbidden
 from halfrate.domain.file import File, output_file_id
 from halfrate.domain.job import Job
@@ -19,9 +20,13 @@ from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.wire.gemini import batches as wire
 from halfrate.wire.gemini.pages import page, page_size
+from halfrate.wire.gemini.times import parse_deadline
 
 ON_INVALID = "x-halfrate-on-invalid"
 """With the value ``skip``, bad lines of a file become error Results instead of refusing the batch."""
+
+DEADLINE = "x-halfrate-deadline"
+"""When the batch is to have ended: seconds from now, or an instant."""
 
 
 class BatchRoutes:
@@ -55,7 +60,11 @@ class BatchRoutes:
         new = await asyncio.to_thread(wire.parse_create, body, model=model)
         if new.file_id is None:
             return await self._jobs.create_inline(
-                model=model, items=new.lines, display_name=new.display_name, priority=new.priority
+                model=model,
+                items=new.lines,
+                display_name=new.display_name,
+                priority=new.priority,
+                deadline=deadline_of(call),
             )
         return await self._jobs.create_from_file(
             model=model,
@@ -63,6 +72,7 @@ class BatchRoutes:
             display_name=new.display_name,
             priority=new.priority,
             keep_going=call.headers.get(ON_INVALID) == "skip",
+            deadline=deadline_of(call),
         )
 
     async def get(self, call: Call) -> Response:
@@ -119,6 +129,12 @@ async def _with_commas(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         joined = newline + piece
         newline = b"\n" if joined.endswith(b"\n") else b""
         yield joined.removesuffix(b"\n").replace(b"\n", b",")
+
+
+def deadline_of(call: Call) -> Deadline | None:
+    """Return the deadline a call gives, None if it leaves that to the server."""
+    header = call.headers.get(DEADLINE)
+    return None if header is None else parse_deadline(header)
 
 
 def model_named(call: Call) -> str:

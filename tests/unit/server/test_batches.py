@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -219,3 +220,20 @@ async def test_results_can_be_read_while_the_job_runs(client, engine):
     gate.set()
     await finished(client, batch)
     assert len((await client.get(partial)).content.splitlines()) == 4
+
+
+async def test_a_batch_may_be_given_a_deadline(client):
+    name = await uploaded(client, line("a", "one"))
+    request = {"contents": [{"parts": [{"text": "hello"}]}]}
+    inline = {"inputConfig": {"requests": {"requests": [{"request": request}]}}}
+    for batch in ({"inputConfig": {"fileName": name}}, inline):
+        default = (await create(client, batch)).json()["metadata"]
+        own = (await create(client, batch, **{"X-Halfrate-Deadline": "3600"})).json()["metadata"]
+        for metadata, hours in ((default, 48), (own, 1)):
+            created = datetime.fromisoformat(metadata["createTime"])
+            deadline = datetime.fromisoformat(metadata["halfrate"]["deadline"])
+            assert deadline - created == timedelta(hours=hours)
+        for wrong, says in (("soon", "number of seconds"), ("999999", "at most 48 hours"), ("0", "ahead")):
+            refused = await create(client, batch, **{"X-Halfrate-Deadline": wrong})
+            assert refused.status_code == 400
+            assert says in refused.json()["error"]["message"]

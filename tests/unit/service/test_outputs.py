@@ -76,6 +76,9 @@ async def test_who_reads_on_reads_what_was_handed_out_last(start):
         published = await app.files.content(file)
         rest = await app.files.content(file, from_start=False)
         assert rest.etag == published.etag, "until somebody begins anew"
+        pieced_together = f"{published.snapshot}.{content.etag.rpartition('.')[2]}"
+        other = await app.files.content(file, seen=pieced_together, from_start=False)
+        assert (other.etag, other.ranged) == (published.etag, False)
 
 
 async def test_who_reads_on_what_nobody_remembers_gets_no_part(start):

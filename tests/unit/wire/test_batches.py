@@ -165,6 +165,7 @@ def test_a_new_job():
                 "costUsd": "0",
                 "interactiveCostUsd": "0",
                 "waitingReason": "3 jobs are ahead",
+                "deadline": "2026-01-02T00:00:00.000000Z",
                 "eta": "60s",
             },
         },
@@ -202,6 +203,7 @@ def test_a_finished_job_shows_its_output_twice():
         },
         "costUsd": "1.2500003",
         "interactiveCostUsd": "2.5000006",
+        "deadline": "2026-01-02T00:00:00.000000Z",
     }
 
 

@@ -79,18 +79,18 @@ class MetaStore(Protocol):
         ...
 
     async def publish_job(self, job_id: str, event: JobEvent, output: File, *, missing: Tally) -> None:
-        """Make an ASSEMBLING Job final, with its output File. ``missing`` counts Requests never answered.
+        """Make an ASSEMBLING Job final, with its output File unless it was deleted.
 
-        Raise `IllegalTransition` if it is not ASSEMBLING.
+        ``missing`` counts Requests never answered. Raise `IllegalTransition` if it is not ASSEMBLING.
         """
         ...
 
     async def delete_job(self, job_id: str) -> None:
-        """Hide a Job from `get_job` and `list_jobs`. Its bytes stay until `forget_job`."""
+        """Hide a Job, in lists too, and its output File. Its bytes stay until `forget_job`."""
         ...
 
     async def forget_job(self, job_id: str) -> None:
-        """Remove a deleted Job, its Shards, its Segments and its output File."""
+        """Remove a deleted Job that is final, its Shards and its Segments."""
         ...
 
     async def jobs_to_plan(self) -> list[Job]:
@@ -103,6 +103,10 @@ class MetaStore(Protocol):
 
     async def jobs_overdue(self) -> list[Job]:
         """Return the Jobs whose deadline has passed and which can still be stopped."""
+        ...
+
+    async def next_deadline(self) -> float | None:
+        """Return the earliest deadline of a Job that can still be stopped, None if there is none."""
         ...
 
     async def jobs_to_forget(self) -> list[Job]:

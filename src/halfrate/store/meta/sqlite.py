@@ -123,7 +123,7 @@ class SqliteStore:
         return await self._committer.write(change)
 
     async def publish_job(self, job_id: str, event: JobEvent, output: File, *, missing: Tally) -> None:
-        """Make an ASSEMBLING Job final, with its output File."""
+        """Make an ASSEMBLING Job final, with its output File unless it was deleted."""
         values = {
             "id": job_id,
             "state": advance(JobState.ASSEMBLING, event),
@@ -133,24 +133,26 @@ class SqliteStore:
         }
 
         def change(connection: apsw.Connection) -> None:
-            if _execute(connection, "publish_job", values) == 0:
+            rows = _rows(connection, "publish_job", values)
+            if not rows:
                 raise IllegalTransition(f"Job {job_id} is not assembling.")
-            _execute(connection, "create_file", asdict(output))
+            if not rows[0]["deleted"]:
+                _execute(connection, "create_file", asdict(output))
 
         await self._committer.write(change)
 
     async def delete_job(self, job_id: str) -> None:
-        """Hide a Job from `get_job` and `list_jobs`. Its bytes stay until `forget_job`."""
-        await self._committer.write(lambda connection: _execute(connection, "delete_job", {"id": job_id}))
-
-    async def forget_job(self, job_id: str) -> None:
-        """Remove a deleted Job, its Shards, its Segments and its output File."""
+        """Hide a Job, in lists too, and its output File. Its bytes stay until `forget_job`."""
 
         def change(connection: apsw.Connection) -> None:
-            if _execute(connection, "forget_job", {"id": job_id}):
+            if _execute(connection, "delete_job", {"id": job_id}):
                 _execute(connection, "delete_file", {"id": output_file_id(job_id)})
 
         await self._committer.write(change)
+
+    async def forget_job(self, job_id: str) -> None:
+        """Remove a deleted Job that is final, its Shards and its Segments."""
+        await self._committer.write(lambda connection: _execute(connection, "forget_job", {"id": job_id}))
 
     async def jobs_to_plan(self) -> list[Job]:
         """Return the PENDING Jobs without a plan, those that go first at the front."""
@@ -163,6 +165,12 @@ class SqliteStore:
     async def jobs_overdue(self) -> list[Job]:
         """Return the Jobs whose deadline has passed and which can still be stopped."""
         return [_job(row) for row in self._read("jobs_overdue", {"now": self._clock.now()})]
+
+    async def next_deadline(self) -> float | None:
+        """Return the earliest deadline of a Job that can still be stopped, None if there is none."""
+        (row,) = self._read("next_deadline", {})
+        deadline: float | None = row["deadline"]
+        return deadline
 
     async def jobs_to_forget(self) -> list[Job]:
         """Return the deleted Jobs that are final."""

@@ -258,6 +258,7 @@ def _own_figures(job: Job, waiting_reason: str | None, eta_seconds: float | None
         "costUsd": _usd(job.cost_picos),
         "interactiveCostUsd": _usd(job.interactive_cost_picos),
         "waitingReason": waiting_reason,
+        "deadline": timestamp(job.deadline),
         "eta": None if eta_seconds is None else f"{eta_seconds:.0f}s",
     }
     return _without_defaults(figures)

@@ -1,2 +1,5 @@
 -- What a Snapshot, and whether a Job drains, ask of a Job with thousands of Shards: the ones not done.
 CREATE INDEX shard_unfinished ON shard (job_id, number) WHERE state <> 'DONE';
+
+-- What can still expire, the next one first.
+CREATE INDEX job_by_deadline ON job (deadline) WHERE state IN ('PENDING', 'RUNNING');
