@@ -36,6 +36,7 @@ from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.service.models import Model, Models
 from halfrate.service.outputs import Outputs
+from halfrate.service.retries import Retries
 from halfrate.service.uploads import Uploads
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.blob.local import LocalBlobStore, make_directories
@@ -72,6 +73,7 @@ class App:
 
     config: Config
     jobs: Jobs
+    retries: Retries
     files: Files
     uploads: Uploads
     models: Models
@@ -122,6 +124,7 @@ async def open_app(
         yield App(
             config=config,
             jobs=parts.jobs,
+            retries=parts.retries,
             files=parts.files,
             uploads=parts.uploads,
             models=models,
@@ -186,6 +189,15 @@ class _Parts:
             limits=limits,
             created=self._created,
             let_go=self._let_go,
+        )
+        self.retries = Retries(
+            jobs=self.jobs,
+            store=store,
+            blobs=blobs,
+            inputs=inputs,
+            output=output,
+            clock=clock,
+            limits=limits,
         )
         outputs = Outputs(
             store=store, blobs=blobs, output=output, model_version=_model_version(models), spill=spill

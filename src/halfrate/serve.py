@@ -39,6 +39,7 @@ async def serve(
                 files=app.files,
                 uploads=app.uploads,
                 jobs=app.jobs,
+                retries=app.retries,
                 models=app.models,
                 limits=config.limits,
                 public_url=public_url,

@@ -94,6 +94,22 @@ async def test_no_more_unfinished_jobs_are_taken_than_allowed(store):
     await store.create_job(make_job("job-2"), active_jobs_max=1)
 
 
+async def test_a_job_has_one_retry_until_that_is_deleted(store):
+    await store.create_job(make_job("job-1"), active_jobs_max=9)
+    assert await store.get_retry("job-1") is None
+    first = make_job("job-2", retry_of="job-1")
+    await store.create_job(first, active_jobs_max=9)
+    assert await store.get_retry("job-1") == first
+    with pytest.raises(AlreadyExists, match="batches/job-1 has a retry already"):
+        await store.create_job(make_job("job-3", retry_of="job-1"), active_jobs_max=9)
+    await store.create_job(make_job("job-4", retry_of="job-2"), active_jobs_max=9)
+    await store.delete_job("job-2")
+    assert await store.get_retry("job-1") is None
+    second = make_job("job-5", retry_of="job-1")
+    await store.create_job(second, active_jobs_max=9)
+    assert await store.get_retry("job-1") == second
+
+
 async def test_jobs_are_listed_newest_first_in_pages(store):
     jobs = [make_job(f"job-{n}", created_at=EPOCH + n // 2) for n in range(5)]
     for job in jobs:
@@ -538,6 +554,18 @@ async def test_bytes_are_in_use_while_a_file_or_an_unfinished_job_needs_them(sto
     assert await store.blob_in_use("uploads/abc"), "a Job outlives the File it was made from"
     await store.fail_job("job-1", "x")
     assert not await store.blob_in_use("uploads/abc")
+
+
+async def test_requests_that_came_inline_are_in_use_as_long_as_their_results(store):
+    for job_id, input_file in (("inline", None), ("filed", "abc")):
+        job = make_job(job_id, counts=Counts(), input_file=input_file, input_blob=f"inputs/{job_id}")
+        await store.create_job(job, active_jobs_max=100)
+        await store.save_plan(job_id, [])
+        await store.publish_job(job_id, JobEvent.PUBLISH, output_of(job_id), missing=Tally())
+    assert await store.blob_in_use("inputs/inline")
+    assert not await store.blob_in_use("inputs/filed"), "its File would keep it"
+    await store.delete_file("batch-inline")
+    assert not await store.blob_in_use("inputs/inline")
 
 
 async def test_a_change_that_fails_leaves_the_others_of_its_group_standing(store):

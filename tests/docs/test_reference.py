@@ -107,7 +107,7 @@ def test_the_examples_of_settings_are_settings() -> None:
 
 def test_what_is_added_to_the_protocol_is_told() -> None:
     page = (REFERENCE / "api.md").read_text("utf-8")
-    job = make_job(usage=Usage(1, 1, 1), cost_picos=1, interactive_cost_picos=2)
+    job = make_job(retry_of="x", usage=Usage(1, 1, 1), cost_picos=1, interactive_cost_picos=2)
     operation = msgspec.json.decode(batches.operation(job, waiting_reason="x", eta_seconds=1))
     added = operation["metadata"]["halfrate"]
     assert {name for name in (*added, *added["usage"]) if f"`{name}`" not in page} == set()

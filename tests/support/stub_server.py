@@ -40,7 +40,7 @@ def succeeded(name: str = "batches/job1", **fields: Any) -> Operation:
     """Return the Operation of a Job that is done, with its result file."""
     stats = {"requestCount": "3", "successfulRequestCount": "2", "failedRequestCount": "1"}
     output = {"responsesFile": f"files/batch-{name.removeprefix('batches/')}"}
-    return operation("SUCCEEDED", name=name, batchStats=stats, output=output, **fields)
+    return operation("SUCCEEDED", name=name, **{"batchStats": stats, "output": output, **fields})
 
 
 class StubServer:
@@ -56,6 +56,7 @@ class StubServer:
         self.cuts_after_bytes: list[int] = []
         self.refuse_create: tuple[int, str, str] | None = None
         self.break_downloads = False
+        self.retried = operation(name="batches/job2", halfrate={"retryOf": "batches/job1"})
         self.steps: list[bytes] = []
         self.breaks = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -139,6 +140,8 @@ def _handler(stub: StubServer) -> type[BaseHTTPRequestHandler]:
                 self._json(operation())
             elif path.endswith(":cancel"):
                 self._json({})
+            elif path.endswith(":retry"):
+                self._json(stub.retried)
             else:
                 self._error(404, "NOT_FOUND", f"There is no {path}.")
 

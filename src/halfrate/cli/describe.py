@@ -23,6 +23,7 @@ def job_document(job: JobView) -> dict[str, Any]:
         "createTime": job.created,
         "endTime": job.ended,
         "deadline": job.deadline,
+        "retryOf": job.retry_of,
         "resultsFile": job.responses_file,
         "waitingReason": job.waiting,
         "etaSeconds": job.eta_seconds,

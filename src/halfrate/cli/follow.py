@@ -78,6 +78,8 @@ def watch_to_the_end(client: Client, name: str, *, as_json: bool) -> Exit:
 def tell_end(job: JobView) -> None:
     """Say how a Job ended and what to do next."""
     tell_outcome(job)
+    if job.counts.failed or job.state == "FAILED":
+        say(f"Try again what failed: halfrate retry {job.name}")
     if job.state != "FAILED":
         say(f"Results: halfrate results {job.name} -o results.jsonl")
 

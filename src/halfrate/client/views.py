@@ -30,7 +30,8 @@ class JobView:
 
     ``state`` is the wire's state without its prefix. What only a halfrate server says is None where
     another server answered: ``waiting`` (why the Job is not moving), ``eta_seconds``, ``deadline``
-    (when it expires), ``usage``, and the two costs. ``raw`` is the Operation as it came.
+    (when it expires), ``retry_of`` (the name of the Job whose failed Requests it tries again),
+    ``usage``, and the two costs. ``raw`` is the Operation as it came.
     """
 
     name: str
@@ -46,6 +47,7 @@ class JobView:
     waiting: str | None
     eta_seconds: float | None
     deadline: str | None
+    retry_of: str | None
     usage: Usage | None
     cost_usd: Decimal | None
     interactive_cost_usd: Decimal | None
@@ -81,6 +83,7 @@ class JobView:
             waiting=extra.get("waitingReason"),
             eta_seconds=_seconds(extra.get("eta")),
             deadline=extra.get("deadline"),
+            retry_of=extra.get("retryOf"),
             usage=_usage(_mapping(extra, "usage")),
             cost_usd=_amount(extra.get("costUsd")),
             interactive_cost_usd=_amount(extra.get("interactiveCostUsd")),

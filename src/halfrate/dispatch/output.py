@@ -64,6 +64,15 @@ class Output:
         with assemble_part(pieces, self._open, requests=requests, spill=spill) as assembly:
             yield from (self._line(job, entry) for entry in assembly.results() if isinstance(entry, Result))
 
+    def causes(self, job: Job, segments: Sequence[SegmentRef]) -> Iterator[Cause | None]:
+        """Yield for every Request why it failed, None if it was answered."""
+        with self._assembly(job, segments) as assembly:
+            for entry in assembly.results():
+                if isinstance(entry, int):
+                    yield job.stopped_by or Cause.CANCELLED
+                else:
+                    yield entry.outcome.cause if isinstance(entry.outcome, Failed) else None
+
     def missing_from(self, job: Job, pieces: Sequence[Stretch], published: str) -> Iterator[bytes]:
         """Yield the lines of a ``published`` output whose Results are not in these pieces."""
         there = bytearray((job.counts.requests + 7) // 8)

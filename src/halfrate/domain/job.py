@@ -102,7 +102,8 @@ class Job:
     ``model`` is the name the client asked for, ``engine`` the configured model that answers to it.
     ``stopped_by`` says why a Job is being, or was, cut short: `Cause.CANCELLED` or `Cause.EXPIRED`.
     ``error`` is set on FAILED Jobs only. ``input_file`` is the id of the File given, or None for a
-    Job whose Requests came inline. ``deadline`` is when the Job expires.
+    Job whose Requests came inline. ``deadline`` is when the Job expires, ``retry_of`` the id of the Job
+    whose failed Requests it tries again.
     """
 
     id: str
@@ -119,6 +120,7 @@ class Job:
     deadline: float
     started_at: float | None = None
     ended_at: float | None = None
+    retry_of: str | None = None
     planned: bool = False
     stopped_by: Cause | None = None
     error: str | None = None

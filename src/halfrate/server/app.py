@@ -22,6 +22,7 @@ from halfrate.server.uploads import UploadRoutes
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.service.models import Models
+from halfrate.service.retries import Retries
 from halfrate.service.uploads import Uploads
 
 _BODY_SLACK_BYTES = 1 << 20  # what may stand around inline requests
@@ -32,6 +33,7 @@ def make_asgi(
     files: Files,
     uploads: Uploads,
     jobs: Jobs,
+    retries: Retries,
     models: Models,
     limits: Limits,
     public_url: str | None = None,
@@ -49,7 +51,7 @@ def make_asgi(
         routes=[
             *UploadRoutes(uploads, origin, bodies).routes(),
             *FileRoutes(files, origin).routes(),
-            *BatchRoutes(jobs, files, bodies).routes(),
+            *BatchRoutes(jobs, retries, files, bodies).routes(),
             *ModelRoutes(models, bodies).routes(),
             *HealthRoutes(models).routes(),
             *unbuilt.routes(),

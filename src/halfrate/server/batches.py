@@ -18,6 +18,7 @@ from halfrate.server.bodies import Bodies
 from halfrate.server.paths import V
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
+from halfrate.service.retries import Retries
 from halfrate.wire.gemini import batches as wire
 from halfrate.wire.gemini.pages import page, page_size
 from halfrate.wire.gemini.times import parse_deadline
@@ -32,8 +33,9 @@ DEADLINE = "x-halfrate-deadline"
 class BatchRoutes:
     """The Batches API over `halfrate.service.jobs.Jobs`."""
 
-    def __init__(self, jobs: Jobs, files: Files, bodies: Bodies) -> None:
+    def __init__(self, jobs: Jobs, retries: Retries, files: Files, bodies: Bodies) -> None:
         self._jobs = jobs
+        self._retries = retries
         self._files = files
         self._bodies = bodies
 
@@ -47,6 +49,7 @@ class BatchRoutes:
             Route(one, self.delete, methods=["DELETE"]),
             Route(f"{one}:cancel", self.cancel, methods=["POST"]),
             Route(f"{one}:delete", self.delete, methods=["POST"]),
+            Route(f"{one}:retry", self.retry, methods=["POST"]),
         ]
 
     async def create(self, call: Call) -> Response:
@@ -94,6 +97,13 @@ class BatchRoutes:
         """Remove a Job, stopping it first."""
         await self._jobs.delete(call.path_params["batch"])
         return await json_answer(call, b"{}")
+
+    async def retry(self, call: Call) -> Response:
+        """Show the Job that tries again what failed in another, made if there is none yet."""
+        deadline = deadline_of(call)
+        return await self._shown(
+            call, await self._retries.retry(call.path_params["batch"], deadline=deadline)
+        )
 
     async def _shown(self, call: Call, job: Job) -> Response:
         if job.input_file is None and wire.has_output(job):

@@ -71,6 +71,7 @@ class Jobs:
         priority: int,
         keep_going: bool = False,
         deadline: Deadline | None = None,
+        retry_of: str | None = None,
     ) -> Job:
         """Accept the lines of an uploaded File.
 
@@ -95,6 +96,7 @@ class Jobs:
             priority=priority,
             keep_going=keep_going,
             deadline=deadline,
+            retry_of=retry_of,
         )
 
     async def create_inline(
@@ -105,6 +107,7 @@ class Jobs:
         display_name: str,
         priority: int,
         deadline: Deadline | None = None,
+        retry_of: str | None = None,
     ) -> Job:
         """Accept Requests that came in the call itself, each a JSON object on one line.
 
@@ -126,6 +129,7 @@ class Jobs:
                 priority=priority,
                 keep_going=False,
                 deadline=deadline,
+                retry_of=retry_of,
             )
         except Refusal:
             # Only a refusal says that there is no Job. Whoever was broken off does not know: a Job may need
@@ -191,6 +195,7 @@ class Jobs:
         priority: int,
         keep_going: bool,
         deadline: Deadline | None,
+        retry_of: str | None,
     ) -> Job:
         now = self._clock.now()
         job = Job(
@@ -206,6 +211,7 @@ class Jobs:
             created_at=now,
             updated_at=now,
             deadline=self._within_bounds(deadline, now),
+            retry_of=retry_of,
             counts=Counts(requests=summary.requests if summary else 0),
         )
         await self._store.create_job(job, active_jobs_max=self._limits.active_jobs)

@@ -46,6 +46,7 @@ async def connect(app: App) -> AsyncIterator[Connect]:
             files=app.files,
             uploads=app.uploads,
             jobs=app.jobs,
+            retries=app.retries,
             models=app.models,
             limits=app.config.limits,
             **settings,

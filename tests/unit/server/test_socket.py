@@ -25,6 +25,7 @@ async def port(app) -> AsyncIterator[int]:
         files=app.files,
         uploads=app.uploads,
         jobs=app.jobs,
+        retries=app.retries,
         models=app.models,
         limits=app.config.limits,
     )

@@ -172,6 +172,20 @@ def test_a_new_job():
     }
 
 
+def test_a_retry_names_what_it_tries_again():
+    assert "retryOf" not in shown(JOB)["metadata"]["halfrate"]
+    job = dataclasses.replace(JOB, retry_of="first")
+    assert shown(job)["metadata"]["halfrate"]["retryOf"] == "batches/first"
+
+
+@pytest.mark.parametrize("state", JobState)
+def test_a_file_job_names_its_output_from_its_start(state):
+    metadata = shown(dataclasses.replace(JOB, state=state))["metadata"]
+    assert ("output" in metadata) == (state not in (JobState.PENDING, JobState.FAILED))
+    inline = shown(dataclasses.replace(JOB, state=state, input_file=None))["metadata"]
+    assert "output" not in inline
+
+
 def test_a_finished_job_shows_its_output_twice():
     job = dataclasses.replace(
         JOB,

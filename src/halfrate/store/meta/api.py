@@ -44,11 +44,19 @@ class MetaStore(Protocol):
     # Jobs
 
     async def create_job(self, job: Job, *, active_jobs_max: int) -> None:
-        """Add a Job. Raise `ResourceExhausted` if ``active_jobs_max`` Jobs are not final yet."""
+        """Add a Job.
+
+        Raise `ResourceExhausted` if ``active_jobs_max`` Jobs are not final yet, `AlreadyExists` if it is the
+        second retry of one.
+        """
         ...
 
     async def get_job(self, job_id: str) -> Job | None:
         """Return a Job, or None if there is none or it was deleted."""
+        ...
+
+    async def get_retry(self, job_id: str) -> Job | None:
+        """Return the Job that retries another, or None if there is none or it was deleted."""
         ...
 
     async def list_jobs(self, *, limit: int, after: Place | None) -> list[Job]:
@@ -192,7 +200,7 @@ class MetaStore(Protocol):
         ...
 
     async def blob_in_use(self, blob: str) -> bool:
-        """Whether a File or an unfinished Job still needs these bytes."""
+        """Whether a File, an unfinished Job, or the output of a Job made of them inline needs these bytes."""
         ...
 
     async def create_upload(self, upload: Upload) -> None:

@@ -57,11 +57,21 @@ class SqliteStore:
     # Jobs
 
     async def create_job(self, job: Job, *, active_jobs_max: int) -> None:
-        """Add a Job. Raise `ResourceExhausted` if ``active_jobs_max`` Jobs are not final yet."""
+        """Add a Job.
+
+        Raise `ResourceExhausted` if ``active_jobs_max`` Jobs are not final yet, `AlreadyExists` if it is the
+        second retry of one.
+        """
         values = asdict(job) | {"requests": job.counts.requests, "active_jobs_max": active_jobs_max}
 
         def change(connection: apsw.Connection) -> None:
-            if _execute(connection, "create_job", values) == 0:
+            try:
+                created = _execute(connection, "create_job", values)
+            except apsw.ConstraintError:
+                if job.retry_of is None:
+                    raise
+                raise AlreadyExists(f"batches/{job.retry_of} has a retry already.") from None
+            if not created:
                 raise ResourceExhausted(
                     f"{active_jobs_max} batches are pending or running, and no more are taken at a time. "
                     "Wait until one ends, or cancel one."
@@ -72,6 +82,11 @@ class SqliteStore:
     async def get_job(self, job_id: str) -> Job | None:
         """Return a Job, or None if there is none or it was deleted."""
         rows = self._read("get_job", {"id": job_id})
+        return _job(rows[0]) if rows else None
+
+    async def get_retry(self, job_id: str) -> Job | None:
+        """Return the Job that retries another, or None if there is none or it was deleted."""
+        rows = self._read("get_retry", {"id": job_id})
         return _job(rows[0]) if rows else None
 
     async def list_jobs(self, *, limit: int, after: Place | None) -> list[Job]:
@@ -305,7 +320,7 @@ class SqliteStore:
         return [_file(row) for row in self._read("files_expired", {"now": self._clock.now()})]
 
     async def blob_in_use(self, blob: str) -> bool:
-        """Whether a File or an unfinished Job still needs these bytes."""
+        """Whether a File, an unfinished Job, or the output of a Job made of them inline needs these bytes."""
         rows = self._read("blob_in_use", {"blob": blob})
         return bool(next(iter(rows[0].values())))
 
@@ -450,6 +465,7 @@ def _job(row: Row) -> Job:
         deadline=row["deadline"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
+        retry_of=row["retry_of"],
         planned=bool(row["planned"]),
         stopped_by=Cause(row["stopped_by"]) if row["stopped_by"] else None,
         error=row["error"],

@@ -259,6 +259,7 @@ def _own_figures(job: Job, waiting_reason: str | None, eta_seconds: float | None
         "interactiveCostUsd": _usd(job.interactive_cost_picos),
         "waitingReason": waiting_reason,
         "deadline": timestamp(job.deadline),
+        "retryOf": f"batches/{job.retry_of}" if job.retry_of else None,
         "eta": None if eta_seconds is None else f"{eta_seconds:.0f}s",
     }
     return _without_defaults(figures)
