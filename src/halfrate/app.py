@@ -154,6 +154,7 @@ class _Parts:
             store=store,
             blobs=blobs,
             output=output,
+            count=_counter(inputs),
             clock=clock,
             keep_output_seconds=limits.output_days * 86_400,
         )
@@ -329,6 +330,13 @@ def _encoder(models: Models) -> Callable[[Job, Result], bytes]:
         )
 
     return encode
+
+
+def _counter(inputs: Inputs) -> Callable[[str], Awaitable[int]]:
+    async def count(blob: str) -> int:
+        return (await inputs.read_summary(blob)).requests
+
+    return count
 
 
 def _empty_directory(path: Path) -> Path:

@@ -7,9 +7,10 @@ import pytest
 
 from halfrate.config import Limits
 from halfrate.dispatch.assembling import Assembler
+from halfrate.dispatch.planning import Planner
 from halfrate.domain.deadline import Deadline
 from halfrate.domain.errors import Forbidden, InvalidArgument, NotFound
-from halfrate.domain.job import JobState
+from halfrate.domain.job import Counts, JobState
 from halfrate.domain.outcome import Cause
 from halfrate.engines.embedded import EmbeddedEngine
 from halfrate.engines.scripted import ScriptedEngine
@@ -118,6 +119,28 @@ async def test_what_expires_is_stopped_in_the_embedded_engine(start, tmp_path):
         await eventually(lambda: engine.beat is not None and engine.beat.running == 0)
         assert engine.beat is not None
         assert engine.beat.steps < 4_000
+
+
+@pytest.mark.parametrize("stop", ["cancel", "expire"])
+async def test_a_job_stopped_before_its_lines_were_counted_has_an_error_for_each(start, monkeypatch, stop):
+    """A large file is accepted before it is indexed, and may be stopped before it is planned."""
+
+    async def never(*_) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Planner, "_plan_or_fail", never)
+    monkeypatch.setattr("halfrate.service.jobs.INDEX_WAIT_SECONDS", 0)
+    clock = FakeClock()
+    async with start(clock=clock) as app:
+        job = await submit(app, line("x", "a"), line("y", "b"), deadline=Deadline(60))
+        assert job.counts == Counts()
+        if stop == "cancel":
+            await app.jobs.cancel(job.id)
+        else:
+            clock.advance(seconds=60)
+        job = await ended(app, job)
+        assert job.counts == Counts(requests=2, failed=2)
+        assert [answer["key"] for answer in await results(app, job)] == ["a", "b"]
 
 
 async def test_cancelling_twice_is_cancelling_once(start):
