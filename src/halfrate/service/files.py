@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from halfrate.domain.errors import Forbidden, InvalidArgument
-from halfrate.domain.file import File, output_file_id
-from halfrate.domain.job import Job
+from halfrate.domain.errors import FailedPrecondition, Forbidden, InvalidArgument
+from halfrate.domain.file import File, FileSource, output_file_id
+from halfrate.domain.job import Job, JobState
 from halfrate.ingest.inputs import Inputs
 from halfrate.service.content import Content, StoredContent
 from halfrate.service.outputs import Outputs
@@ -30,11 +30,14 @@ class Files:
         self._outputs = outputs
 
     async def get(self, file_id: str) -> File:
-        """Return a File."""
+        """Return a File; the output of a Job that runs is one that grows."""
+        job = await self._job_of(file_id)
         file = await self._store.get_file(file_id)
-        if file is None:
+        if file is not None:
+            return file
+        if job is None or job.state.final or job.state is JobState.PENDING:
             raise unknown_file(file_id)
-        return file
+        return growing_output(job)
 
     async def list(self, *, page_size: int, page_token: str | None) -> tuple[list[File], str | None]:
         """Return a page of uploaded Files, newest first, and the token of the next page, if there is one.
@@ -45,8 +48,15 @@ class Files:
         return page_of(files, page_size)
 
     async def delete(self, file_id: str) -> None:
-        """Remove a File. A Job made from it goes on."""
+        """Remove a File. A Job made from it goes on.
+
+        Raise `FailedPrecondition` if a Job still writes it.
+        """
         file = await self.get(file_id)
+        if file.growing:
+            raise FailedPrecondition(
+                f"files/{file_id} is the output of a batch that still runs. Delete the batch."
+            )
         await self._store.delete_file(file_id)
         if not await self._store.blob_in_use(file.blob):
             await asyncio.to_thread(self._inputs.discard, file.blob)
@@ -87,6 +97,22 @@ class Files:
         """Return the Job whose output a File is. Look before the File: one that is final has published."""
         job_id = file_id.removeprefix(OUTPUT_PREFIX)
         return None if job_id == file_id else await self._store.get_job(job_id)
+
+
+def growing_output(job: Job) -> File:
+    """Return the output of a Job that runs, as a File."""
+    return File(
+        id=output_file_id(job.id),
+        display_name=job.display_name,
+        mime_type="jsonl",
+        size_bytes=0,
+        sha256="",
+        blob="",
+        source=FileSource.GENERATED,
+        created_at=job.started_at or job.created_at,
+        expires_at=job.created_at,
+        growing=True,
+    )
 
 
 def _check_readable(job: Job, file: File | None, file_id: str) -> None:

@@ -52,6 +52,20 @@ async def test_a_running_batch_names_its_output_and_is_not_done(client):
     assert "response" not in shown
 
 
+async def test_the_output_of_a_running_batch_is_a_file_in_processing(client):
+    name, path = await started(client)
+    file_path = path.removesuffix(":download")
+    file = (await client.get(file_path)).json()
+    assert (file["name"], file["state"], file["source"]) == (file_path[4:], "PROCESSING", "GENERATED")
+    assert not {"sizeBytes", "sha256Hash", "expirationTime"} & set(file)
+    assert keys((await client.get(file["downloadUri"])).content)
+    refused = await client.delete(file_path)
+    assert (refused.status_code, refused.json()["error"]["status"]) == (400, "FAILED_PRECONDITION")
+    await client.post(f"/v1/{name}:cancel")
+    await finished(client, name)
+    assert (await client.get(file_path)).json()["state"] == "ACTIVE"
+
+
 async def test_a_download_that_broke_off_goes_on_with_the_same_bytes(client):
     name, path = await started(client)
     first = await client.get(path)
