@@ -209,7 +209,10 @@ async def test_a_deleted_job_leaves_nothing_whatever_its_state_was(start, assemb
         async def nothing_left() -> bool:
             clock.advance(seconds=60)
             await asyncio.sleep(0.005)
-            names = [list(app.blobs.names(folder)) for folder in ("jobs", "outputs", "inputs", "indexes")]
+            try:
+                names = [list(app.blobs.names(folder)) for folder in ("jobs", "outputs", "inputs", "indexes")]
+            except FileNotFoundError:  # it is being removed this moment
+                return False
             return not any(names) and await app.store.jobs_to_forget() == []
 
         await until(nothing_left)
