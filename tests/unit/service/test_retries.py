@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from halfrate.config import Limits
+from halfrate.dispatch.planning import Planner
 from halfrate.domain.deadline import Deadline
 from halfrate.domain.errors import (
     CorruptData,
@@ -133,7 +134,13 @@ async def test_of_a_job_that_failed_as_a_whole_everything_is_tried_again(start):
         assert await keys_and_texts(app, again) == [("a", "x"), ("b", "y")]
 
 
-async def test_of_a_job_that_failed_before_it_was_counted_all_that_can_be_read_is_tried_again(start):
+async def test_of_a_job_that_failed_before_it_was_counted_all_that_can_be_read_is_tried_again(
+    start, monkeypatch
+):
+    async def never(*_) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Planner, "_plan_or_fail", never)
     too_long = b'{"key": "' + b"x" * 2_000 + b'"}'
     async with start(ScriptedEngine(broken="no"), limits=Limits(line_bytes=1_000)) as app:
         job = await submit(app, line("x", "a"), too_long, line("y", "b"), keep_going=True)
