@@ -12,7 +12,7 @@ from halfrate.store.meta.api import MetaStore
 
 
 class Pruner:
-    """Looks every ``every_seconds``. Rows go before bytes, so that nothing points at what is gone."""
+    """Looks every ``every_seconds``. Rows that can be seen go before bytes, which nothing then points at."""
 
     def __init__(
         self,
@@ -40,10 +40,11 @@ class Pruner:
     async def prune(self) -> None:
         """Remove what can be removed now."""
         for job in await self._store.jobs_to_forget():
-            await self._store.forget_job(job.id)
+            # Nobody can see it any more, so its row goes last: what a crash leaves is found by it.
             await self._delete(job_folder(job.id))
             await self._delete(output_blob(job.id))
             await self._delete_input_if_unused(job.input_blob)
+            await self._store.forget_job(job.id)
         for file in await self._store.files_expired():
             await self._store.delete_file(file.id)
             await self._delete_input_if_unused(file.blob)
