@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, Protocol
@@ -13,7 +14,7 @@ from typing import IO, Protocol
 from halfrate.cli.follow import Patience, follow
 from halfrate.client import Client, JobView
 from halfrate.client.client import job_name
-from halfrate.domain.errors import InvalidArgument
+from halfrate.domain.errors import InvalidArgument, NotFound
 
 HELD_BYTES_MAX = 8 << 20
 
@@ -35,8 +36,13 @@ def follow_results(client: Client, name: str, tail: Tail) -> JobView:
     """
     patience = Patience()
     for job, _ in follow(client, name, patience=patience):
-        if job.state != "FAILED":  # which has no results
-            patience.ask(lambda: _take(client, job, tail))  # noqa: B023 - called at once
+        if job.state == "FAILED":  # which has no results
+            continue
+        try:
+            patience.ask(partial(_take, client, job, tail))
+        except NotFound:
+            if job.final:
+                raise  # else it ended since it was looked at: the next look tells how
     return job
 
 

@@ -134,17 +134,21 @@ class Client:
             with self.open_file(_responses_file(job)) as pieces:
                 yield pieces
         except (NotFound, Forbidden):
-            raise NotFound(f"{job.name} has no results: it is {job.state}.") from None
+            raise _no_results(job) from None
 
     @contextmanager
     def open_results_since(self, job: JobView, snapshot: str | None) -> Iterator[tuple[Iterator[bytes], str]]:
         """Open the Results that were not in ``snapshot``, as JSON Lines: all there are, without one.
 
         With them comes the snapshot they lead to. Asking on and on until after the Job's end gives each
-        line once. Raise `Unimplemented` if the server gives no snapshots.
+        line once. Raise `NotFound` if there are none, `Unimplemented` if the server gives no snapshots.
         """
         query = {"alt": "media"} if snapshot is None else {"alt": "media", "since": snapshot}
-        with self._transport.download(f"{_responses_file(job)}:download", query) as response:
+        try:
+            response = self._transport.download(f"{_responses_file(job)}:download", query)
+        except (NotFound, Forbidden):
+            raise _no_results(job) from None
+        with response:
             reached = response.getheader("X-Halfrate-Snapshot")
             if reached is None:
                 raise Unimplemented(
@@ -167,6 +171,10 @@ class Client:
 def job_name(name: str) -> str:
     """Return the full name of a Job that may have been given as its bare id."""
     return name if name.startswith("batches/") else f"batches/{name}"
+
+
+def _no_results(job: JobView) -> NotFound:
+    return NotFound(f"{job.name} has no results: it is {job.state}.")
 
 
 def _responses_file(job: JobView) -> str:

@@ -63,6 +63,20 @@ def test_a_job_that_did_not_succeed_is_exit_code_1(followed: StubServer, halfrat
     assert "Why: no such model" in ended.err
 
 
+def test_a_job_that_fails_between_two_looks_ends_as_it_did(stub: StubServer, halfrate: Run) -> None:
+    stub.plan = [RUNNING, operation("FAILED", error={"code": 3, "message": "a Segment is damaged"})]
+    ended = halfrate("results", "-f", "job1")
+    assert (ended.code, ended.out) == (1, "")
+    assert "Why: a Segment is damaged" in ended.err
+
+
+def test_an_output_that_is_not_kept_any_more_cannot_be_followed(stub: StubServer, halfrate: Run) -> None:
+    stub.plan = [succeeded()]
+    ended = halfrate("results", "-f", "job1")
+    assert (ended.code, ended.out) == (1, "")
+    assert "batches/job1 has no results: it is SUCCEEDED" in ended.err
+
+
 def test_a_server_without_snapshots_cannot_be_followed(stub: StubServer, halfrate: Run) -> None:
     stub.files["files/batch-job1"] = b"{}\n"
     ended = halfrate("results", "-f", "job1")
