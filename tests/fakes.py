@@ -54,12 +54,13 @@ def make_job(job_id: str = "job-1", **changes: object) -> Job:
         "display_name": "nightly",
         "priority": 0,
         "state": JobState.PENDING,
-        "input_file": "abc",
+        "input_file": None,
         "input_blob": "uploads/abc",
         "keep_going": False,
         "created_at": EPOCH,
         "updated_at": EPOCH,
         "deadline": EPOCH + 86_400,
+        "promised_at": EPOCH + 86_400,
         "counts": Counts(requests=3),
     }
     return Job(**(values | changes))  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import logging
 import os
 import random
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +31,13 @@ from halfrate.engines.embedded.engine import EmbeddedEngine
 from halfrate.engines.embedded.settings import EmbeddedSettings
 from halfrate.ingest.inputs import Inputs
 from halfrate.ingest.workers import ProcessWorkers, Workers
+from halfrate.metering.meter import JOBS_MAX, Meter
 from halfrate.metering.price import Price
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.service.models import Model, Models
+from halfrate.service.monitor import Monitor
+from halfrate.service.outlooks import Outlooks
 from halfrate.service.outputs import Outputs
 from halfrate.service.retries import Retries
 from halfrate.service.uploads import Uploads
@@ -43,6 +46,7 @@ from halfrate.store.blob.local import LocalBlobStore, make_directories
 from halfrate.store.meta.api import MetaStore
 from halfrate.store.meta.sqlite import SqliteStore
 from halfrate.upkeep.expirer import Expirer
+from halfrate.upkeep.promises import PromiseWatch
 from halfrate.upkeep.pruner import Pruner
 from halfrate.upkeep.rescuer import Rescuer
 from halfrate.wire.gemini.lines import asked_of, parse_lines, result_line
@@ -50,6 +54,7 @@ from halfrate.wire.gemini.lines import asked_of, parse_lines, result_line
 logger = logging.getLogger(__name__)
 
 RESTART_SECONDS = 5.0
+PROMISES_EVERY_SECONDS = 30.0
 PRUNE_EVERY_SECONDS = 60.0
 
 MakeEngine = Callable[[ModelConfig], Engine]
@@ -77,6 +82,9 @@ class App:
     files: Files
     uploads: Uploads
     models: Models
+    monitor: Monitor
+    pruner: Pruner
+    meters: Mapping[str, Meter]
     store: MetaStore
     blobs: BlobStore
 
@@ -118,7 +126,8 @@ async def open_app(
         parts = _Parts(config, stores, models, clock, chance, spill=_empty_directory(data / "spill"))
         await stack.enter_async_context(stores.workers)
         stack.push_async_callback(parts.close)
-        await parts.pruner.prune_orphans()
+        await parts.pruner.find_orphans()
+        await parts.remember_paces()
         tasks = [asyncio.create_task(_keep_running(loop, clock)) for loop in parts.loops()]
         stack.push_async_callback(_cancel, tasks)
         yield App(
@@ -128,6 +137,9 @@ async def open_app(
             files=parts.files,
             uploads=parts.uploads,
             models=models,
+            monitor=parts.monitor,
+            pruner=parts.pruner,
+            meters=parts.meters,
             store=stores.meta,
             blobs=stores.blobs,
         )
@@ -149,6 +161,7 @@ class _Parts:
         store, blobs, limits = stores.meta, stores.blobs, config.limits
         inputs = Inputs(blobs, stores.workers, parse=parse_lines, spill=spill, limits=limits)
         self._inputs = inputs
+        self._store = store
         output = Output(blobs, inputs=inputs, encode=_encoder(models), spill=spill)
         self.assembler = Assembler(
             store=store,
@@ -158,6 +171,7 @@ class _Parts:
             clock=clock,
             keep_output_seconds=limits.output_days * 86_400,
         )
+        self.meters = {model.name: Meter() for model in models.all()}
         self.dispatchers = {
             model.name: Dispatcher(
                 model.name,
@@ -171,6 +185,7 @@ class _Parts:
                 chance=chance,
                 config=config.dispatch,
                 drained=self.assembler.bell.ring,
+                meter=self.meters[model.name],
             )
             for model in models.all()
         }
@@ -181,6 +196,14 @@ class _Parts:
             config=config.dispatch,
             planned=self._ring,
         )
+        outlooks = Outlooks(
+            store=store,
+            models=models,
+            meters=self.meters,
+            clock=clock,
+            indexed=inputs.percent,
+            assembled=self.assembler.written_percent,
+        )
         self.jobs = Jobs(
             store=store,
             blobs=blobs,
@@ -188,6 +211,7 @@ class _Parts:
             models=models,
             clock=clock,
             limits=limits,
+            outlooks=outlooks,
             created=self._created,
             let_go=self._let_go,
         )
@@ -212,9 +236,22 @@ class _Parts:
             clock=clock,
             every_seconds=PRUNE_EVERY_SECONDS,
             keep_upload_seconds=limits.upload_hours * 3_600,
+            keep_input_seconds=limits.file_hours * 3_600,
+            keep_output_seconds=limits.output_days * 86_400,
         )
         self._job_bell = Bell(clock)
         self.expirer = Expirer(store=store, stop=self.jobs.stop, clock=clock, wait=self._job_bell.wait)
+        self.monitor = Monitor(
+            store=store,
+            models=models,
+            outlooks=outlooks,
+            meters=self.meters,
+            lanes_in_use=lambda name: self.dispatchers[name].lanes_in_use,
+            clock=clock,
+        )
+        self.promises = PromiseWatch(
+            store=store, outlook=outlooks.of, clock=clock, every_seconds=PROMISES_EVERY_SECONDS
+        )
         self.rescuer = Rescuer(
             store=store,
             clock=clock,
@@ -234,6 +271,7 @@ class _Parts:
             *(dispatcher.run for dispatcher in self.dispatchers.values()),
             self.assembler.run,
             self.expirer.run,
+            self.promises.run,
             self.rescuer.run,
             self.pruner.run,
         ]
@@ -241,6 +279,15 @@ class _Parts:
     def _created(self) -> None:
         self.planner.bell.ring()
         self._job_bell.ring()
+
+    async def remember_paces(self) -> None:
+        """Take up the paces of the Jobs that were being run before, as far as their rows tell them."""
+        for job in await self._store.unfinished_jobs(limit=JOBS_MAX):
+            if job.engine in self.meters and job.started_at is not None:
+                results = job.counts.succeeded + job.counts.failed
+                # Up to the last Result: how long nothing ran since then says nothing of the pace.
+                seconds = job.updated_at - job.started_at
+                self.meters[job.engine].remember(job.id, results, seconds=seconds)
 
     def _ring(self) -> None:
         """Have everyone look who may have something to do after a plan or a rescue."""

@@ -49,6 +49,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     line_bytes: int = 4 << 20
     inline_bytes: int = 20_000_000
     job_hours: float = 48
+    promise_hours: float = 24
     file_hours: float = 48
     output_days: float = 42
     upload_hours: float = 24

@@ -16,8 +16,8 @@ from halfrate.clock import Clock
 from halfrate.config import Config
 from halfrate.domain.errors import ConfigError, HalfrateError, Refusal
 from halfrate.domain.job import Job, JobState
+from halfrate.domain.outlook import Outlook
 from halfrate.engines.api import EngineState
-from halfrate.service.jobs import Progress
 from halfrate.store.blob.api import CHUNK_BYTES, read_chunks
 from halfrate.store.blob.local import sync_directory
 from halfrate.store.blob.names import output_blob
@@ -25,7 +25,7 @@ from halfrate.store.blob.names import output_blob
 POLL_SECONDS = 0.1
 FOREVER_HOURS = 24.0 * 365 * 100
 
-OnProgress = Callable[[Job, Progress], None]
+OnProgress = Callable[[Job, Outlook], None]
 
 
 def state_directory(output: Path) -> Path:
@@ -40,7 +40,7 @@ async def run_file(
     *,
     model: str,
     keep_going: bool = False,
-    on_progress: OnProgress = lambda job, progress: None,
+    on_progress: OnProgress = lambda job, outlook: None,
     make_engine: MakeEngine = embedded_engine,
     clock: Clock | None = None,
 ) -> Job:
@@ -75,7 +75,9 @@ async def run_file(
 
 def _kept_in(state: Path, config: Config) -> Config:
     """Return settings under which nothing of a run expires: nobody else waits for the room it takes."""
-    limits = msgspec.structs.replace(config.limits, job_hours=FOREVER_HOURS, file_hours=FOREVER_HOURS)
+    limits = msgspec.structs.replace(
+        config.limits, job_hours=FOREVER_HOURS, promise_hours=FOREVER_HOURS, file_hours=FOREVER_HOURS
+    )
     return msgspec.structs.replace(config, data_dir=str(state), limits=limits)
 
 
@@ -123,13 +125,13 @@ async def _chunks(source: Path) -> AsyncIterator[bytes]:
 async def _watch(app: App, job: Job, on_progress: OnProgress) -> Job:
     engine = app.models.resolve(job.engine).engine
     while not job.state.final:
-        on_progress(job, await app.jobs.progress(job))
+        on_progress(job, await app.jobs.outlook(job))
         # A server waits for a model that is mended; here nobody would mend it.
         if engine.state is EngineState.BROKEN:
             await engine.ready()
         await asyncio.sleep(POLL_SECONDS)
         job = await app.jobs.get(job.id)
-    on_progress(job, await app.jobs.progress(job))
+    on_progress(job, await app.jobs.outlook(job))
     return job
 
 

@@ -41,6 +41,7 @@ async def serve(
                 jobs=app.jobs,
                 retries=app.retries,
                 models=app.models,
+                monitor=app.monitor,
                 limits=config.limits,
                 public_url=public_url,
             )

@@ -7,13 +7,20 @@ from dataclasses import replace
 import apsw
 import pytest
 
-from halfrate.domain.errors import AlreadyExists, IllegalTransition, LeaseLost, ResourceExhausted
+from halfrate.domain.errors import (
+    AlreadyExists,
+    IllegalTransition,
+    LeaseLost,
+    NotFound,
+    ResourceExhausted,
+)
 from halfrate.domain.file import File, FileSource, Upload
 from halfrate.domain.job import Counts, JobEvent, JobState
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef
 from halfrate.domain.snapshot import Snapshot, stretches
 from halfrate.domain.usage import Usage
+from halfrate.domain.waiting import Ahead
 from halfrate.store.meta.api import Tally
 from halfrate.store.meta.queries import query
 from halfrate.store.meta.sqlite import SqliteStore
@@ -227,7 +234,7 @@ async def test_priority_goes_first_then_the_deadline_then_age(store):
     assert [(await claim(store)).job_id for _ in range(4)] == ["first", "urgent", "old", "young"]
 
 
-async def test_requests_ahead_counts_what_goes_before_a_job(store):
+async def test_it_counts_what_goes_before_a_job(store):
     await planned_job(store, 4, job_id="old")
     await planned_job(store, 2, 3, job_id="young", created_at=EPOCH + 1)
     await planned_job(store, 7, job_id="first", priority=1, created_at=EPOCH + 2)
@@ -237,7 +244,18 @@ async def test_requests_ahead_counts_what_goes_before_a_job(store):
     assert (await claim(store)).job_id == "stopped"
     await store.stop_job("stopped", Cause.CANCELLED)
     young = await store.get_job("young")
-    assert await store.requests_ahead(young) == 11
+    assert await store.ahead(young) == Ahead(jobs=2, requests=11)
+
+
+async def test_the_unfinished_jobs_are_those_that_are_not_final_or_deleted(store):
+    for name in ("waiting", "failed", "deleted"):
+        await store.create_job(make_job(name), active_jobs_max=100)
+    await planned_job(store, 1, job_id="running", priority=1)
+    await claim(store)
+    await store.fail_job("failed", "x")
+    await store.delete_job("deleted")
+    assert {job.id for job in await store.unfinished_jobs(limit=10)} == {"waiting", "running"}
+    assert len(await store.unfinished_jobs(limit=1)) == 1
 
 
 async def test_settling_books_results_usage_and_cost_together(store):
@@ -376,7 +394,7 @@ async def test_no_statement_moves_a_job_that_has_ended(step, tmp_path, clock):
     before = await store.get_job("job-1")
     store.close()
     values = {"id": "job-1", "now": 1.0, "requests": 9, "cause": "cancelled", "error": "x", "missing": 0}
-    values |= {"state": "FAILED", "output_bytes": 1}
+    values |= {"state": "FAILED", "output_bytes": 1, "output_expires_at": 9.0}
     connection = apsw.Connection(str(tmp_path / "x.db"))
     connection.execute(query(step), values)
     connection.close()
@@ -466,7 +484,7 @@ async def test_the_output_of_a_deleted_job_cannot_be_seen_from_then_on(store):
         assert (await store.get_file(f"batch-{job_id}") is None) == deleted_first
         await store.delete_job(job_id)
         assert await store.get_file(f"batch-{job_id}") is None
-    assert {job.id for job in await store.jobs_to_forget()} == {"job-1", "job-2"}
+    assert {job.id for job in await store.jobs_to_forget(limit=9)} == {"job-1", "job-2"}
 
 
 async def test_a_job_that_was_not_deleted_is_not_forgotten(store):
@@ -482,16 +500,16 @@ async def test_a_deleted_job_is_hidden_at_once_and_forgotten_when_it_has_ended(s
     assert await store.get_job("job-1") is None
     assert await store.list_jobs(limit=10, after=None) == []
     await store.forget_job("job-1")
-    assert await store.jobs_to_forget() == []
+    assert await store.jobs_to_forget(limit=10) == []
     assert await store.stop_job("job-1", Cause.CANCELLED), "it is hidden, not gone, until it has ended"
     await store.publish_job(
         "job-1", JobEvent.PUBLISH_CANCELLED, output_of("job-1"), missing=Tally(Counts(failed=1))
     )
-    assert [job.id for job in await store.jobs_to_forget()] == ["job-1"]
+    assert [job.id for job in await store.jobs_to_forget(limit=10)] == ["job-1"]
     await store.forget_job("job-1")
     assert await store.get_file("batch-job-1") is None
     assert await store.segments("job-1") == []
-    assert await store.jobs_to_forget() == []
+    assert await store.jobs_to_forget(limit=10) == []
 
 
 async def test_a_file_finishes_its_upload_and_its_name_is_taken(store):
@@ -513,10 +531,10 @@ async def test_a_file_finishes_its_upload_and_its_name_is_taken(store):
 
 async def test_old_uploads_can_be_found(store):
     await store.create_upload(Upload("secret", "abc", "n", "jsonl", None, EPOCH))
-    assert await store.uploads_begun_before(EPOCH) == []
-    assert [upload.id for upload in await store.uploads_begun_before(EPOCH + 1)] == ["secret"]
+    assert await store.uploads_begun_before(EPOCH, limit=10) == []
+    assert [upload.id for upload in await store.uploads_begun_before(EPOCH + 1, limit=10)] == ["secret"]
     await store.delete_upload("secret")
-    assert await store.uploads_begun_before(EPOCH + 1) == []
+    assert await store.uploads_begun_before(EPOCH + 1, limit=10) == []
 
 
 async def test_uploaded_files_are_listed_newest_first_and_outputs_are_not(store):
@@ -533,7 +551,7 @@ async def test_an_expired_file_is_gone_for_clients_and_found_by_the_pruner(store
     clock.advance(seconds=5)
     assert await store.get_file("abc") is None
     assert await store.list_files(limit=5, after=None) == []
-    assert [file.id for file in await store.files_expired()] == ["abc"]
+    assert [file.id for file in await store.files_expired(limit=10)] == ["abc"]
 
 
 async def test_the_name_of_an_expired_file_can_be_used_again_at_once(store, clock):
@@ -547,7 +565,7 @@ async def test_the_name_of_an_expired_file_can_be_used_again_at_once(store, cloc
 async def test_bytes_are_in_use_while_a_file_or_an_unfinished_job_needs_them(store):
     assert not await store.blob_in_use("uploads/abc")
     await store.create_file(uploaded("abc"))
-    await store.create_job(make_job(), active_jobs_max=100)
+    await store.create_job(make_job(input_file="abc"), active_jobs_max=100)
     await store.create_job(make_job("other", input_blob="uploads/other"), active_jobs_max=100)
     assert await store.blob_in_use("uploads/abc")
     await store.delete_file("abc")
@@ -556,16 +574,109 @@ async def test_bytes_are_in_use_while_a_file_or_an_unfinished_job_needs_them(sto
     assert not await store.blob_in_use("uploads/abc")
 
 
-async def test_requests_that_came_inline_are_in_use_as_long_as_their_results(store):
-    for job_id, input_file in (("inline", None), ("filed", "abc")):
-        job = make_job(job_id, counts=Counts(), input_file=input_file, input_blob=f"inputs/{job_id}")
+async def test_requests_that_came_inline_are_in_use_until_they_are_released(store, clock):
+    await store.create_job(make_job(), active_jobs_max=100)
+    assert await store.jobs_done_with_input(created_by=clock.now(), limit=10) == []
+    await store.release_input("job-1")
+    assert await store.blob_in_use("uploads/abc"), "it has not ended"
+    await store.fail_job("job-1", "x")
+    assert await store.blob_in_use("uploads/abc")
+    assert await store.jobs_done_with_input(created_by=clock.now() - 1, limit=10) == []
+    (done,) = await store.jobs_done_with_input(created_by=clock.now(), limit=10)
+    await store.release_input(done.id)
+    assert not await store.blob_in_use("uploads/abc")
+    assert await store.jobs_done_with_input(created_by=clock.now(), limit=10) == []
+
+
+@pytest.mark.parametrize("change", ["gone", "expired", "other bytes"])
+async def test_no_job_is_made_from_a_file_that_is_not_there_any_more(store, clock, change):
+    """It may have been there when somebody looked: what counts is the moment the Job is made."""
+    if change != "gone":
+        await store.create_file(uploaded("abc", expires_at=EPOCH + 5))
+    if change == "expired":
+        clock.advance(seconds=5)
+    job = make_job(input_file="abc", input_blob="uploads/" + ("old" if change == "other bytes" else "abc"))
+    with pytest.raises(NotFound, match="files/abc"):
         await store.create_job(job, active_jobs_max=100)
-        await store.save_plan(job_id, [])
-        await store.publish_job(job_id, JobEvent.PUBLISH, output_of(job_id), missing=Tally())
-    assert await store.blob_in_use("inputs/inline")
-    assert not await store.blob_in_use("inputs/filed"), "its File would keep it"
-    await store.delete_file("batch-inline")
-    assert not await store.blob_in_use("inputs/inline")
+    assert await store.get_job(job.id) is None
+
+
+async def test_only_an_expired_file_is_dropped(store, clock):
+    await store.create_file(uploaded("abc", expires_at=EPOCH + 5))
+    await store.drop_expired_file("abc")
+    assert await store.get_file("abc") is not None
+    clock.advance(seconds=5)
+    await store.drop_expired_file("abc")
+    assert await store.files_expired(limit=10) == []
+
+
+async def published_job(store, job_id: str = "job-1"):
+    """A Job with a Segment, whose output is kept for 1,000 seconds."""
+    await planned_job(store, 1, job_id=job_id)
+    lease = await claim(store)
+    await store.settle(lease, segment_of(lease, settled_bytes=9, results=1), tally(succeeded=1))
+    await store.finish_shard(lease)
+    await store.publish_job(job_id, JobEvent.PUBLISH, output_of(job_id), missing=Tally())
+
+
+async def test_a_job_is_cleared_when_its_output_has_expired(store, clock):
+    await published_job(store)
+    assert (await store.get_job("job-1")).output_expires_at == EPOCH + 1000
+    assert await store.jobs_to_clear(failed_by=clock.now(), limit=10) == []
+    await store.clear_job("job-1")
+    assert await store.get_file("batch-job-1") is not None, "an output that is still kept stays"
+    clock.advance(seconds=1000)
+    await published_job(store, "job-2")
+    await store.clear_job("job-2")
+    assert await store.segments("job-2") == []
+    assert await store.jobs_to_clear(failed_by=clock.now(), limit=10) == []
+    assert [file.id for file in await store.files_expired(limit=10)] == ["batch-job-1"]
+
+
+async def test_a_job_without_an_output_is_cleared_by_its_age(store, clock):
+    await planned_job(store, 1)
+    lease = await claim(store)
+    await store.settle(lease, segment_of(lease, settled_bytes=9, results=1), tally(succeeded=1))
+    await store.clear_job("job-1")
+    assert len(await store.segments("job-1")) == 1, "a Job that runs keeps what it has"
+    await store.fail_job("job-1", "x")
+    assert await store.jobs_to_clear(failed_by=clock.now() - 1, limit=10) == []
+    (job,) = await store.jobs_to_clear(failed_by=clock.now(), limit=10)
+    await store.clear_job(job.id)
+    assert await store.segments("job-1") == []
+    assert await store.jobs_to_clear(failed_by=clock.now(), limit=10) == []
+
+
+async def test_what_is_to_be_removed_comes_in_bounded_lists(store, clock):
+    for n in range(4):
+        await store.create_job(make_job(f"job-{n}"), active_jobs_max=100)
+        await store.fail_job(f"job-{n}", "x")
+        await store.create_file(uploaded(f"f{n}", expires_at=EPOCH - 1))
+        await store.create_upload(Upload(f"u{n}", f"u{n}", "n", "jsonl", None, EPOCH))
+    assert len(await store.jobs_done_with_input(created_by=clock.now(), limit=3)) == 3
+    assert len(await store.jobs_to_clear(failed_by=clock.now(), limit=3)) == 3
+    assert len(await store.files_expired(limit=3)) == 3
+    assert len(await store.uploads_begun_before(EPOCH + 1, limit=3)) == 3
+    for n in range(4):
+        await store.delete_job(f"job-{n}")
+    assert len(await store.jobs_to_forget(limit=3)) == 3
+
+
+async def test_jobs_are_counted_by_state_and_results_for_good(store):
+    assert await store.job_counts() == {}
+    await published_job(store)
+    await planned_job(store, 2, job_id="job-2")
+    await store.create_job(make_job("job-3"), active_jobs_max=100)
+    await store.fail_job("job-3", "x")
+    assert await store.job_counts() == {JobState.SUCCEEDED: 1, JobState.PENDING: 1, JobState.FAILED: 1}
+    await store.stop_job("job-2", Cause.CANCELLED)
+    missing = Tally(Counts(failed=2))
+    await store.publish_job("job-2", JobEvent.PUBLISH_CANCELLED, output_of("job-2"), missing=missing)
+    assert await store.totals() == tally(succeeded=1) + Tally(Counts(failed=2))
+    await store.delete_job("job-1")
+    await store.forget_job("job-1")
+    assert await store.job_counts() == {JobState.CANCELLED: 1, JobState.FAILED: 1}
+    assert await store.totals() == tally(succeeded=1) + Tally(Counts(failed=2))
 
 
 async def test_a_change_that_fails_leaves_the_others_of_its_group_standing(store):
@@ -576,17 +687,6 @@ async def test_a_change_that_fails_leaves_the_others_of_its_group_standing(store
     )
     assert [isinstance(result, Exception) for result in results] == [False, True, False]
     assert {job.id for job in await store.list_jobs(limit=10, after=None)} == {"taken", "a", "b"}
-
-
-def test_claims_walk_the_index_of_runnable_jobs_in_its_order(tmp_path, clock):
-    """A claim must not slow down with the number of Jobs that have ended, nor sort those that wait."""
-    store = SqliteStore(tmp_path / "x.db", clock)
-    store.close()
-    connection = apsw.Connection(str(tmp_path / "x.db"))
-    rows = connection.execute("EXPLAIN QUERY PLAN " + query("find_open_shard"), {"engine": "pocket-1"})
-    steps = [row[3] for row in rows]
-    assert any("job USING INDEX job_runnable (engine=?)" in step for step in steps), steps
-    assert not any("TEMP B-TREE" in step for step in steps), steps
 
 
 async def test_integrity_checks_notice_a_count_that_does_not_match(tmp_path, clock):

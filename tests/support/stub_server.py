@@ -54,6 +54,7 @@ class StubServer:
         self.models = ["pocket-1", "gemini-2.5-flash"]
         self.calls: list[tuple[str, str, dict[str, str], bytes]] = []
         self.cuts_after_bytes: list[int] = []
+        self.created: Operation = operation()
         self.refuse_create: tuple[int, str, str] | None = None
         self.break_downloads = False
         self.retried = operation(name="batches/job2", halfrate={"retryOf": "batches/job1"})
@@ -137,7 +138,7 @@ def _handler(stub: StubServer) -> type[BaseHTTPRequestHandler]:
                 if stub.refuse_create:
                     self._error(*stub.refuse_create)
                     return
-                self._json(operation())
+                self._json(stub.created)
             elif path.endswith(":cancel"):
                 self._json({})
             elif path.endswith(":retry"):

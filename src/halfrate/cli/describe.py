@@ -25,8 +25,15 @@ def job_document(job: JobView) -> dict[str, Any]:
         "deadline": job.deadline,
         "retryOf": job.retry_of,
         "resultsFile": job.responses_file,
+        "resultsExpireTime": job.results_expire,
+        "waitingCode": job.waiting_code,
         "waitingReason": job.waiting,
         "etaSeconds": job.eta_seconds,
+        "etaEarliest": job.eta_earliest,
+        "etaLatest": job.eta_latest,
+        "promisedBy": job.promise.by if job.promise else None,
+        "promiseHolds": job.promise.holds if job.promise else None,
+        "promiseReason": job.promise.reason if job.promise else None,
         "inputTokens": usage.input_tokens if usage else None,
         "cachedTokens": usage.cached_tokens if usage else None,
         "outputTokens": usage.output_tokens if usage else None,
@@ -43,11 +50,13 @@ def status_line(job: JobView, *, requests_per_second: float | None) -> str:
         if requests_per_second:
             parts.append(f"{requests_per_second:.1f}/s")
         if job.eta_seconds is not None:
-            parts.append(f"about {span(job.eta_seconds)} left")
+            parts.append(f"about {span(job.eta_seconds)} left{_range(job)}")
         if job.waiting:
             parts.append(f"waiting: {job.waiting.rstrip('.')}")
         if job.deadline:
             parts.append(f"expires {minute(job.deadline)}")
+        if late := lateness(job):
+            parts.append(late)
     parts += money_and_tokens(job)
     return ", ".join(parts)
 
@@ -59,6 +68,30 @@ def progress(job: JobView) -> str:
     done = job.counts.succeeded + job.counts.failed
     failed = f" ({job.counts.failed:,} with errors)" if job.counts.failed else ""
     return f"{done:,} of {job.counts.requests:,} done{failed}"
+
+
+def lateness(job: JobView) -> str | None:
+    """Return a clause about a promise that does not hold, None about any other."""
+    promise = job.promise
+    if promise is None or promise.holds is not False:
+        return None
+    reason = f" ({promise.reason.rstrip('.')})" if promise.reason else ""
+    return f"LATE for {instant(promise.by)} UTC{reason}"
+
+
+def instant(text: str) -> str:
+    """Shorten an instant of the wire to what a person looks for."""
+    return text[:16].replace("T", " ")
+
+
+def _range(job: JobView) -> str:
+    if job.eta_earliest is None or job.eta_latest is None:
+        return ""
+    length = 19 if (job.eta_seconds or 0) < 3_600 else 16  # with or without seconds
+    earliest, latest = (text[:length].replace("T", " ") for text in (job.eta_earliest, job.eta_latest))
+    if earliest[:10] == latest[:10]:
+        earliest, latest = earliest[11:], latest[11:]
+    return f" ({earliest} to {latest} UTC)"
 
 
 def money_and_tokens(job: JobView) -> list[str]:

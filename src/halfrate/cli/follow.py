@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from halfrate.cli.console import say, write_json
-from halfrate.cli.describe import job_document, money_and_tokens, progress, status_line
+from halfrate.cli.describe import instant, job_document, lateness, money_and_tokens, progress, status_line
 from halfrate.cli.exits import Exit
 from halfrate.client import Client, JobView
 from halfrate.domain.errors import Unreachable
@@ -87,6 +87,8 @@ def tell_end(job: JobView) -> None:
 def tell_outcome(job: JobView) -> None:
     """Say how a Job ended."""
     say(", ".join([f"{job.name} {job.state}", progress(job), *money_and_tokens(job)]))
+    if late := lateness(job):
+        say(late)
     if job.state == "FAILED":
         say(f"Why: {job.error or 'the server does not say'}")
 
@@ -94,6 +96,14 @@ def tell_outcome(job: JobView) -> None:
 def exit_of(job: JobView) -> Exit:
     """Return how a Job ended as an exit code."""
     return Exit.OK if job.state == "SUCCEEDED" else Exit.FAILED
+
+
+def tell_promise(job: JobView) -> None:
+    """Say by when a new Job is promised to be done, as far as its server says."""
+    if late := lateness(job):
+        say(f"It cannot be done as promised: {late}")
+    elif job.promise is not None:
+        say(f"Promised by {instant(job.promise.by)} UTC")
 
 
 class Rate:

@@ -13,6 +13,8 @@ from halfrate.cli.describe import job_document
 from halfrate.cli.options import DEFAULT_URL, Json, Url
 from halfrate.client import JobView
 
+HEADINGS = ("JOB", "STATE", "DONE", "ERRORS", "NOTE", "MODEL", "CREATED", "NAME")
+
 
 def jobs(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most this many.")] = 50,
@@ -24,7 +26,7 @@ def jobs(
     if as_json:
         write_json({"jobs": [job_document(job) for job in found]})
     elif found:
-        write_table(("JOB", "STATE", "DONE", "ERRORS", "MODEL", "CREATED", "NAME"), map(_row, found))
+        write_table(HEADINGS, map(_row, found))
     else:
         say("No jobs yet. Make one with: halfrate submit FILE")
 
@@ -33,4 +35,11 @@ def _row(job: JobView) -> tuple[str, ...]:
     done = job.counts.succeeded + job.counts.failed
     created = job.created[:19].replace("T", " ")
     answered = f"{done}/{job.counts.requests}"
-    return (job.name, job.state, answered, str(job.counts.failed), job.model, created, job.display_name)
+    errors = str(job.counts.failed)
+    return (job.name, job.state, answered, errors, _note(job), job.model, created, job.display_name)
+
+
+def _note(job: JobView) -> str:
+    """Say in a word or two what a Job waits for, and whether it is late."""
+    late = "late" if job.promise is not None and job.promise.holds is False else None
+    return ", ".join(word for word in (job.waiting_code, late) if word) or "-"

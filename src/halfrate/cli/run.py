@@ -24,7 +24,7 @@ from halfrate.client import JobView
 
 if TYPE_CHECKING:
     from halfrate.domain.job import Job
-    from halfrate.service.jobs import Progress
+    from halfrate.domain.outlook import Outlook
 
 
 def run(
@@ -48,8 +48,8 @@ def run(
     rate = Rate(time.time)
     with text_display() as show:
 
-        def on_progress(job: Job, how: Progress) -> None:
-            view = view_of(job, how)
+        def on_progress(job: Job, outlook: Outlook) -> None:
+            view = view_of(job, outlook)
             show(view, status_line(view, requests_per_second=rate.of(view)))
 
         work = run_file(loaded, file, output, model=name, keep_going=keep_going, on_progress=on_progress)
@@ -58,21 +58,17 @@ def run(
         except KeyboardInterrupt:
             say("Interrupted. Run the same command again to go on.")
             raise typer.Exit(Exit.INTERRUPTED) from None
-    view = view_of(job, None)
+    view = view_of(job)
     if as_json:
         write_json({"output": str(output), **job_document(view)})
     else:
         say(", ".join([f"{output} is complete: {progress(view)}", *money_and_tokens(view)]))
 
 
-def view_of(job: Job, how: Progress | None) -> JobView:
+def view_of(job: Job, outlook: Outlook | None = None) -> JobView:
     """Return a Job as a client of a server would see it, so that it is shown in the same way."""
     from halfrate.wire.gemini.batches import operation  # noqa: PLC0415
 
-    shown = operation(
-        job,
-        waiting_reason=how.waiting_reason if how else None,
-        eta_seconds=how.eta_seconds if how else None,
-    )
+    shown = operation(job) if outlook is None else operation(job, outlook=outlook)
     view = JobView.of(json.loads(bytes(shown)))
     return replace(view, deadline=None)  # nothing of a run expires

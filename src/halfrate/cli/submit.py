@@ -14,7 +14,7 @@ from halfrate.cli.connect import choose_model, connect
 from halfrate.cli.console import say, write_json
 from halfrate.cli.describe import job_document, minute
 from halfrate.cli.files import check_input
-from halfrate.cli.follow import watch_to_the_end
+from halfrate.cli.follow import tell_promise, watch_to_the_end
 from halfrate.cli.options import DEFAULT_URL, Deadline, Json, Model, Url
 
 
@@ -46,13 +46,15 @@ def submit(
     )
     if watch:
         say(f"Submitted {job.name}")
+        tell_promise(job)
         raise typer.Exit(watch_to_the_end(client, job.name, as_json=as_json))
     if as_json:
         write_json(job_document(job))
     else:
         print(job.name)
-        ends = f", to end by {minute(job.deadline)}" if job.deadline else ""
+        ends = f", to end by {minute(job.deadline)}" if deadline and job.deadline else ""
         say(f"Submitted to {model}{ends}. Follow it with: halfrate watch {job.name}")
+    tell_promise(job)
 
 
 @contextmanager

@@ -174,7 +174,8 @@ def job_name(name: str) -> str:
 
 
 def _no_results(job: JobView) -> NotFound:
-    return NotFound(f"{job.name} has no results: it is {job.state}.")
+    kept = f" They were kept until {job.results_expire}." if job.results_expire else ""
+    return NotFound(f"{job.name} has no results: it is {job.state}.{kept}")
 
 
 def _responses_file(job: JobView) -> str:

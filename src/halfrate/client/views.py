@@ -25,13 +25,23 @@ class JobError:
 
 
 @dataclass(frozen=True, slots=True)
+class PromiseView:
+    """By when a Job is to be done. ``holds`` is None while the server cannot tell."""
+
+    by: str
+    holds: bool | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class JobView:
     """One Job as the server described it.
 
     ``state`` is the wire's state without its prefix. What only a halfrate server says is None where
-    another server answered: ``waiting`` (why the Job is not moving), ``eta_seconds``, ``deadline``
-    (when it expires), ``retry_of`` (the name of the Job whose failed Requests it tries again),
-    ``usage``, and the two costs. ``raw`` is the Operation as it came.
+    another server answered: ``waiting_code`` and ``waiting`` (why the Job is not moving), ``eta_seconds``
+    and its range, ``deadline`` (when it expires), ``retry_of`` (the name of the Job whose failed Requests it
+    tries again), ``promise``, ``results_expire``, ``usage``, and the two costs. ``raw`` is the Operation as
+    it came.
     """
 
     name: str
@@ -44,10 +54,15 @@ class JobView:
     ended: str | None
     responses_file: str | None
     error: JobError | None
+    waiting_code: str | None
     waiting: str | None
     eta_seconds: float | None
     deadline: str | None
     retry_of: str | None
+    eta_earliest: str | None
+    eta_latest: str | None
+    promise: PromiseView | None
+    results_expire: str | None
     usage: Usage | None
     cost_usd: Decimal | None
     interactive_cost_usd: Decimal | None
@@ -80,10 +95,15 @@ class JobView:
             ended=metadata.get("endTime"),
             responses_file=_mapping(metadata, "output").get("responsesFile"),
             error=JobError(_int(error.get("code")) or 0, str(error.get("message", ""))) if error else None,
+            waiting_code=extra.get("waitingCode"),
             waiting=extra.get("waitingReason"),
             eta_seconds=_seconds(extra.get("eta")),
             deadline=extra.get("deadline"),
             retry_of=extra.get("retryOf"),
+            eta_earliest=_mapping(extra, "etaRange").get("earliest"),
+            eta_latest=_mapping(extra, "etaRange").get("latest"),
+            promise=_promise(_mapping(extra, "promise")),
+            results_expire=extra.get("resultsExpireTime"),
             usage=_usage(_mapping(extra, "usage")),
             cost_usd=_amount(extra.get("costUsd")),
             interactive_cost_usd=_amount(extra.get("interactiveCostUsd")),
@@ -165,6 +185,12 @@ def _amount(value: object) -> Decimal | None:
         return Decimal(value) if isinstance(value, str) else None
     except InvalidOperation:
         return None
+
+
+def _promise(promise: Mapping[str, Any]) -> PromiseView | None:
+    if not promise:
+        return None
+    return PromiseView(str(promise.get("by", "")), promise.get("holds"), promise.get("reason"))
 
 
 def _usage(usage: Mapping[str, Any]) -> Usage | None:

@@ -53,6 +53,7 @@ class Assembler:
         self._count = count
         self._clock = clock
         self._keep_output_seconds = keep_output_seconds
+        self._lines_written: dict[str, int] = {}
         self.bell = Bell(clock)
 
     async def run(self) -> None:
@@ -61,6 +62,11 @@ class Assembler:
             for job in await self._store.jobs_to_assemble():
                 await self._publish_or_fail(job)
             await self.bell.wait(seconds=LOOK_SECONDS)
+
+    def written_percent(self, job: Job) -> float | None:
+        """Return how much of a Job's output is written, None while nothing is."""
+        lines = self._lines_written.get(job.id)
+        return None if lines is None else 100 * lines / max(1, job.counts.requests)
 
     async def _publish_or_fail(self, job: Job) -> None:
         try:
@@ -76,7 +82,10 @@ class Assembler:
     async def _publish(self, job: Job) -> None:
         job = await self._counted(job)
         segments = await self._store.segments(job.id)
-        file = await asyncio.to_thread(self._write, job, segments)
+        try:
+            file = await asyncio.to_thread(self._write, job, segments)
+        finally:
+            self._lines_written.pop(job.id, None)
         missing = Tally(counts=Counts(failed=job.counts.pending))
         await self._store.publish_job(job.id, PUBLISH[job.stopped_by], file, missing=missing)
 
@@ -98,6 +107,7 @@ class Assembler:
                 writer.write(line)
                 digest.update(line)
                 lines += 1
+                self._lines_written[job.id] = lines
             if lines != job.counts.requests:
                 raise CorruptData(f"{lines} lines were made for {job.counts.requests} Requests.")
             size_bytes = writer.commit()

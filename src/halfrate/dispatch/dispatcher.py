@@ -17,6 +17,7 @@ from halfrate.domain.job import JobState
 from halfrate.domain.shard import Lease
 from halfrate.engines.api import Engine, EngineFacts
 from halfrate.ingest.inputs import Inputs
+from halfrate.metering.meter import Meter
 from halfrate.metering.price import Price
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.meta.api import MetaStore
@@ -48,6 +49,7 @@ class Dispatcher:
         chance: Callable[[], float],
         config: DispatchConfig,
         drained: Callable[[], None],
+        meter: Meter,
     ) -> None:
         self._name = name
         self._engine = engine
@@ -61,6 +63,8 @@ class Dispatcher:
         self._chance = chance
         self._config = config
         self._drained = drained
+        self._meter = meter
+        self._feed: Feed | None = None
         self._runs: dict[asyncio.Task[None], str] = {}
         self.bell = Bell(clock)
 
@@ -68,7 +72,7 @@ class Dispatcher:
         """Claim and run Shards until cancelled."""
         facts = await self._await_engine()
         self._default_temperature = facts.default_temperature
-        feed = Feed(
+        feed = self._feed = Feed(
             self._engine, lanes=facts.lanes, clock=self._clock, chance=self._chance, config=self._config
         )
         try:
@@ -83,6 +87,11 @@ class Dispatcher:
                     await self._start(lease, feed)
         finally:
             await self._let_go(list(self._runs))
+
+    @property
+    def lanes_in_use(self) -> int:
+        """How many lanes to the Engine have a Request."""
+        return self._feed.lanes.in_use if self._feed is not None else 0
 
     async def let_go(self, job_id: str) -> None:
         """Stop working on a Job: settle what was answered, and give its Shards back."""
@@ -112,12 +121,17 @@ class Dispatcher:
             price=self._price,
             clock=self._clock,
             config=self._config,
+            settled=lambda results, seconds: self._meter.settled(
+                lease.job_id, results, seconds=seconds, now=self._clock.now()
+            ),
         )
+        self._meter.begin(lease.job_id, self._clock.now())
         try:
             await run.run(handed_out.set)
         except BaseException as error:
             await self._explain(lease, error)
         finally:
+            self._meter.end(lease.job_id, self._clock.now())
             handed_out.set()
             self._drained()
 

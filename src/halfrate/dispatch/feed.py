@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Literal
 
 from halfrate.clock import Clock
 from halfrate.config import DispatchConfig
@@ -12,6 +13,25 @@ from halfrate.dispatch.gate import Gate
 from halfrate.domain.outcome import Cause, Failed, Outcome, TryAgain, judge
 from halfrate.domain.request import Request
 from halfrate.engines.api import Engine, EngineState
+
+
+class Lanes(asyncio.Semaphore):
+    """A bound on what is under way at once, which says how much is."""
+
+    def __init__(self, lanes: int) -> None:
+        super().__init__(lanes)
+        self.in_use = 0
+
+    async def acquire(self) -> Literal[True]:
+        """Take a lane, as soon as one is free."""
+        await super().acquire()
+        self.in_use += 1
+        return True
+
+    def release(self) -> None:
+        """Give a lane back."""
+        self.in_use -= 1
+        super().release()
 
 
 class Feed:
@@ -28,7 +48,7 @@ class Feed:
         self._chance = chance
         self._config = config
         self._gate = Gate()
-        self.lanes = asyncio.Semaphore(lanes)
+        self.lanes = Lanes(lanes)
 
     async def outcome(self, request: Request) -> Outcome:
         """Make Attempts until one is final. Raise `EngineBroken` if the Engine cannot load any more."""

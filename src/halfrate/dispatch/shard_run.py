@@ -42,6 +42,7 @@ class ShardRun:
         price: Price,
         clock: Clock,
         config: DispatchConfig,
+        settled: Callable[[int, float], None],
     ) -> None:
         self.lease = lease
         self._feed = feed
@@ -53,6 +54,7 @@ class ShardRun:
         self._price = price
         self._clock = clock
         self._config = config
+        self._on_settled = settled
 
     async def run(self, handed_out: Callable[[], None]) -> None:
         """Answer and settle, then close the Shard. Call ``handed_out`` when the last Request has a lane.
@@ -68,7 +70,14 @@ class ShardRun:
             raise
         with self._blobs.appender(segment_blob(lease.job_id, lease.shard, lease.token)) as appender:
             writer = SegmentWriter(appender)
-            async with Sink(lease, writer, store=self._store, price=self._price, clock=self._clock) as sink:
+            async with Sink(
+                lease,
+                writer,
+                store=self._store,
+                price=self._price,
+                clock=self._clock,
+                settled=self._on_settled,
+            ) as sink:
                 try:
                     await self._answer_all(pending, sink, handed_out)
                 except BaseException:

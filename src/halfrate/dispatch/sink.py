@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from halfrate.clock import Clock
@@ -30,16 +30,25 @@ class Sink:
     """Settles Results behind the lanes' backs: while one group is synced, the next one gathers.
 
     `add` waits only when `WAITING_MAX` Results are not settled yet. The first failure to settle is
-    raised by every later call.
+    raised by every later call. ``settled`` hears of each group: how many Results, and how many seconds.
     """
 
     def __init__(
-        self, lease: Lease, writer: SegmentWriter, *, store: MetaStore, price: Price, clock: Clock
+        self,
+        lease: Lease,
+        writer: SegmentWriter,
+        *,
+        store: MetaStore,
+        price: Price,
+        clock: Clock,
+        settled: Callable[[int, float], None] = lambda results, seconds: None,
     ) -> None:
         self._lease = lease
         self._writer = writer
         self._store = store
         self._price = price
+        self._clock = clock
+        self._settled = settled
         self._gathered: list[Result] = []
         self._results = 0
         self._wake = asyncio.Event()
@@ -95,6 +104,7 @@ class Sink:
             self._room.set()
 
     async def _settle(self, group: list[Result]) -> None:
+        began = self._clock.now()
         settled_bytes = await asyncio.to_thread(self._write, group)
         self._results += len(group)
         segment = SegmentRef(
@@ -105,6 +115,7 @@ class Sink:
             results=self._results,
         )
         await self._store.settle(self._lease, segment, tally(group, self._price))
+        self._settled(len(group), max(0.0, self._clock.now() - began))
 
     def _write(self, group: list[Result]) -> int:
         settled_bytes = self._writer.append(group)

@@ -102,8 +102,9 @@ class Job:
     ``model`` is the name the client asked for, ``engine`` the configured model that answers to it.
     ``stopped_by`` says why a Job is being, or was, cut short: `Cause.CANCELLED` or `Cause.EXPIRED`.
     ``error`` is set on FAILED Jobs only. ``input_file`` is the id of the File given, or None for a
-    Job whose Requests came inline. ``deadline`` is when the Job expires, ``retry_of`` the id of the Job
-    whose failed Requests it tries again.
+    Job whose Requests came inline. ``deadline`` is when the Job expires, ``promised_at`` by when it is to be
+    done. ``retry_of`` is the id of the Job whose failed Requests it tries again. ``output_expires_at`` is set
+    when the output is published, and stays when that is gone.
     """
 
     id: str
@@ -118,6 +119,7 @@ class Job:
     created_at: float
     updated_at: float
     deadline: float
+    promised_at: float
     started_at: float | None = None
     ended_at: float | None = None
     retry_of: str | None = None
@@ -125,6 +127,7 @@ class Job:
     stopped_by: Cause | None = None
     error: str | None = None
     output_bytes: int = 0
+    output_expires_at: float | None = None
     counts: Counts = Counts()
     usage: Usage = Usage()
     cost_picos: int = 0

@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 from halfrate.domain.outcome import Outcome
 from halfrate.domain.request import Request
+from halfrate.domain.trouble import Trouble
 
 
 class EngineState(StrEnum):
@@ -45,8 +46,11 @@ class Engine(Protocol):
         ...
 
     @property
-    def trouble(self) -> str | None:
-        """Why the Engine is not READY, as a sentence, when there is more to say than "loading"."""
+    def trouble(self) -> Trouble | None:
+        """Why the Engine answers nothing now, when there is more to say than "loading".
+
+        An Engine that is READY may have one too: an upstream may have asked it to wait.
+        """
         ...
 
     async def ready(self) -> EngineFacts:

@@ -13,6 +13,7 @@ from halfrate.clock import Clock, WallClock
 from halfrate.domain.errors import EngineBroken
 from halfrate.domain.outcome import Answered, Cause, Failed, Finish, Outcome
 from halfrate.domain.request import Request
+from halfrate.domain.trouble import Trouble
 from halfrate.domain.usage import Usage
 from halfrate.engines.api import EngineFacts, EngineState
 
@@ -99,6 +100,7 @@ class ScriptedEngine:
         self._clock = clock or WallClock()
         self._facts = EngineFacts(model_version, _CONTEXT_TOKENS, default_temperature, lanes)
         self._state = EngineState.LOADING
+        self._again_at: float | None = None
         self._changed = asyncio.Condition()
         self._held: dict[int, _Held] = {}
         self._interactive: deque[_Held] = deque()
@@ -116,11 +118,13 @@ class ScriptedEngine:
         return self._state
 
     @property
-    def trouble(self) -> str | None:
+    def trouble(self) -> Trouble | None:
         """What it was told to be broken by, or that it died."""
         if self._state is EngineState.READY:
             return None
-        return self._broken or ("The script's process died." if self.deaths else None)
+        if self._broken:
+            return Trouble(self._broken)
+        return Trouble("The script's process died.", self._again_at, self.deaths) if self.deaths else None
 
     @property
     def in_flight(self) -> list[Request]:
@@ -215,6 +219,7 @@ class ScriptedEngine:
         held.outcome.set_result(self._script(held.request))
 
     async def _restart(self) -> None:
+        self._again_at = self._clock.now() + self._restart_seconds
         await self._clock.sleep(self._restart_seconds)
         await self._become(EngineState.READY)
 

@@ -49,6 +49,17 @@ class Indexing:
         self._under_way = asyncio.Semaphore(_UNDER_WAY_MAX)
         self._chunks: list[asyncio.Task[ChunkReport]] = []
         self._requests = 0
+        self._indexed_bytes = 0
+
+    @property
+    def percent(self) -> float | None:
+        """Return how much of the input is read, None while more of it may arrive.
+
+        It does not say 100 while the index is still to be written.
+        """
+        if not self._complete.is_set():
+            return None
+        return min(99.0, 100 * self._indexed_bytes / max(1, self._arrived_bytes))
 
     def arrived(self, data: bytes) -> None:
         """Take note of the next bytes of the input."""
@@ -106,6 +117,7 @@ class Indexing:
                     continue
                 assert isinstance(done, Chunk)
                 self._requests += done.report.requests
+                self._indexed_bytes += stop - start
                 return done.report
 
     async def _finished(self, reports: list[ChunkReport]) -> IndexSummary:

@@ -36,6 +36,7 @@ class Inputs:
         self._spill = spill
         self._limits = limits
         self._building: dict[str, asyncio.Task[IndexSummary]] = {}
+        self._indexings: dict[str, Indexing] = {}
 
     async def receive(self, blob: str) -> Receiver:
         """Begin, or take up again, to receive an input into the growing ``blob``."""
@@ -55,6 +56,11 @@ class Inputs:
         """Do as `read_summary`, and return None if it takes longer: it goes on in the background."""
         done, _ = await asyncio.wait({self._building_of(blob)}, timeout=seconds)
         return done.pop().result() if done else None
+
+    def percent(self, blob: str) -> float | None:
+        """Return how much of an input is read for its index, None where that is not known or over."""
+        indexing = self._indexings.get(blob)
+        return indexing.percent if indexing is not None else None
 
     async def cut(self, blob: str, *, requests_max: int, bytes_max: int) -> list[int]:
         """Return how many Requests each Shard of the order has. Raise as `read_summary` does."""
@@ -95,6 +101,7 @@ class Inputs:
 
     def finish_index(self, blob: str, indexing: Indexing) -> None:
         """Have the index of an input, which is complete, finished in the background."""
+        self._indexings[blob] = indexing
         self._build(blob, indexing.finish(blob))
 
     async def close(self) -> None:
@@ -115,6 +122,7 @@ class Inputs:
 
     def _built(self, blob: str, task: asyncio.Task[IndexSummary]) -> None:
         del self._building[blob]
+        self._indexings.pop(blob, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.warning("The index of %s could not be made: %s", blob, error)
 
@@ -130,7 +138,7 @@ class Inputs:
             return IndexReader(reader).summary
 
     async def _make_index(self, blob: str) -> IndexSummary:
-        indexing = self._indexing(blob)
+        indexing = self._indexings[blob] = self._indexing(blob)
         try:
             with self._blobs.reader(blob) as reader:
                 async for chunk in in_thread(read_chunks(reader)):

@@ -6,24 +6,29 @@ would take more time than everything else.
 
 from __future__ import annotations
 
+import heapq
+import os
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import NamedTuple, Self
 
-MERGE_BYTES = 16 << 20
-"""Memory for rows and their keys while runs are merged, over all of them; a row of each run at least."""
+import msgspec
+
+MERGE_BYTES = 12 << 20
+"""Memory for the rows of one batch, and their keys, while runs are merged."""
 
 _ROW_OVERHEAD_BYTES = 120  # what CPython needs for a row beside its key's bytes
-
-_BLOCK_BYTES_MAX = 256 << 10
-_KEYS_WRITTEN_AT_ONCE = 1_024
+_BLOCK_ROWS_MAX = 128
+_BLOCK_BYTES_MAX = 64 << 10
+_TOLD_APART_BYTES = 64
+_WRITE_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
@@ -50,6 +55,10 @@ class Rows:
         """Add rows ``start`` to ``stop`` of another."""
         for column, more in zip(self.columns(), other.columns(), strict=True):
             column.extend(more[start:stop])
+
+    def part(self, start: int, stop: int) -> Rows:
+        """Return rows ``start`` to ``stop``."""
+        return Rows(*(column[start:stop] for column in self.columns()))
 
     def taken(self, positions: Sequence[int]) -> Rows:
         """Return the rows at these positions, in this order."""
@@ -85,112 +94,199 @@ class Run:
     number_base: int = 0
 
 
-# A run's file: key ends (64 bits each), the columns of all rows one after the other, the keys.
+# A run's file is blocks of rows in order (key lengths, columns, keys), and a footer that says where they are.
 
-_END = struct.Struct("<Q")
+_COUNTS = struct.Struct("<II")
+_FOOTER = struct.Struct("<QI")
+
+
+class _Footer(NamedTuple):
+    """Where each block begins, and where the last one ends; its weight in memory; its first key.
+
+    Of a first key the part is kept that it shares with the one before, as a length, and what follows.
+    """
+
+    offsets: list[int]
+    weights: list[int]
+    shared: list[int]
+    following: list[bytes]
 
 
 def write_run(path: Path, keys: Sequence[bytes], rows: Rows) -> None:
     """Sort rows by key and write them. Rows of equal keys stay in the order they came."""
     order = sorted(range(len(keys)), key=keys.__getitem__)
     in_order = [keys[position] for position in order]
-    with path.open("wb", buffering=0) as file:
-        file.write(array("Q", accumulate(map(len, in_order))).tobytes())
-        file.write(rows.taken(order).tobytes())
-        for start in range(0, len(in_order), _KEYS_WRITTEN_AT_ONCE):
-            file.write(b"".join(in_order[start : start + _KEYS_WRITTEN_AT_ONCE]))
+    rows = rows.taken(order)
+    footer = _Footer([0], [], [], [])
+    last_first, last_told = b"", b""
+    with path.open("wb", buffering=_WRITE_BYTES) as file:
+        start = 0
+        for stop in _block_borders(in_order):
+            block = in_order[start:stop]
+            text = b"".join(block)
+            file.write(_COUNTS.pack(len(block), len(text)))
+            file.write(array("I", map(len, block)).tobytes())
+            file.write(rows.part(start, stop).tobytes())
+            file.write(text)
+            # As much as tells it apart from the first key before, which often is alike for long.
+            told = block[0][: _shared_bytes(last_first, block[0]) + _TOLD_APART_BYTES]
+            shared = _shared_bytes(last_told, told)
+            footer.offsets.append(file.tell())
+            footer.weights.append(len(text) + len(block) * _ROW_OVERHEAD_BYTES)
+            footer.shared.append(shared)
+            footer.following.append(told[shared:])
+            last_first, last_told = block[0], told
+            start = stop
+        packed = msgspec.msgpack.encode(footer)
+        file.write(packed)
+        file.write(_FOOTER.pack(file.tell() - len(packed), len(packed)))
 
 
 def merge(runs: Sequence[Run]) -> Iterator[tuple[list[bytes], Rows]]:
     """Yield keys and rows in order, a batch at a time.
 
-    Rows of equal keys come in the order of the runs, and within a run in its own.
+    Rows of equal keys come in the order of the runs, and within a run in its own. About `MERGE_BYTES` are
+    held at once, and a block of every run.
     """
     with ExitStack() as stack:
-        block_bytes = min(_BLOCK_BYTES_MAX, MERGE_BYTES // max(1, len(runs)))
-        cursors = [stack.enter_context(_Cursor(run, block_bytes)) for run in runs if run.rows]
-        while cursors := [cursor for cursor in cursors if cursor.load()]:
-            keys, rows = _gathered(cursors)
-            yield _in_order(keys, rows)
+        readers = [stack.enter_context(_RunReader(run)) for run in runs if run.rows]
+        for border, crowded in _borders(readers):
+            keys: list[bytes] = []
+            rows = Rows()
+            for reader in readers:
+                for more_keys, more_rows in reader.below(border):
+                    keys += more_keys
+                    rows.extend(more_rows)
+            if keys:
+                order = sorted(range(len(keys)), key=keys.__getitem__)  # quick: sorted pieces are merged
+                yield [keys[position] for position in order], rows.taken(order)
+            if crowded:
+                # More rows of one key than are to be held. They need no sorting.
+                for reader in readers:
+                    yield from reader.equal_to(border)
 
 
-def _gathered(cursors: Iterable[_Cursor]) -> tuple[list[bytes], Rows]:
-    """Take from all blocks what certainly comes before anything not loaded yet."""
-    cursors = list(cursors)
-    limit = min(cursor.keys[-1] for cursor in cursors)
-    keys: list[bytes] = []
-    rows = Rows()
-    more_equals = False
-    for cursor in cursors:
-        start = cursor.position
-        # Once a run may have more rows of the limit's key, later runs' rows of it have to wait.
-        find = bisect_left if more_equals else bisect_right
-        stop = cursor.position = find(cursor.keys, limit, start)
-        keys += cursor.keys[start:stop]
-        rows.extend(cursor.rows, start, stop)
-        more_equals = more_equals or (stop == len(cursor.keys) and cursor.unread > 0)
-    return keys, rows
+def _block_borders(keys: Sequence[bytes]) -> Iterator[int]:
+    """Yield where each block of sorted keys stops."""
+    size_bytes = start = 0
+    for position, length in enumerate(map(len, keys)):
+        if position - start == _BLOCK_ROWS_MAX or (size_bytes and size_bytes + length > _BLOCK_BYTES_MAX):
+            yield position
+            size_bytes, start = 0, position
+        size_bytes += length
+    if keys:
+        yield len(keys)
 
 
-def _in_order(keys: list[bytes], rows: Rows) -> tuple[list[bytes], Rows]:
-    order = sorted(range(len(keys)), key=keys.__getitem__)  # fast: it finds the sorted pieces it is made of
-    return [keys[position] for position in order], rows.taken(order)
+def _borders(readers: Sequence[_RunReader]) -> Iterator[tuple[bytes | None, bool]]:
+    """Yield keys that part all rows into batches, and whether there is more than a batch of that one key.
+
+    The last border is None: there is none.
+    """
+    weight = 0
+    border, crowded = b"", False
+    for first, more in heapq.merge(*(reader.firsts() for reader in readers)):
+        if weight >= MERGE_BYTES:
+            weight = 0
+            if first != border:
+                if border:
+                    yield border, crowded
+                border, crowded = first, False
+            else:
+                crowded = True
+        weight += more
+    if border:
+        yield border, crowded
+    yield None, False
 
 
-class _Cursor:
-    """Reads one run, a block at a time."""
+def _shared_bytes(one: bytes, other: bytes) -> int:
+    """Return how many bytes two keys begin with alike."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
-    def __init__(self, run: Run, block_bytes: int) -> None:
+
+class _RunReader:
+    """Reads one run from its beginning to its end, a block at a time."""
+
+    def __init__(self, run: Run) -> None:
         self._run = run
-        self._block_bytes = block_bytes
-        self._file: BinaryIO = Path(run.path).open("rb", buffering=0)  # noqa: SIM115 (`__exit__` does)
-        self._next = 0  # the first row not loaded yet
-        self._keys_start = run.rows * (_END.size + ROW_BYTES)
-        self._keys_read = 0  # bytes
-        (keys_bytes,) = _END.unpack(self._read((run.rows - 1) * _END.size, _END.size))
-        # What probably fills a block; its keys may be longer than the others.
-        self._rows_max = max(1, block_bytes * run.rows // (keys_bytes + run.rows * _ROW_OVERHEAD_BYTES))
-        self.keys: list[bytes] = []
-        self.rows = Rows()
-        self.position = 0
+        self._file = Path(run.path).open("rb", buffering=0)  # noqa: SIM115 (`__exit__` does)
+        self._footer = self._read_footer()
+        self._unread = self.firsts()
+        self._next_first = next(self._unread, None)
+        self._next_block = 0
+        self._keys: list[bytes] = []
+        self._rows = Rows()
+        self._position = 0
 
-    @property
-    def unread(self) -> int:
-        """Rows that were never loaded."""
-        return self._run.rows - self._next
+    def firsts(self) -> Iterator[tuple[bytes, int]]:
+        """Yield for each block a beginning of its first key, which is not after that key, and its weight."""
+        first = b""
+        for shared, following, weight in zip(
+            self._footer.shared, self._footer.following, self._footer.weights, strict=True
+        ):
+            first = first[:shared] + following
+            yield first, weight
 
-    def load(self) -> bool:
-        """Have at least one row in memory. False if there is none left."""
-        if self.position < len(self.keys):
+    def below(self, border: bytes | None) -> Iterator[tuple[list[bytes], Rows]]:
+        """Take what comes before ``border``, or all that is left."""
+        while self._load(lambda first: border is None or first < border):
+            stop = len(self._keys) if border is None else bisect_left(self._keys, border, self._position)
+            yield self._take(stop)
+            if stop < len(self._keys):
+                return
+
+    def equal_to(self, key: bytes | None) -> Iterator[tuple[list[bytes], Rows]]:
+        """Take what has this key, where all that comes before it has been taken."""
+        assert key is not None
+        while self._load(lambda first: first <= key):
+            stop = bisect_right(self._keys, key, self._position)
+            if stop > self._position:
+                yield self._take(stop)
+            if stop < len(self._keys):
+                return
+
+    def _take(self, stop: int) -> tuple[list[bytes], Rows]:
+        start, self._position = self._position, stop
+        return self._keys[start:stop], self._rows.part(start, stop)
+
+    def _load(self, wanted: Callable[[bytes], bool]) -> bool:
+        """Have rows in memory, of the next block only if it may be wanted. False if there are none."""
+        if self._position < len(self._keys):
             return True
-        if not self.unread:
+        if self._next_first is None or not wanted(self._next_first[0]):
             return False
-        self._load_block()
+        start, stop = self._footer.offsets[self._next_block : self._next_block + 2]
+        data = memoryview(self._read(start, stop - start))
+        count, text_bytes = _COUNTS.unpack_from(data)
+        lengths = array("I")
+        lengths.frombytes(data[_COUNTS.size : _COUNTS.size + count * lengths.itemsize])
+        columns = _COUNTS.size + count * lengths.itemsize
+        text = bytes(data[len(data) - text_bytes :])
+        self._keys = [text[a:b] for a, b in pairwise(accumulate(lengths, initial=0))]
+        self._rows = self._based(Rows.frombytes(data[columns:], count))
+        self._position = 0
+        self._next_block += 1
+        self._next_first = next(self._unread, None)
         return True
 
-    def _load_block(self) -> None:
-        start = self._next
-        ends = array("Q")
-        ends.frombytes(self._read(start * _END.size, min(self.unread, self._rows_max) * _END.size))
-        base = self._keys_read
-        count = max(1, bisect_right(ends, base + self._block_bytes))
-        text = self._read(self._keys_start + base, ends[count - 1] - base)
-        borders = [0, *(end - base for end in ends[:count])]
-        self.keys = [text[a:b] for a, b in pairwise(borders)]
-        self.rows = self._read_rows(start, count)
-        self.position = 0
-        self._next += count
-        self._keys_read += len(text)
-
-    def _read_rows(self, start: int, count: int) -> Rows:
-        rows, at = Rows(), self._run.rows * _END.size
-        for column in rows.columns():
-            column.frombytes(self._read(at + start * column.itemsize, count * column.itemsize))
-            at += self._run.rows * column.itemsize
+    def _based(self, rows: Rows) -> Rows:
         ordinal_base, number_base = self._run.ordinal_base, self._run.number_base
         rows.ordinals = array("I", [ordinal_base + ordinal for ordinal in rows.ordinals])
         rows.numbers = array("I", [number_base + number for number in rows.numbers])
         return rows
+
+    def _read_footer(self) -> _Footer:
+        end = self._file.seek(0, os.SEEK_END) - _FOOTER.size
+        offset, length = _FOOTER.unpack(self._read(end, _FOOTER.size))
+        return msgspec.msgpack.decode(self._read(offset, length), type=_Footer)
 
     def _read(self, offset: int, length: int) -> bytes:
         self._file.seek(offset)

@@ -22,6 +22,7 @@ from halfrate.server.uploads import UploadRoutes
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.service.models import Models
+from halfrate.service.monitor import Monitor
 from halfrate.service.retries import Retries
 from halfrate.service.uploads import Uploads
 
@@ -35,6 +36,7 @@ def make_asgi(
     jobs: Jobs,
     retries: Retries,
     models: Models,
+    monitor: Monitor,
     limits: Limits,
     public_url: str | None = None,
     hosts: Collection[str] = (),
@@ -53,7 +55,7 @@ def make_asgi(
             *FileRoutes(files, origin).routes(),
             *BatchRoutes(jobs, retries, files, bodies).routes(),
             *ModelRoutes(models, bodies).routes(),
-            *HealthRoutes(models).routes(),
+            *HealthRoutes(models, monitor).routes(),
             *unbuilt.routes(),
             *more_routes,
         ],

@@ -11,8 +11,9 @@ from starlette.routing import Route
 
 from halfrate.domain.deadline import Deadline
 from halfrate.domain.errors import Forbidden
-from halfrate.domain.file import File, output_file_id
+from halfrate.domain.file import output_file_id
 from halfrate.domain.job import Job
+from halfrate.domain.outlook import Outlook
 from halfrate.server.answers import JsonStream, json_answer
 from halfrate.server.bodies import Bodies
 from halfrate.server.paths import V
@@ -28,6 +29,10 @@ ON_INVALID = "x-halfrate-on-invalid"
 
 DEADLINE = "x-halfrate-deadline"
 """When the batch is to have ended: seconds from now, or an instant."""
+
+
+OUTLOOKS_MAX = 100
+"""Unfinished Jobs on a page of a list that say why they wait. Each looks at all that go before it."""
 
 
 class BatchRoutes:
@@ -86,7 +91,16 @@ class BatchRoutes:
         """Show a page of Jobs, without the Results of those whose Requests came inline."""
         size = page_size(call.query_params.get("pageSize"), default=50, most=1000)
         jobs, token = await self._jobs.list(page_size=size, page_token=call.query_params.get("pageToken"))
-        return await json_answer(call, page("operations", [wire.operation(job) for job in jobs], token))
+        shown = [wire.operation(job, outlook=outlook) async for job, outlook in self._with_outlooks(jobs)]
+        return await json_answer(call, page("operations", shown, token))
+
+    async def _with_outlooks(self, jobs: list[Job]) -> AsyncIterator[tuple[Job, Outlook]]:
+        """Yield Jobs with their outlooks, as far as those cost little."""
+        unfinished = 0
+        for job in jobs:
+            unfinished += not job.state.final
+            told = job.state.final or unfinished <= OUTLOOKS_MAX
+            yield job, await self._jobs.outlook(job) if told else Outlook()
 
     async def cancel(self, call: Call) -> Response:
         """Stop a Job."""
@@ -108,28 +122,26 @@ class BatchRoutes:
     async def _shown(self, call: Call, job: Job) -> Response:
         if job.input_file is None and wire.has_output(job):
             return await self._shown_with_results(call, job)
-        progress = await self._jobs.progress(job)
-        operation = wire.operation(
-            job,
-            waiting_reason=progress.waiting_reason,
-            eta_seconds=progress.eta_seconds,
-        )
+        operation = wire.operation(job, outlook=await self._jobs.outlook(job))
         return await json_answer(call, bytes(operation))
 
     async def _shown_with_results(self, call: Call, job: Job) -> Response:
+        outlook = await self._jobs.outlook(job)
+        pieces = wire.operation_around_results(job, outlook=outlook)
         try:
-            output = await self._files.get(output_file_id(job.id))
-        except Forbidden:  # its time has passed
-            return await json_answer(call, bytes(wire.operation(job)))
-        return JsonStream(call, self._around_results(wire.operation_around_results(job), output))
+            # All opened before anything is sent: they may expire at any moment.
+            downloads = [(await self._files.download(output_file_id(job.id)))[1] for _ in pieces[1:]]
+        except Forbidden:  # their time has passed
+            return await json_answer(call, bytes(wire.operation(job, outlook=outlook)))
+        return JsonStream(call, _around_results(pieces, downloads))
 
-    async def _around_results(self, pieces: list[bytes], output: File) -> AsyncIterator[bytes]:
-        yield pieces[0]
-        for piece in pieces[1:]:
-            _, lines = await self._files.download(output.id)
-            async for results in _with_commas(lines):
-                yield results
-            yield piece
+
+async def _around_results(pieces: list[bytes], downloads: list[AsyncIterator[bytes]]) -> AsyncIterator[bytes]:
+    yield pieces[0]
+    for piece, lines in zip(pieces[1:], downloads, strict=True):
+        async for results in _with_commas(lines):
+            yield results
+        yield piece
 
 
 async def _with_commas(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -14,7 +14,7 @@ from halfrate.server.answers import json_answer
 from halfrate.server.origin import Origin
 from halfrate.server.paths import V
 from halfrate.service.content import Content
-from halfrate.service.files import Files
+from halfrate.service.files import Files, opened
 from halfrate.wire.gemini import files as wire
 from halfrate.wire.gemini.pages import page, page_size
 
@@ -72,15 +72,16 @@ class FileRoutes:
             return _Stream(_nothing(), 200, _whole_headers(content))
         # To the end of what is being made, from its start: it can as well be sent while it is made.
         if wanted is None or not content.ranged or (wanted.is_all and content.size_bytes is None):
-            return _Stream(content.read(), 200, _whole_headers(content))
-        return await self._part(content, wanted)
+            return _Stream(await opened(file_id, content.read()), 200, _whole_headers(content))
+        return await self._part(file_id, content, wanted)
 
-    async def _part(self, content: Content, wanted: _Range) -> Response:
+    async def _part(self, file_id: str, content: Content, wanted: _Range) -> Response:
         available_bytes, size_bytes = await content.reach(wanted.stop)
         start, stop = wanted.within(available_bytes)
         size = "*" if size_bytes is None else size_bytes
         headers = {"Content-Length": str(stop - start), "Content-Range": f"bytes {start}-{stop - 1}/{size}"}
-        return _Stream(content.read_part(start, stop), 206, {**headers, **_headers(content)})
+        chunks = await opened(file_id, content.read_part(start, stop))
+        return _Stream(chunks, 206, {**headers, **_headers(content)})
 
     def _versioned(self, call: Call) -> str:
         return self._origin.versioned_url(call)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 from halfrate.domain.errors import FailedPrecondition, Forbidden, InvalidArgument
 from halfrate.domain.file import File, FileSource, output_file_id
@@ -13,6 +14,7 @@ from halfrate.service.content import Content, StoredContent
 from halfrate.service.outputs import Outputs
 from halfrate.service.paging import page_of, place_of
 from halfrate.store.blob.api import BlobStore
+from halfrate.store.blob.streams import begun
 from halfrate.store.meta.api import MetaStore
 
 OUTPUT_PREFIX = output_file_id("")
@@ -79,7 +81,8 @@ class Files:
     async def download(self, file_id: str) -> tuple[int, AsyncIterator[bytes]]:
         """Return a File's size, -1 if it is not known, and its bytes."""
         content = await self.content(file_id)
-        return -1 if content.size_bytes is None else content.size_bytes, content.read()
+        size_bytes = -1 if content.size_bytes is None else content.size_bytes
+        return size_bytes, await opened(file_id, content.read())
 
     async def since(self, file_id: str, token: str) -> tuple[str, AsyncIterator[bytes]]:
         """Return the lines of a Job's output that a Snapshot did not have, and the token of one that does.
@@ -116,13 +119,34 @@ def growing_output(job: Job) -> File:
 
 
 def _check_readable(job: Job, file: File | None, file_id: str) -> None:
+    if file is None and job.output_expires_at is not None:
+        raise _expired(job, job.output_expires_at)
     if file is None and job.state.final:
         raise unknown_file(file_id)
+
+
+async def opened(file_id: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Return a File's bytes, opened: from then on they stay, whoever removes them.
+
+    Raise `Forbidden` if they are gone already.
+    """
+    try:
+        return await begun(chunks)
+    except FileNotFoundError:
+        raise unknown_file(file_id) from None
 
 
 def not_followed(file_id: str) -> InvalidArgument:
     """Return the refusal to follow a File that never changes."""
     return InvalidArgument(f"files/{file_id} is not the output of a batch: leave since out.")
+
+
+def _expired(job: Job, expired_at: float) -> Forbidden:
+    when = datetime.fromtimestamp(expired_at, UTC)
+    return Forbidden(
+        f"The results of batches/{job.id} were kept until {when:%Y-%m-%d %H:%M} UTC, or removed by a client. "
+        "Submit the batch again to have them again."
+    )
 
 
 def unknown_file(file_id: str) -> Forbidden:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 
 from halfrate.clock import Clock
 from halfrate.config import Limits
@@ -12,30 +11,19 @@ from halfrate.domain.deadline import Deadline
 from halfrate.domain.errors import InvalidArgument, NotFound, Refusal
 from halfrate.domain.job import Counts, Job, JobState
 from halfrate.domain.outcome import Cause
-from halfrate.engines.api import EngineState
+from halfrate.domain.outlook import Outlook
 from halfrate.identity import new_id
 from halfrate.ingest.index import IndexSummary
 from halfrate.ingest.inputs import Inputs, refuse_bad_input
 from halfrate.service.files import unknown_file
 from halfrate.service.models import Model, Models
+from halfrate.service.outlooks import Outlooks
 from halfrate.service.paging import page_of, place_of
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.blob.names import input_blob
 from halfrate.store.meta.api import MetaStore
 
 INDEX_WAIT_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What a Job's numbers do not say by themselves.
-
-    ``waiting_reason`` is a sentence while the Job does not move, ``eta_seconds`` a guess from the pace
-    so far; each is None where there is nothing to say.
-    """
-
-    waiting_reason: str | None
-    eta_seconds: float | None
 
 
 class Jobs:
@@ -50,6 +38,7 @@ class Jobs:
         models: Models,
         clock: Clock,
         limits: Limits,
+        outlooks: Outlooks,
         created: Callable[[], None],
         let_go: Callable[[Job], Awaitable[None]],
     ) -> None:
@@ -59,6 +48,7 @@ class Jobs:
         self._models = models
         self._clock = clock
         self._limits = limits
+        self._outlooks = outlooks
         self._created = created
         self._let_go = let_go
 
@@ -83,21 +73,24 @@ class Jobs:
         file = await self._store.get_file(file_id)
         if file is None:
             raise unknown_file(file_id)
-        summary = await self._inputs.summary_within(INDEX_WAIT_SECONDS, file.blob)
-        if summary is not None:
-            refuse_bad_input(summary, keep_going=keep_going)
-        return await self._accept(
-            resolved,
-            model=model,
-            summary=summary,
-            input_file=file_id,
-            blob=file.blob,
-            display_name=display_name,
-            priority=priority,
-            keep_going=keep_going,
-            deadline=deadline,
-            retry_of=retry_of,
-        )
+        try:
+            summary = await self._inputs.summary_within(INDEX_WAIT_SECONDS, file.blob)
+            if summary is not None:
+                refuse_bad_input(summary, keep_going=keep_going)
+            return await self._accept(
+                resolved,
+                model=model,
+                summary=summary,
+                input_file=file_id,
+                blob=file.blob,
+                display_name=display_name,
+                priority=priority,
+                keep_going=keep_going,
+                deadline=deadline,
+                retry_of=retry_of,
+            )
+        except (NotFound, FileNotFoundError):  # it expired, or was deleted, since it was looked up
+            raise unknown_file(file_id) from None
 
     async def create_inline(
         self,
@@ -173,15 +166,9 @@ class Jobs:
             await self._let_go(job)
         return stopped
 
-    async def progress(self, job: Job) -> Progress:
-        """Say why a Job does not move, or when it will be done."""
-        if job.state is JobState.PENDING or (job.state is JobState.RUNNING and not self._ready(job)):
-            return Progress(await self._why_waiting(job), None)
-        if job.state is JobState.RUNNING and job.started_at is not None:
-            done = job.counts.succeeded + job.counts.failed
-            elapsed_seconds = self._clock.now() - job.started_at
-            return Progress(None, elapsed_seconds / done * job.counts.pending if done else None)
-        return Progress(None, None)
+    async def outlook(self, job: Job) -> Outlook:
+        """Say why a Job does not move, when it may be done, and whether that is in time."""
+        return await self._outlooks.of(job)
 
     async def _accept(
         self,
@@ -198,6 +185,7 @@ class Jobs:
         retry_of: str | None,
     ) -> Job:
         now = self._clock.now()
+        expires_at = self._within_bounds(deadline, now)
         job = Job(
             id=new_id(24),
             model=f"models/{model.removeprefix('models/')}",
@@ -210,8 +198,9 @@ class Jobs:
             keep_going=keep_going,
             created_at=now,
             updated_at=now,
-            deadline=self._within_bounds(deadline, now),
+            deadline=expires_at,
             retry_of=retry_of,
+            promised_at=min(now + self._limits.promise_hours * 3_600, expires_at),
             counts=Counts(requests=summary.requests if summary else 0),
         )
         await self._store.create_job(job, active_jobs_max=self._limits.active_jobs)
@@ -227,21 +216,6 @@ class Jobs:
                 f"{self._limits.job_hours:g} hours."
             )
         return instant
-
-    def _ready(self, job: Job) -> bool:
-        model = self._models.named(job.engine)
-        return model is not None and model.engine.state is EngineState.READY
-
-    async def _why_waiting(self, job: Job) -> str:
-        model = self._models.named(job.engine)
-        if model is None:
-            return f"The model {job.engine} is not served any more. Serve it again, or cancel the batch."
-        if model.engine.state is not EngineState.READY:
-            return model.engine.trouble or f"The model {job.engine} is loading."
-        if not job.planned:
-            return "Its requests are being put in order."
-        ahead = await self._store.requests_ahead(job)
-        return f"{ahead} requests of other batches go first." if ahead else "It starts in a moment."
 
     def _write(self, blob: str, items: Iterable[bytes]) -> None:
         with self._blobs.writer(blob) as writer:

@@ -65,7 +65,9 @@ class Models:
         """Return what is true of a loaded model. Raise `Unavailable` while it is not loaded."""
         if model.engine.state is not EngineState.READY:
             trouble = model.engine.trouble
-            raise Unavailable(trouble or f"The model {model.name} is still loading. Try again in a moment.")
+            raise Unavailable(
+                str(trouble or f"The model {model.name} is still loading. Try again in a moment.")
+            )
         return await model.engine.ready()
 
     async def answer(self, name: str, request: Request) -> tuple[Outcome, Model]:

@@ -1,18 +1,29 @@
-"""Removes what nobody can reach any more: expired Files, deleted Jobs, uploads that were given up."""
+"""Removes what nobody can reach any more, when its time has passed and no Job needs it."""
 
 from __future__ import annotations
 
 import asyncio
 
 from halfrate.clock import Clock
+from halfrate.domain.job import Job
 from halfrate.ingest.inputs import Inputs
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.blob.names import job_folder, output_blob, upload_blob
 from halfrate.store.meta.api import MetaStore
 
+ROUND_MAX = 100
+"""What a round removes of each kind, at most: Jobs that run are not to feel it."""
+
+BUSY_SECONDS = 1.0
+"""The pause after a round that left something to do."""
+
 
 class Pruner:
-    """Looks every ``every_seconds``. Rows that can be seen go before bytes, which nothing then points at."""
+    """Looks every ``every_seconds``.
+
+    A crash between any two steps leaves a row that leads here again, or an input without a row, which the
+    next process finds when it starts.
+    """
 
     def __init__(
         self,
@@ -23,6 +34,8 @@ class Pruner:
         clock: Clock,
         every_seconds: float,
         keep_upload_seconds: float,
+        keep_input_seconds: float,
+        keep_output_seconds: float,
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -30,37 +43,96 @@ class Pruner:
         self._clock = clock
         self._every_seconds = every_seconds
         self._keep_upload_seconds = keep_upload_seconds
+        self._keep_input_seconds = keep_input_seconds
+        self._keep_output_seconds = keep_output_seconds
+        self._inputs_found: list[str] = []
+        self._turn = asyncio.Lock()
+
+    async def find_orphans(self) -> None:
+        """Note which inputs, and indexes of inputs, there are; `run` removes those that no row leads to.
+
+        Call it before anything is accepted: an input that is just being accepted has no row either.
+        """
+        self._inputs_found = await asyncio.to_thread(self._inputs.names)
 
     async def run(self) -> None:
         """Look until cancelled."""
+        await self.prune_orphans()
         while True:
-            await self.prune()
-            await self._clock.sleep(self._every_seconds)
-
-    async def prune(self) -> None:
-        """Remove what can be removed now."""
-        for job in await self._store.jobs_to_forget():
-            # Nobody can see it any more, so its row goes last: what a crash leaves is found by it.
-            await self._delete(job_folder(job.id))
-            await self._delete(output_blob(job.id))
-            await self._delete_input_if_unused(job.input_blob)
-            await self._store.forget_job(job.id)
-        for file in await self._store.files_expired():
-            await self._store.delete_file(file.id)
-            await self._delete_input_if_unused(file.blob)
-        for upload in await self._store.uploads_begun_before(self._clock.now() - self._keep_upload_seconds):
-            await self._store.delete_upload(upload.id)
-            await self._delete(upload_blob(upload.id))
+            more = await self.prune()
+            await self._clock.sleep(BUSY_SECONDS if more else self._every_seconds)
 
     async def prune_orphans(self) -> None:
-        """Remove inputs, and indexes of inputs, that a crash left without the row that would have named them.
+        """Remove the inputs that `find_orphans` found and nothing holds."""
+        while self._inputs_found:
+            await self._delete_input_if_unused(self._inputs_found.pop())
+            await asyncio.sleep(0)  # there may be many, and nothing else here waits
 
-        Call it before anything is accepted: an input that is just being accepted looks the same.
+    async def prune(self) -> bool:
+        """Remove what can be removed now, up to `ROUND_MAX` of each kind. Return whether more is left.
+
+        One round at a time: whoever asks for one while another is under way gets the next.
         """
-        for name in await asyncio.to_thread(self._inputs.names):
-            await self._delete_input_if_unused(name)
+        async with self._turn:
+            return await self._round(self._clock.now())
+
+    async def _round(self, now: float) -> bool:
+        removed = (
+            await self._forget_deleted(),
+            await self._clear_old(now),
+            await self._drop_expired_files(),
+            await self._release_inputs(now),
+            await self._give_up_uploads(now),
+        )
+        return ROUND_MAX in removed
+
+    async def _forget_deleted(self) -> int:
+        jobs = await self._store.jobs_to_forget(limit=ROUND_MAX)
+        for job in jobs:
+            # Bytes first: nobody can ask for them, and its row leads here again after a crash.
+            await self._delete_work(job)
+            await self._store.forget_job(job.id)
+            await self._delete_input_if_unused(job.input_blob)
+        return len(jobs)
+
+    async def _clear_old(self, now: float) -> int:
+        """Remove what was made of Jobs that stay in the list. Bytes first, for the same reason."""
+        jobs = await self._store.jobs_to_clear(failed_by=now - self._keep_output_seconds, limit=ROUND_MAX)
+        for job in jobs:
+            await self._delete_work(job)
+            await self._store.clear_job(job.id)
+        return len(jobs)
+
+    async def _drop_expired_files(self) -> int:
+        files = await self._store.files_expired(limit=ROUND_MAX)
+        for file in files:
+            await self._store.drop_expired_file(file.id)
+            await self._delete_input_if_unused(file.blob)
+        return len(files)
+
+    async def _release_inputs(self, now: float) -> int:
+        jobs = await self._store.jobs_done_with_input(
+            created_by=now - self._keep_input_seconds, limit=ROUND_MAX
+        )
+        for job in jobs:
+            await self._store.release_input(job.id)
+            await self._delete_input_if_unused(job.input_blob)
+        return len(jobs)
+
+    async def _give_up_uploads(self, now: float) -> int:
+        uploads = await self._store.uploads_begun_before(now - self._keep_upload_seconds, limit=ROUND_MAX)
+        for upload in uploads:
+            await self._delete(upload_blob(upload.id))
+            await self._store.delete_upload(upload.id)
+        return len(uploads)
+
+    async def _delete_work(self, job: Job) -> None:
+        await self._delete(job_folder(job.id))
+        await self._delete(output_blob(job.id))
 
     async def _delete_input_if_unused(self, blob: str) -> None:
+        # The row that led here is gone by now, so that whoever creates a Job from these bytes was earlier,
+        # and is seen here, or is refused.
         if not await self._store.blob_in_use(blob):
             await asyncio.to_thread(self._inputs.discard, blob)
 

@@ -93,9 +93,40 @@ def test_an_unknown_model_is_told_in_the_servers_words(
 def test_jobs_are_a_table(stub: StubServer, halfrate: Run) -> None:
     stub.listed = [succeeded("batches/job2"), operation("RUNNING")]
     lines = halfrate("jobs").out.splitlines()
-    assert lines[0].split() == ["JOB", "STATE", "DONE", "ERRORS", "MODEL", "CREATED", "NAME"]
+    assert lines[0].split() == ["JOB", "STATE", "DONE", "ERRORS", "NOTE", "MODEL", "CREATED", "NAME"]
     assert lines[1].split()[:4] == ["batches/job2", "SUCCEEDED", "3/3", "1"]
     assert lines[2].split()[:4] == ["batches/job1", "RUNNING", "0/3", "0"]
+
+
+def test_jobs_note_what_they_wait_for_and_whether_they_are_late(stub: StubServer, halfrate: Run) -> None:
+    late = {"by": "2026-01-02T00:00:00Z", "holds": False, "reason": "It is late."}
+    kept = {"by": "2026-01-02T00:00:00Z", "holds": True}
+    stub.listed = [
+        operation(name="batches/waiting", halfrate={"waitingCode": "model_loading", "promise": kept}),
+        operation("RUNNING", name="batches/late", halfrate={"promise": late}),
+        operation(name="batches/both", halfrate={"waitingCode": "engine_down", "promise": late}),
+        succeeded("batches/done"),
+    ]
+    table = halfrate("jobs").out.splitlines()
+    start, end = table[0].index("NOTE"), table[0].index("MODEL")
+    assert [row[start:end].strip() for row in table[1:]] == [
+        "model_loading", "late", "engine_down, late", "-"
+    ]  # fmt: skip
+    documents = halfrate("jobs", "--json").document["jobs"]
+    assert [document["waitingCode"] for document in documents] == ["model_loading", None, "engine_down", None]
+    assert [document["promiseHolds"] for document in documents] == [True, False, False, None]
+
+
+def test_submit_says_at_once_what_cannot_be_held(
+    stub: StubServer, halfrate: Run, requests_file: Path
+) -> None:
+    promise = {"by": "2026-01-02T00:00:00Z", "holds": False, "reason": "It is likely to take long."}
+    stub.created = operation(halfrate={"promise": promise})
+    ended = halfrate("submit", requests_file)
+    assert ended.code == 0
+    assert "LATE for 2026-01-02 00:00 UTC (It is likely to take long)" in ended.err
+    stub.created = operation(halfrate={"promise": {"by": "2026-01-02T00:00:00Z"}})
+    assert "Promised by 2026-01-02 00:00 UTC" in halfrate("submit", requests_file).err
 
 
 def test_jobs_stop_at_the_limit(stub: StubServer, halfrate: Run) -> None:

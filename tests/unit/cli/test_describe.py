@@ -14,6 +14,22 @@ def test_a_running_job_shows_rate_and_time_left() -> None:
     assert line == "RUNNING, 250 of 1,000 done, 12.3/s, about 10 min left"
 
 
+def test_a_job_that_is_late_says_so_and_within_what_range_it_ends() -> None:
+    own = {
+        "eta": "600s",
+        "etaRange": {"earliest": "2026-01-01T14:05:59Z", "latest": "2026-01-01T14:20:00Z"},
+        "promise": {"by": "2026-01-01T14:00:00Z", "holds": False, "reason": "It is likely to take long."},
+    }
+    line = status_line(JobView.of(operation("RUNNING", halfrate=own)), requests_per_second=None)
+    assert line == (
+        "RUNNING, 0 of 3 done, about 10 min left (14:05:59 to 14:20:00 UTC), "
+        "LATE for 2026-01-01 14:00 UTC (It is likely to take long)"
+    )
+    own |= {"eta": "36000s", "etaRange": {**own["etaRange"], "latest": "2026-01-02T01:00:00Z"}}
+    line = status_line(JobView.of(operation("RUNNING", halfrate=own)), requests_per_second=None)
+    assert "(2026-01-01 14:05 to 2026-01-02 01:00 UTC)" in line
+
+
 def test_an_input_not_counted_yet_is_not_zero_requests() -> None:
     job = JobView.of(operation(batchStats={}))
     assert status_line(job, requests_per_second=None) == "PENDING, requests not counted yet"

@@ -5,6 +5,7 @@ import pytest
 
 from halfrate.client import Client
 from halfrate.client.upload import CHUNK_BYTES
+from halfrate.client.views import PromiseView
 from halfrate.domain.errors import ConfigError, InvalidArgument, NotFound, Refusal, Unreachable
 from tests.support.stub_server import StubServer, operation, succeeded
 
@@ -98,8 +99,11 @@ def test_a_job_is_read_with_what_only_halfrate_says(stub: StubServer) -> None:
         "usage": {"promptTokenCount": "30", "candidatesTokenCount": "12", "cachedContentTokenCount": "10"},
         "costUsd": "0.00000105",
         "interactiveCostUsd": "0.0000021",
+        "waitingCode": "model_loading",
         "waitingReason": "The model is loading.",
         "eta": "60s",
+        "etaRange": {"earliest": "2026-01-01T00:01:00Z", "latest": "2026-01-01T00:02:00Z"},
+        "promise": {"by": "2026-01-02T00:00:00Z", "reason": "The model is loading."},
     }
     stub.plan = [operation("RUNNING", halfrate=own)]
     job = Client(stub.url).job("job1")
@@ -107,8 +111,13 @@ def test_a_job_is_read_with_what_only_halfrate_says(stub: StubServer) -> None:
     assert job.usage is not None
     assert job.usage.total_tokens == 42
     assert (str(job.cost_usd), str(job.interactive_cost_usd)) == ("0.00000105", "0.0000021")
-    assert job.waiting == "The model is loading."
-    assert job.eta_seconds == 60
+    assert (job.waiting_code, job.waiting) == ("model_loading", "The model is loading.")
+    assert (job.eta_seconds, job.eta_earliest, job.eta_latest) == (
+        60,
+        "2026-01-01T00:01:00Z",
+        "2026-01-01T00:02:00Z",
+    )
+    assert job.promise == PromiseView("2026-01-02T00:00:00Z", None, "The model is loading.")
 
 
 def test_a_job_of_another_server_has_no_figures_of_ours(stub: StubServer) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from halfrate.config import DispatchConfig
-from halfrate.dispatch.feed import Feed
+from halfrate.dispatch.feed import Feed, Lanes
 from halfrate.domain.outcome import Answered, Cause, Failed
 from halfrate.domain.request import Message, Request, Role
 from halfrate.engines.scripted import ScriptedEngine, failing, failing_first
@@ -75,3 +75,17 @@ async def test_an_attempt_that_takes_too_long_is_given_up():
         assert engine.in_flight == []
     assert isinstance(outcome, Failed)
     assert outcome.cause is Cause.TIMED_OUT
+
+
+async def test_lanes_say_how_many_are_in_use():
+    lanes = Lanes(2)
+    assert lanes.in_use == 0
+    await lanes.acquire()
+    await lanes.acquire()
+    waiting = asyncio.create_task(lanes.acquire())
+    await asyncio.sleep(0)
+    assert lanes.in_use == 2
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    lanes.release()
+    assert lanes.in_use == 1

@@ -23,6 +23,7 @@ from halfrate.engines.embedded.process import Child
 from halfrate.engines.embedded.protocol import Load
 from halfrate.engines.embedded.settings import EmbeddedSettings
 from tests.engines import QUICK, alive, ask, eventually, real_model, toy_model
+from tests.fakes import FakeClock
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -291,6 +292,22 @@ async def test_a_death_says_how_it_came(toy: EmbeddedEngine) -> None:
     outcome = await waiting
     assert isinstance(outcome, Failed)
     assert "SIGSEGV" in outcome.detail
+
+
+async def test_a_dead_child_says_when_it_is_started_again(tmp_path: Path, clock: FakeClock) -> None:
+    settings = replace(QUICK, backoff_seconds=20)
+    engine = EmbeddedEngine(toy_model(tmp_path), settings=settings, clock=clock, chance=lambda: 0.0)
+    async with engine, asyncio.timeout(60):
+        await engine.ready()
+        os.kill(engine.pid or 0, signal.SIGKILL)
+        await eventually(lambda: engine.trouble is not None and engine.trouble.attempt is not None)
+        trouble = engine.trouble
+        assert trouble is not None
+        assert "SIGKILL" in trouble.what
+        assert (trouble.again_at, trouble.attempt) == (clock.now() + 20, 1)
+        clock.advance(seconds=20)
+        await engine.ready()
+        assert engine.trouble is None
 
 
 async def test_a_cancelled_wait_is_told_to_the_child(toy: EmbeddedEngine) -> None:

@@ -21,10 +21,12 @@ def rows_of(count, first=0):
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(KEYS, max_size=6), st.integers(1, 60))
+@given(st.lists(KEYS, max_size=6), st.integers(1, 600))
 def test_merging_runs_is_a_stable_sort(tmp_path, monkeypatch, keys_of_runs, merge_bytes):
     """However small the blocks; equal keys come in the order they were written, over all runs."""
     monkeypatch.setattr(runs, "MERGE_BYTES", merge_bytes)
+    monkeypatch.setattr(runs, "_BLOCK_ROWS_MAX", 3)
+    monkeypatch.setattr(runs, "_TOLD_APART_BYTES", 1)
     written, expected, first = [], [], 0
     for number, keys in enumerate(keys_of_runs):
         path = tmp_path / str(number)
@@ -42,11 +44,36 @@ def test_merging_runs_is_a_stable_sort(tmp_path, monkeypatch, keys_of_runs, merg
     assert merged == sorted(expected)
 
 
-def test_merging_holds_a_part_of_the_keys(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "MERGE_BYTES", 10_000)
-    written = []
-    for number in range(4):
-        path = tmp_path / str(number)
-        write_run(path, [b"%09d" % (n * 4 + number) for n in range(5_000)], rows_of(5_000))
-        written.append(Run(str(path), 5_000))
-    assert max(len(keys) for keys, _ in merge(written)) <= 4 * 10_000 // 4 // 9 + 4
+def write(tmp_path, number, keys, first=0):
+    path = tmp_path / str(number)
+    write_run(path, keys, rows_of(len(keys)))
+    return Run(str(path), len(keys), ordinal_base=first)
+
+
+def test_merging_holds_a_part_of_the_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "MERGE_BYTES", 100_000)
+    written = [write(tmp_path, n, [b"%09d" % (m * 4 + n) for m in range(5_000)]) for n in range(4)]
+    assert max(len(keys) for keys, _ in merge(written)) <= 100_000 // 120 + 4 * 128
+
+
+def test_a_key_without_end_is_not_held(tmp_path, monkeypatch):
+    """Ten thousand rows of one key, among others, in three runs: in order, and never all at once."""
+    monkeypatch.setattr(runs, "MERGE_BYTES", 100_000)
+    keys = [b"a"] * 10 + [b"k" * 50] * 10_000 + [b"k" * 51] * 10
+    written = [write(tmp_path, n, keys, first=n * len(keys)) for n in range(3)]
+    merged = list(merge(written))
+    assert max(len(keys) for keys, _ in merged) <= 2 * 100_000 // 120 + 4 * 128
+    pairs = [pair for keys, rows in merged for pair in zip(keys, rows.ordinals, strict=True)]
+    assert pairs == sorted(pairs)
+    assert len(pairs) == 3 * len(keys)
+
+
+def test_keys_that_begin_alike_for_long_are_parted_all_the_same(tmp_path, monkeypatch):
+    """What is kept of a block's first key is short, however long keys are alike."""
+    monkeypatch.setattr(runs, "MERGE_BYTES", 400_000)
+    beginnings = [b"x" * 1_000, b"x" * 999 + b"y"]
+    keys = [beginning + b"%06d" % n for beginning in beginnings for n in range(2_000)]
+    written = [write(tmp_path, n, keys[n::3], first=10_000 * n) for n in range(3)]
+    batches = [keys for keys, _ in merge(written)]
+    assert [key for keys in batches for key in keys] == sorted(keys)
+    assert max(len(keys) for keys in batches) < 1_200

@@ -48,6 +48,7 @@ async def connect(app: App) -> AsyncIterator[Connect]:
             jobs=app.jobs,
             retries=app.retries,
             models=app.models,
+            monitor=app.monitor,
             limits=app.config.limits,
             **settings,
         )

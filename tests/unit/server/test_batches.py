@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from halfrate.server import batches
 from tests.unit.server.conftest import LIMITS, finished, until, uploaded
 
 
@@ -262,3 +263,39 @@ async def test_what_failed_is_tried_again_as_a_batch_that_says_so(client):
     await finished(client, good["name"])
     refused = await client.post(f"/v1/{good['name']}:retry")
     assert (refused.status_code, refused.json()["error"]["status"]) == (400, "FAILED_PRECONDITION")
+
+
+async def test_inline_results_that_have_expired_leave_the_batch_to_be_shown(client, app):
+    request = {"contents": [{"parts": [{"text": "hello"}]}]}
+    created = await create(client, {"inputConfig": {"requests": {"requests": [{"request": request}]}}})
+    done = await finished(client, created.json()["name"])
+    own = done["metadata"]["halfrate"]
+    assert own["promise"]["holds"] is True
+    assert own["resultsExpireTime"] > done["metadata"]["endTime"]
+    app.blobs.delete(f"outputs/{created.json()['name'].removeprefix('batches/')}")
+    shown = (await client.get(f"/v1beta/{created.json()['name']}")).json()
+    assert shown["done"] is True
+    assert "output" not in shown["metadata"]
+    assert shown["metadata"]["halfrate"] == own
+
+
+async def test_a_list_tells_of_few_unfinished_batches_why_they_wait(client, engine, monkeypatch):
+    """Each looks at all that go before it, and there may be very many."""
+    monkeypatch.setattr(batches, "OUTLOOKS_MAX", 2)
+    engine._delay_seconds = 3_600
+    name = await uploaded(client, b'{"request": {"contents": [{"parts": [{"text": "hello"}]}]}}')
+    for _ in range(4):
+        await create(client, {"inputConfig": {"fileName": name}})
+    listed = (await client.get("/v1beta/batches")).json()["operations"]
+    told = ["promise" in operation["metadata"]["halfrate"] for operation in listed]
+    assert told == [True, True, False, False]
+
+
+async def test_a_created_batch_and_each_in_a_list_say_what_they_wait_for(client, engine):
+    await engine.die()
+    name = await uploaded(client, b'{"request": {"contents": [{"parts": [{"text": "hello"}]}]}}')
+    created = (await create(client, {"inputConfig": {"fileName": name}})).json()["metadata"]["halfrate"]
+    assert created["waitingCode"] in ("planning", "engine_down", "queued")
+    assert created["promise"]["by"] > "2026"
+    (listed,) = (await client.get("/v1beta/batches")).json()["operations"]
+    assert "promise" in listed["metadata"]["halfrate"]

@@ -27,6 +27,7 @@ async def port(app) -> AsyncIterator[int]:
         jobs=app.jobs,
         retries=app.retries,
         models=app.models,
+        monitor=app.monitor,
         limits=app.config.limits,
     )
     server = uvicorn.Server(uvicorn.Config(Spelled(asgi), log_level="warning", lifespan="off"))

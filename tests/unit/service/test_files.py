@@ -206,4 +206,8 @@ async def test_bytes_whose_row_was_never_written_are_removed_at_the_next_start(s
             writer.write(b"x")
             writer.commit()
     async with start() as app:
-        assert list(app.blobs.names("inputs")) == []
+
+        async def removed() -> bool:
+            return list(app.blobs.names("inputs")) == []
+
+        await until(removed)

@@ -275,8 +275,8 @@ async def test_a_waiting_job_says_why(start):
         job = await submit(app, line("x"))
 
         async def told() -> bool:
-            reason = (await app.jobs.progress(await app.jobs.get(job.id))).waiting_reason
-            return reason == "The model file x.gguf is no model."
+            waiting = (await app.jobs.outlook(await app.jobs.get(job.id))).waiting
+            return waiting.sentence == "Engine down: The model file x.gguf is no model."
 
         await until(told)
 
@@ -290,8 +290,9 @@ async def test_a_job_whose_model_is_served_no_more_says_so_and_can_be_cancelled(
     engine = ScriptedEngine()
     async with start(engine, model="another") as app:
         assert app.models.resolve("pocket-1").name == "another"
-        reason = (await app.jobs.progress(await app.jobs.get(job.id))).waiting_reason
-        assert "pocket-1 is not served any more" in reason
+        outlook = await app.jobs.outlook(await app.jobs.get(job.id))
+        assert outlook.waiting.code == "model_not_served"
+        assert outlook.promise.holds is None
         await app.jobs.cancel(job.id)
         job = await ended(app, job)
         assert [answer["error"]["code"] for answer in await results(app, job)] == [1]

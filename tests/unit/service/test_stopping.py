@@ -14,7 +14,6 @@ from halfrate.domain.job import Counts, JobState
 from halfrate.domain.outcome import Cause
 from halfrate.engines.embedded import EmbeddedEngine
 from halfrate.engines.scripted import ScriptedEngine
-from halfrate.upkeep.pruner import Pruner
 from tests.engines import QUICK, eventually, toy_model
 from tests.fakes import EPOCH, FakeClock, ended, line, results, submit, until, upload
 
@@ -214,7 +213,7 @@ async def test_a_deleted_job_leaves_nothing_whatever_its_state_was(start, assemb
                 names = [list(app.blobs.names(folder)) for folder in ("jobs", "outputs", "inputs", "indexes")]
             except FileNotFoundError:  # it is being removed this moment
                 return False
-            return not any(names) and await app.store.jobs_to_forget() == []
+            return not any(names) and await app.store.jobs_to_forget(limit=9) == []
 
         await until(nothing_left)
 
@@ -226,33 +225,6 @@ async def passing(app, job, clock, *, until_state: JobState) -> None:
         return (await app.jobs.get(job.id)).state is until_state
 
     await until(reached)
-
-
-async def test_the_bytes_of_a_deleted_job_go_though_their_removal_was_broken_off(start, monkeypatch):
-    async with start() as app:
-        job = await ended(app, await submit(app, line("x")))
-        await app.jobs.delete(job.id)
-
-        def broken_off(name: str) -> None:
-            raise OSError("no")
-
-        monkeypatch.setattr(app.blobs, "delete", broken_off)
-        pruner = Pruner(
-            store=app.store, blobs=app.blobs, inputs=None, clock=None, every_seconds=1, keep_upload_seconds=1
-        )
-        with pytest.raises(OSError, match="no"):
-            await pruner.prune()
-        monkeypatch.undo()
-    clock = FakeClock()
-    async with start(clock=clock) as app:
-
-        async def nothing_left() -> bool:
-            clock.advance(seconds=60)
-            await asyncio.sleep(0.005)
-            return await app.store.jobs_to_forget() == []
-
-        await until(nothing_left)
-        assert [*app.blobs.names("jobs"), *app.blobs.names("outputs")] == []
 
 
 async def test_a_job_whose_deletion_is_broken_off_does_not_run_on_unseen(start, monkeypatch):

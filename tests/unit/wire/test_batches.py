@@ -11,7 +11,9 @@ from halfrate.domain.errors import InvalidArgument, Unimplemented
 from halfrate.domain.file import output_file_id
 from halfrate.domain.job import FINAL_STATES, Counts, Job, JobState
 from halfrate.domain.outcome import Answered, Finish
+from halfrate.domain.outlook import Eta, Outlook, Promise
 from halfrate.domain.usage import Usage
+from halfrate.domain.waiting import Waiting, WaitingCode
 from halfrate.wire.gemini.batches import (
     NewBatch,
     operation,
@@ -34,7 +36,13 @@ JOB = Job(
     created_at=1_767_225_600.25,
     updated_at=1_767_225_600.25,
     deadline=1_767_312_000.0,
+    promised_at=1_767_312_000.0,
     counts=Counts(requests=3),
+)
+OUTLOOK = Outlook(
+    Waiting(WaitingCode.QUEUED, "Behind 3 jobs."),
+    Eta(1_767_225_600, 1_767_225_630, 1_767_225_660.4, 1_767_225_720),
+    Promise(1_767_312_000, False, "It is late."),
 )
 
 
@@ -149,7 +157,7 @@ def test_very_many_faults_are_told_in_part():
 
 
 def test_a_new_job():
-    assert shown(JOB, waiting_reason="3 jobs are ahead", eta_seconds=60.4) == {
+    assert shown(JOB, outlook=OUTLOOK) == {
         "name": "batches/abc123",
         "metadata": {
             "@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch",
@@ -164,9 +172,15 @@ def test_a_new_job():
             "halfrate": {
                 "costUsd": "0",
                 "interactiveCostUsd": "0",
-                "waitingReason": "3 jobs are ahead",
+                "waitingCode": "queued",
+                "waitingReason": "Behind 3 jobs.",
                 "deadline": "2026-01-02T00:00:00.000000Z",
                 "eta": "60s",
+                "etaRange": {
+                    "earliest": "2026-01-01T00:00:30.000000Z",
+                    "latest": "2026-01-01T00:02:00.000000Z",
+                },
+                "promise": {"by": "2026-01-02T00:00:00.000000Z", "holds": False, "reason": "It is late."},
             },
         },
     }
@@ -184,6 +198,11 @@ def test_a_file_job_names_its_output_from_its_start(state):
     assert ("output" in metadata) == (state not in (JobState.PENDING, JobState.FAILED))
     inline = shown(dataclasses.replace(JOB, state=state, input_file=None))["metadata"]
     assert "output" not in inline
+
+
+def test_what_nobody_can_tell_of_a_promise_is_left_out():
+    operation_ = shown(JOB, outlook=Outlook(promise=Promise(1_767_312_000, None)))
+    assert operation_["metadata"]["halfrate"]["promise"] == {"by": "2026-01-02T00:00:00.000000Z"}
 
 
 def test_a_finished_job_shows_its_output_twice():
@@ -278,7 +297,7 @@ def test_the_official_sdk_reads_every_operation(state):
     """Its converter must tolerate what the API does not have: our own figures."""
     batches = pytest.importorskip("google.genai.batches")
     types = pytest.importorskip("google.genai.types")
-    operation_ = shown(dataclasses.replace(JOB, state=state), waiting_reason="x", eta_seconds=1.0)
+    operation_ = shown(dataclasses.replace(JOB, state=state), outlook=OUTLOOK)
     job = types.BatchJob._from_response(response=batches._BatchJob_from_mldev(operation_), kwargs={})
     assert job.name == "batches/abc123"
     assert job.state == f"JOB_STATE_{wire_state(state).removeprefix('BATCH_STATE_')}"

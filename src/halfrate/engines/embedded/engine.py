@@ -14,6 +14,7 @@ from halfrate.clock import Clock, WallClock
 from halfrate.domain.errors import EngineBroken, InvalidArgument, Unavailable
 from halfrate.domain.outcome import Answered, Cause, Failed, Outcome
 from halfrate.domain.request import Request
+from halfrate.domain.trouble import Trouble
 from halfrate.engines.api import EngineFacts, EngineState
 from halfrate.engines.embedded import protocol
 from halfrate.engines.embedded.process import Child
@@ -46,7 +47,7 @@ class EmbeddedEngine:
         self._clock = clock or WallClock()
         self._chance = chance
         self._state = EngineState.LOADING
-        self._trouble: str | None = None
+        self._trouble: Trouble | None = None
         self._facts: EngineFacts | None = None
         self._changed = asyncio.Condition()
         self._child: Child | None = None
@@ -62,8 +63,8 @@ class EmbeddedEngine:
         return self._state
 
     @property
-    def trouble(self) -> str | None:
-        """Why the Engine is not READY, as a sentence, when there is more to say than "loading"."""
+    def trouble(self) -> Trouble | None:
+        """Why the Engine is not READY, when there is more to say than "loading"."""
         return self._trouble
 
     @property
@@ -81,7 +82,7 @@ class EmbeddedEngine:
         async with self._changed:
             await self._changed.wait_for(lambda: self._state is not EngineState.LOADING)
         if self._state is EngineState.BROKEN or self._facts is None:
-            raise EngineBroken(self._trouble or "the engine has been stopped")
+            raise EngineBroken(str(self._trouble or "the engine has been stopped"))
         return self._facts
 
     async def answer(self, request: Request, *, interactive: bool = False) -> Outcome:
@@ -145,7 +146,8 @@ class EmbeddedEngine:
         self._last_id += 1
         id = self._last_id
         if child is None:
-            return protocol.Refused(id, Cause.ENGINE_DIED, self._trouble or "The engine's process has ended.")
+            why = str(self._trouble or "The engine's process has ended.")
+            return protocol.Refused(id, Cause.ENGINE_DIED, why)
         if not self._waiting:
             self._heard_at = time.monotonic()  # silence counts from when there is something to say
         reply: asyncio.Future[_Reply] = asyncio.get_running_loop().create_future()
@@ -182,10 +184,11 @@ class EmbeddedEngine:
                 return
             if record.hopeless(self._settings):
                 detail = f"{self._model} could not be loaded in {record.loads_failed} attempts. {last_words}"
-                await self._become(EngineState.BROKEN, detail)
+                await self._become(EngineState.BROKEN, Trouble(detail))
                 return
             delay = record.delay_seconds(self._settings, chance=self._chance())
-            await self._become(EngineState.LOADING, f"{last_words} It is started again in {delay:.1f} s.")
+            again_at = self._clock.now() + delay
+            await self._become(EngineState.LOADING, Trouble(last_words, again_at, record.deaths))
             await self._clock.sleep(delay)
 
     async def _live_once(self) -> str:
@@ -208,7 +211,7 @@ class EmbeddedEngine:
                 self._child = None
                 watch.cancel()
             if self._state is EngineState.READY:
-                await self._become(EngineState.LOADING, "The engine's process has ended.")
+                await self._become(EngineState.LOADING, Trouble("The engine's process has ended."))
             return await child.last_words()
 
     async def _hear(self, child: Child, message: protocol.FromChild) -> None:
@@ -223,7 +226,7 @@ class EmbeddedEngine:
                 )
                 await self._become(EngineState.READY, None)
             case protocol.Broken(detail=detail):
-                await self._become(EngineState.BROKEN, detail)
+                await self._become(EngineState.BROKEN, Trouble(detail))
             case protocol.Beat():
                 self._beat = message
             case protocol.Done() | protocol.Refused() | protocol.Counted():
@@ -248,7 +251,7 @@ class EmbeddedEngine:
         """Nobody will answer any more: whoever waits, now or later, is told why."""
         self._fail_all(trouble)
         if self._state is not EngineState.BROKEN:
-            await self._become(EngineState.BROKEN, trouble)
+            await self._become(EngineState.BROKEN, Trouble(trouble))
 
     def _fail_all(self, detail: str) -> None:
         """Every Request in flight learns that it was in the hands of a process that is gone."""
@@ -256,7 +259,7 @@ class EmbeddedEngine:
             if not reply.done():
                 reply.set_result(protocol.Refused(id, Cause.ENGINE_DIED, detail))
 
-    async def _become(self, state: EngineState, trouble: str | None) -> None:
+    async def _become(self, state: EngineState, trouble: Trouble | None) -> None:
         self._state, self._trouble = state, trouble
         async with self._changed:
             self._changed.notify_all()

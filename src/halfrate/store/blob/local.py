@@ -11,7 +11,8 @@ from typing import Self
 
 from halfrate.store.blob.api import BlobAppender, BlobReader, BlobWriter
 
-_TEMPORARY = ".tmp-"
+_TEMPORARY = ".writing"
+"""The folder of blobs that are being written: all in one place, to be found without a search."""
 
 
 def sync_directory(path: Path) -> None:
@@ -40,8 +41,8 @@ class LocalBlobStore:
         make_directories(root)
 
     def writer(self, name: str) -> BlobWriter:
-        """Begin a new blob in a temporary file beside its final place."""
-        return _LocalWriter(self._path(name))
+        """Begin a new blob in a temporary file, on the same file system."""
+        return _LocalWriter(self._path(name), self._root / _TEMPORARY)
 
     def appender(self, name: str) -> BlobAppender:
         """Open a blob to grow it, creating it if there is none."""
@@ -70,13 +71,12 @@ class LocalBlobStore:
     def names(self, prefix: str) -> Iterator[str]:
         """Yield the names of all blobs below the folder ``prefix``, in order."""
         for path in sorted(self._path(prefix).rglob("*")):
-            if path.is_file() and not path.name.startswith(_TEMPORARY):
+            if path.is_file():
                 yield path.relative_to(self._root).as_posix()
 
     def sweep(self) -> None:
         """Remove what writers left behind when their process died. Call it before there are any."""
-        for path in self._root.rglob(f"{_TEMPORARY}*"):
-            path.unlink(missing_ok=True)
+        shutil.rmtree(self._root / _TEMPORARY, ignore_errors=True)
 
     def _path(self, name: str) -> Path:
         # Names are ours, but a slip must not become a way out of the directory.
@@ -87,10 +87,11 @@ class LocalBlobStore:
 
 
 class _LocalWriter:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, folder: Path) -> None:
         make_directories(path.parent)
+        folder.mkdir(exist_ok=True)
         self._path = path
-        self._temporary = path.with_name(f"{_TEMPORARY}{token_hex(8)}")
+        self._temporary = folder / token_hex(8)
         self._file = self._temporary.open("xb", buffering=1 << 20)
 
     def write(self, data: bytes) -> None:

@@ -17,6 +17,19 @@ async def in_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
         yield chunk
 
 
+async def begun(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Return the same chunks with the first one already read: what it needs is open, or this raises."""
+    first = await anext(chunks, _END)
+
+    async def all_of_them() -> AsyncIterator[bytes]:
+        if first:
+            yield first
+        async for chunk in chunks:
+            yield chunk
+
+    return all_of_them()
+
+
 def joined(lines: Iterator[bytes]) -> Iterator[bytes]:
     """Join ``lines`` to pieces of about a mebibyte, so that a thread is not woken for each one."""
     pieces: list[bytes] = []

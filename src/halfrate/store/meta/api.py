@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from halfrate.domain.file import File, Upload
-from halfrate.domain.job import Counts, Job, JobEvent
+from halfrate.domain.job import Counts, Job, JobEvent, JobState
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef, Shard
 from halfrate.domain.snapshot import Snapshot
 from halfrate.domain.usage import Usage
+from halfrate.domain.waiting import Ahead
 
 Place = tuple[float, str]
 """Where a page of a list ended: the ``created_at`` and ``id`` of its last entry."""
@@ -44,10 +45,10 @@ class MetaStore(Protocol):
     # Jobs
 
     async def create_job(self, job: Job, *, active_jobs_max: int) -> None:
-        """Add a Job.
+        """Add a Job. Raise `ResourceExhausted` if ``active_jobs_max`` Jobs are not final yet.
 
-        Raise `ResourceExhausted` if ``active_jobs_max`` Jobs are not final yet, `AlreadyExists` if it is the
-        second retry of one.
+        Raise `NotFound` if it names a File as its input that is not there with those bytes any more,
+        `AlreadyExists` if it is the second retry of one.
         """
         ...
 
@@ -94,11 +95,11 @@ class MetaStore(Protocol):
         ...
 
     async def delete_job(self, job_id: str) -> None:
-        """Hide a Job, in lists too, and its output File. Its bytes stay until `forget_job`."""
+        """Hide a Job from `get_job` and `list_jobs`, and its output. Its bytes stay until `forget_job`."""
         ...
 
     async def forget_job(self, job_id: str) -> None:
-        """Remove a deleted Job that is final, its Shards and its Segments."""
+        """Remove a deleted Job that is final, its Shards, its Segments and its output File."""
         ...
 
     async def jobs_to_plan(self) -> list[Job]:
@@ -117,12 +118,43 @@ class MetaStore(Protocol):
         """Return the earliest deadline of a Job that can still be stopped, None if there is none."""
         ...
 
-    async def jobs_to_forget(self) -> list[Job]:
-        """Return the deleted Jobs that are final."""
+    async def jobs_to_forget(self, *, limit: int) -> list[Job]:
+        """Return up to ``limit`` deleted Jobs that are final."""
         ...
 
-    async def requests_ahead(self, job: Job) -> int:
-        """Return how many Requests of other Jobs on the same Engine go before this Job's."""
+    async def jobs_done_with_input(self, *, created_by: float, limit: int) -> list[Job]:
+        """Return up to ``limit`` Jobs that are final, created by then, and may still hold their input."""
+        ...
+
+    async def release_input(self, job_id: str) -> None:
+        """Note that a final Job holds its input no more."""
+        ...
+
+    async def jobs_to_clear(self, *, failed_by: float, limit: int) -> list[Job]:
+        """Return up to ``limit`` Jobs that still hold what was made while they ran, for no good reason.
+
+        Their output has expired, or they ended without one at ``failed_by`` or before.
+        """
+        ...
+
+    async def clear_job(self, job_id: str) -> None:
+        """Remove the Shards and Segments of a final Job, and its output File if that has expired."""
+        ...
+
+    async def job_counts(self) -> dict[JobState, int]:
+        """Return how many Jobs are in each state, deleted ones too until they are forgotten."""
+        ...
+
+    async def totals(self) -> Tally:
+        """Return what all Results ever settled came to, of Jobs that were forgotten too."""
+        ...
+
+    async def unfinished_jobs(self, *, limit: int) -> list[Job]:
+        """Return up to ``limit`` Jobs that are not final, in no particular order."""
+        ...
+
+    async def ahead(self, job: Job) -> Ahead:
+        """Return which other Jobs on the same Engine go before this one."""
         ...
 
     # Shards
@@ -195,12 +227,16 @@ class MetaStore(Protocol):
         """Remove a File. Return False if there is none."""
         ...
 
-    async def files_expired(self) -> list[File]:
-        """Return the Files whose time has passed."""
+    async def files_expired(self, *, limit: int) -> list[File]:
+        """Return up to ``limit`` Files whose time has passed, the oldest first."""
+        ...
+
+    async def drop_expired_file(self, file_id: str) -> None:
+        """Remove a File whose time has passed. One that took over its name stays."""
         ...
 
     async def blob_in_use(self, blob: str) -> bool:
-        """Whether a File, an unfinished Job, or the output of a Job made of them inline needs these bytes."""
+        """Whether a File, an unfinished Job, or a Job whose Requests came inline still holds these bytes."""
         ...
 
     async def create_upload(self, upload: Upload) -> None:
@@ -215,8 +251,8 @@ class MetaStore(Protocol):
         """Forget an upload."""
         ...
 
-    async def uploads_begun_before(self, created_at: float) -> list[Upload]:
-        """Return the uploads that were begun before ``created_at``."""
+    async def uploads_begun_before(self, created_at: float, *, limit: int) -> list[Upload]:
+        """Return up to ``limit`` uploads that were begun before ``created_at``, the oldest first."""
         ...
 
     def close(self) -> None:

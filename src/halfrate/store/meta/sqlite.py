@@ -10,13 +10,21 @@ from typing import Any, cast
 import apsw
 
 from halfrate.clock import Clock
-from halfrate.domain.errors import AlreadyExists, CorruptData, IllegalTransition, LeaseLost, ResourceExhausted
+from halfrate.domain.errors import (
+    AlreadyExists,
+    CorruptData,
+    IllegalTransition,
+    LeaseLost,
+    NotFound,
+    ResourceExhausted,
+)
 from halfrate.domain.file import File, FileSource, Upload, output_file_id
 from halfrate.domain.job import Counts, Job, JobEvent, JobState, advance
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef, Shard
 from halfrate.domain.snapshot import Snapshot
 from halfrate.domain.usage import Usage
+from halfrate.domain.waiting import Ahead
 from halfrate.store.meta.api import Place, Tally
 from halfrate.store.meta.group_commit import Committer, GroupCommitter
 from halfrate.store.meta.migrations import migrations
@@ -57,12 +65,9 @@ class SqliteStore:
     # Jobs
 
     async def create_job(self, job: Job, *, active_jobs_max: int) -> None:
-        """Add a Job.
-
-        Raise `ResourceExhausted` if ``active_jobs_max`` Jobs are not final yet, `AlreadyExists` if it is the
-        second retry of one.
-        """
+        """Add a Job. Raise `ResourceExhausted`, `NotFound` or `AlreadyExists` if it may not be."""
         values = asdict(job) | {"requests": job.counts.requests, "active_jobs_max": active_jobs_max}
+        values["now"] = self._clock.now()
 
         def change(connection: apsw.Connection) -> None:
             try:
@@ -72,6 +77,8 @@ class SqliteStore:
                     raise
                 raise AlreadyExists(f"batches/{job.retry_of} has a retry already.") from None
             if not created:
+                if job.input_file is not None and not _rows(connection, "get_input_file", values):
+                    raise NotFound(f"The file files/{job.input_file} is not there any more.")
                 raise ResourceExhausted(
                     f"{active_jobs_max} batches are pending or running, and no more are taken at a time. "
                     "Wait until one ends, or cancel one."
@@ -143,6 +150,7 @@ class SqliteStore:
             "id": job_id,
             "state": advance(JobState.ASSEMBLING, event),
             "output_bytes": output.size_bytes,
+            "output_expires_at": output.expires_at,
             "missing": missing.counts.failed,
             "now": self._clock.now(),
         }
@@ -157,7 +165,7 @@ class SqliteStore:
         await self._committer.write(change)
 
     async def delete_job(self, job_id: str) -> None:
-        """Hide a Job, in lists too, and its output File. Its bytes stay until `forget_job`."""
+        """Hide a Job from `get_job` and `list_jobs`, and its output. Its bytes stay until `forget_job`."""
 
         def change(connection: apsw.Connection) -> None:
             if _execute(connection, "delete_job", {"id": job_id}):
@@ -166,8 +174,13 @@ class SqliteStore:
         await self._committer.write(change)
 
     async def forget_job(self, job_id: str) -> None:
-        """Remove a deleted Job that is final, its Shards and its Segments."""
-        await self._committer.write(lambda connection: _execute(connection, "forget_job", {"id": job_id}))
+        """Remove a deleted Job that is final, its Shards, its Segments and its output File."""
+
+        def change(connection: apsw.Connection) -> None:
+            if _execute(connection, "forget_job", {"id": job_id}):
+                _execute(connection, "delete_file", {"id": output_file_id(job_id)})
+
+        await self._committer.write(change)
 
     async def jobs_to_plan(self) -> list[Job]:
         """Return the PENDING Jobs without a plan, those that go first at the front."""
@@ -187,14 +200,57 @@ class SqliteStore:
         deadline: float | None = row["deadline"]
         return deadline
 
-    async def jobs_to_forget(self) -> list[Job]:
-        """Return the deleted Jobs that are final."""
-        return [_job(row) for row in self._read("jobs_to_forget", {})]
+    async def jobs_to_forget(self, *, limit: int) -> list[Job]:
+        """Return up to ``limit`` deleted Jobs that are final."""
+        return [_job(row) for row in self._read("jobs_to_forget", {"limit": limit})]
 
-    async def requests_ahead(self, job: Job) -> int:
-        """Return how many Requests of other Jobs on the same Engine go before this Job's."""
-        rows = self._read("requests_ahead", asdict(job))
-        return int(next(iter(rows[0].values())))
+    async def jobs_done_with_input(self, *, created_by: float, limit: int) -> list[Job]:
+        """Return up to ``limit`` Jobs that are final, created by then, and may still hold their input."""
+        values = {"created_by": created_by, "limit": limit}
+        return [_job(row) for row in self._read("jobs_done_with_input", values)]
+
+    async def release_input(self, job_id: str) -> None:
+        """Note that a final Job holds its input no more."""
+        await self._committer.write(lambda connection: _execute(connection, "release_input", {"id": job_id}))
+
+    async def jobs_to_clear(self, *, failed_by: float, limit: int) -> list[Job]:
+        """Return up to ``limit`` Jobs that still hold what was made while they ran, for no good reason."""
+        values = {"now": self._clock.now(), "failed_by": failed_by, "limit": limit}
+        return [_job(row) for row in self._read("jobs_to_clear", values)]
+
+    async def clear_job(self, job_id: str) -> None:
+        """Remove the Shards and Segments of a final Job, and its output File if that has expired."""
+        expired = {"id": output_file_id(job_id), "now": self._clock.now()}
+
+        def change(connection: apsw.Connection) -> None:
+            if _execute(connection, "clear_job", {"id": job_id}):
+                _execute(connection, "drop_shards", {"id": job_id})
+                _execute(connection, "drop_expired_file", expired)
+
+        await self._committer.write(change)
+
+    async def job_counts(self) -> dict[JobState, int]:
+        """Return how many Jobs are in each state, deleted ones too until they are forgotten."""
+        return {JobState(row["state"]): row["jobs"] for row in self._read("job_counts", {})}
+
+    async def totals(self) -> Tally:
+        """Return what all Results ever settled came to, of Jobs that were forgotten too."""
+        (row,) = self._read("totals", {})
+        return Tally(
+            counts=Counts(succeeded=row["succeeded"], failed=row["failed"]),
+            usage=Usage(row["input_tokens"], row["output_tokens"], row["cached_tokens"]),
+            cost_picos=row["cost_picos"],
+            interactive_cost_picos=row["interactive_cost_picos"],
+        )
+
+    async def unfinished_jobs(self, *, limit: int) -> list[Job]:
+        """Return up to ``limit`` Jobs that are not final, in no particular order."""
+        return [_job(row) for row in self._read("unfinished_jobs", {"limit": limit})]
+
+    async def ahead(self, job: Job) -> Ahead:
+        """Return which other Jobs on the same Engine go before this one."""
+        (row,) = self._read("ahead", asdict(job))
+        return Ahead(**row)
 
     # Shards
 
@@ -275,8 +331,9 @@ class SqliteStore:
         self, job_id: str, shard: int | None = None, *, from_shard: int = 0
     ) -> list[SegmentRef]:
         """Return the settled parts of a Job's Segments, of one Shard's, or from one Shard on, in order."""
+        name = "segments" if shard is None else "segments_of_shard"
         values = {"job_id": job_id, "shard": shard, "from_shard": from_shard}
-        return [SegmentRef(**row) for row in self._read("segments", values)]
+        return [SegmentRef(**row) for row in self._read(name, values)]
 
     async def snapshot(self, job_id: str) -> Snapshot:
         """Return which Results of a Job there are now."""
@@ -315,12 +372,18 @@ class SqliteStore:
         removed = await self._committer.write(lambda connection: _execute(connection, "delete_file", values))
         return removed > 0
 
-    async def files_expired(self) -> list[File]:
-        """Return the Files whose time has passed."""
-        return [_file(row) for row in self._read("files_expired", {"now": self._clock.now()})]
+    async def files_expired(self, *, limit: int) -> list[File]:
+        """Return up to ``limit`` Files whose time has passed, the oldest first."""
+        values = {"now": self._clock.now(), "limit": limit}
+        return [_file(row) for row in self._read("files_expired", values)]
+
+    async def drop_expired_file(self, file_id: str) -> None:
+        """Remove a File whose time has passed. One that took over its name stays."""
+        values = {"id": file_id, "now": self._clock.now()}
+        await self._committer.write(lambda connection: _execute(connection, "drop_expired_file", values))
 
     async def blob_in_use(self, blob: str) -> bool:
-        """Whether a File, an unfinished Job, or the output of a Job made of them inline needs these bytes."""
+        """Whether a File, an unfinished Job, or a Job whose Requests came inline still holds these bytes."""
         rows = self._read("blob_in_use", {"blob": blob})
         return bool(next(iter(rows[0].values())))
 
@@ -348,9 +411,10 @@ class SqliteStore:
             lambda connection: _execute(connection, "delete_upload", {"id": upload_id})
         )
 
-    async def uploads_begun_before(self, created_at: float) -> list[Upload]:
-        """Return the uploads that were begun before ``created_at``."""
-        return [_upload(row) for row in self._read("uploads_begun_before", {"created_at": created_at})]
+    async def uploads_begun_before(self, created_at: float, *, limit: int) -> list[Upload]:
+        """Return up to ``limit`` uploads that were begun before ``created_at``, the oldest first."""
+        values = {"created_at": created_at, "limit": limit}
+        return [_upload(row) for row in self._read("uploads_begun_before", values)]
 
     async def check_integrity(self) -> list[str]:
         """Return a sentence for each thing in the store that contradicts another; none if all is well."""
@@ -463,6 +527,7 @@ def _job(row: Row) -> Job:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         deadline=row["deadline"],
+        promised_at=row["promised_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         retry_of=row["retry_of"],
@@ -470,6 +535,7 @@ def _job(row: Row) -> Job:
         stopped_by=Cause(row["stopped_by"]) if row["stopped_by"] else None,
         error=row["error"],
         output_bytes=row["output_bytes"],
+        output_expires_at=row["output_expires_at"],
         counts=Counts(row["requests"], row["succeeded"], row["failed"]),
         usage=Usage(row["input_tokens"], row["output_tokens"], row["cached_tokens"]),
         cost_picos=row["cost_picos"],

@@ -13,6 +13,7 @@ from halfrate.domain.errors import InvalidArgument, Unimplemented
 from halfrate.domain.file import output_file_id
 from halfrate.domain.job import Job, JobState
 from halfrate.domain.line import Rejection
+from halfrate.domain.outlook import Eta, Outlook, Promise
 from halfrate.wire.gemini.content import GenerateContentRequest, bare_model
 from halfrate.wire.gemini.files import parse_file_name
 from halfrate.wire.gemini.lenient import ABSENT, FAULTS_MAX, Fault, Message, Reader, Unreadable, refusal
@@ -178,19 +179,17 @@ def operation(
     job: Job,
     *,
     inline_items: Sequence[bytes] | None = None,
-    waiting_reason: str | None = None,
-    eta_seconds: float | None = None,
+    outlook: Outlook = Outlook(),
 ) -> Raw:
     """Return the Operation that shows ``job``.
 
     ``inline_items`` are the Results of a Job whose Requests came inline (`lines.result_line`); without
-    them such a Job is shown without output, as lists do. ``waiting_reason`` says why it does not run,
-    ``eta_seconds`` how long it may still take.
+    them such a Job is shown without output, as lists do.
     """
     output = _output(job, inline_items)
     shown: dict[str, Any] = {
         "name": f"batches/{job.id}",
-        "metadata": _metadata(job, output, waiting_reason, eta_seconds),
+        "metadata": _metadata(job, output, outlook),
     }
     if job.state.final:
         shown["done"] = True
@@ -202,22 +201,20 @@ def operation(
     return Raw(msgspec.json.encode(shown))
 
 
-def operation_around_results(job: Job) -> list[bytes]:
+def operation_around_results(job: Job, *, outlook: Outlook = Outlook()) -> list[bytes]:
     """Return the Operation of a Job whose Requests came inline, cut where its Results belong.
 
     Between each two pieces go all of them (`lines.result_line`), with commas between. They are shown
     twice, as SDKs read one place and REST examples the other; so many Results are never held at once.
     """
-    whole = bytes(operation(job, inline_items=[_CUT]))
+    whole = bytes(operation(job, inline_items=[_CUT], outlook=outlook))
     return whole.split(_CUT)
 
 
 _CUT = b"\0"  # JSON has no such byte, not even inside strings
 
 
-def _metadata(
-    job: Job, output: dict[str, Any] | None, waiting_reason: str | None, eta_seconds: float | None
-) -> dict[str, Any]:
+def _metadata(job: Job, output: dict[str, Any] | None, outlook: Outlook) -> dict[str, Any]:
     shown = {
         "@type": _TYPE,
         "model": f"models/{bare_model(job.model)}",
@@ -231,7 +228,7 @@ def _metadata(
         "state": wire_state(job.state),
         "name": f"batches/{job.id}",
         "priority": str(job.priority) if job.priority else None,
-        "halfrate": _own_figures(job, waiting_reason, eta_seconds),
+        "halfrate": _own_figures(job, outlook),
     }
     return _without_defaults(shown)
 
@@ -246,7 +243,7 @@ def _stats(job: Job) -> dict[str, Any]:
     )
 
 
-def _own_figures(job: Job, waiting_reason: str | None, eta_seconds: float | None) -> dict[str, Any]:
+def _own_figures(job: Job, outlook: Outlook) -> dict[str, Any]:
     """Return what the API has no field for, under this server's own name."""
     figures = {
         "usage": _int64s(
@@ -257,12 +254,24 @@ def _own_figures(job: Job, waiting_reason: str | None, eta_seconds: float | None
         ),
         "costUsd": _usd(job.cost_picos),
         "interactiveCostUsd": _usd(job.interactive_cost_picos),
-        "waitingReason": waiting_reason,
         "deadline": timestamp(job.deadline),
         "retryOf": f"batches/{job.retry_of}" if job.retry_of else None,
-        "eta": None if eta_seconds is None else f"{eta_seconds:.0f}s",
+        "waitingCode": outlook.waiting.code if outlook.waiting else None,
+        "waitingReason": outlook.waiting.sentence if outlook.waiting else None,
+        "eta": f"{outlook.eta.left_seconds:.0f}s" if outlook.eta else None,
+        "etaRange": _range(outlook.eta) if outlook.eta else None,
+        "promise": _promise(outlook.promise) if outlook.promise else None,
+        "resultsExpireTime": timestamp(job.output_expires_at) if job.output_expires_at else None,
     }
     return _without_defaults(figures)
+
+
+def _range(eta: Eta) -> dict[str, Any]:
+    return {"earliest": timestamp(eta.earliest), "latest": timestamp(eta.latest)}
+
+
+def _promise(promise: Promise) -> dict[str, Any]:
+    return _without_defaults({"by": timestamp(promise.by), "holds": promise.holds, "reason": promise.reason})
 
 
 def _usd(picos: int) -> str:

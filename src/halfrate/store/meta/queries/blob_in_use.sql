@@ -1,7 +1,4 @@
--- Requests that came inline have no File that keeps them: they stay as long as what was answered to them.
+-- Requests that came inline have no File that would keep them.
 SELECT EXISTS (SELECT 1 FROM file WHERE blob = :blob)
-    OR EXISTS (SELECT 1 FROM job WHERE ended_at IS NULL AND input_blob = :blob)
-    OR EXISTS (
-        SELECT 1 FROM job JOIN file ON file.id = 'batch-' || job.id
-         WHERE input_blob = :blob AND input_file IS NULL
-    )
+    OR EXISTS (SELECT 1 FROM job WHERE input_held AND input_blob = :blob
+                                   AND (ended_at IS NULL OR input_file IS NULL))

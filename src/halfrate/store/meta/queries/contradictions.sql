@@ -19,3 +19,8 @@ UNION ALL
 SELECT format('Job %s is complete with %d Results for %d Requests.', id, succeeded + failed, requests)
   FROM job
  WHERE state IN ('SUCCEEDED', 'CANCELLED', 'EXPIRED') AND succeeded + failed <> requests
+UNION ALL
+SELECT format('%d Jobs are %s, and %d are counted.', counted.found, job_count.state, job_count.jobs)
+  FROM job_count JOIN (SELECT state, count(*) AS found FROM job GROUP BY state) AS counted
+    ON counted.state = job_count.state
+ WHERE counted.found <> job_count.jobs

@@ -1,1 +1,1 @@
-SELECT * FROM file WHERE expires_at <= :now
+SELECT * FROM file WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit

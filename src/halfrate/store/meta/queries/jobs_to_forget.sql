@@ -1,1 +1,1 @@
-SELECT * FROM job WHERE deleted AND ended_at IS NOT NULL
+SELECT * FROM job WHERE deleted AND ended_at IS NOT NULL LIMIT :limit

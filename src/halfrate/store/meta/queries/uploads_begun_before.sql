@@ -1,1 +1,1 @@
-SELECT * FROM upload WHERE created_at < :created_at
+SELECT * FROM upload WHERE created_at < :created_at ORDER BY created_at LIMIT :limit

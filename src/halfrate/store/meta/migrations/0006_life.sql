@@ -8,5 +8,3 @@ CREATE INDEX job_by_deadline ON job (deadline) WHERE state IN ('PENDING', 'RUNNI
 ALTER TABLE job ADD COLUMN retry_of TEXT;
 
 CREATE UNIQUE INDEX job_retry ON job (retry_of) WHERE NOT deleted;
-
-CREATE INDEX job_by_input ON job (input_blob);

@@ -1,0 +1,2 @@
+-- Their Segments go with them.
+DELETE FROM shard WHERE job_id = :id

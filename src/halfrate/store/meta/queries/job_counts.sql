@@ -1,0 +1,1 @@
+SELECT state, jobs FROM job_count WHERE jobs <> 0

@@ -1,0 +1,3 @@
+SELECT job_id, shard, token, settled_bytes, results FROM segment
+ WHERE job_id = :job_id AND shard = :shard
+ ORDER BY token

@@ -1,0 +1,60 @@
+"""Inputs while their index is being made."""
+
+import asyncio
+
+import pytest
+
+from halfrate.config import Limits
+from halfrate.ingest.inputs import Inputs
+from halfrate.ingest.tasks import IndexChunk
+from halfrate.ingest.workers import ThreadWorkers
+from halfrate.store.blob.local import LocalBlobStore
+from tests.unit.ingest.conftest import parse_lines
+
+LINE = b'{"text": "%s"}\n' % (b"x" * 1_000_000)
+
+
+class HeldWorkers(ThreadWorkers):
+    """Reads the first chunk of an input, and the others when it is let."""
+
+    def __init__(self, *arguments) -> None:
+        super().__init__(*arguments)
+        self.let = asyncio.Event()
+        self.first_read = asyncio.Event()
+
+    async def perform(self, task):
+        if isinstance(task, IndexChunk) and task.start > 0:
+            await self.let.wait()
+        report = await super().perform(task)
+        self.first_read.set()
+        return report
+
+
+@pytest.mark.parametrize("how", ["as it arrived", "made again"])
+async def test_an_input_says_how_much_of_it_is_read(tmp_path, how):
+    blobs = LocalBlobStore(tmp_path / "blobs")
+    workers = HeldWorkers(blobs, parse_lines)
+    inputs = Inputs(blobs, workers, parse=parse_lines, spill=tmp_path, limits=Limits())
+    receiver = await inputs.receive("uploads/x")
+    for _ in range(20):
+        await receiver.take(LINE)
+        assert inputs.percent("inputs/x") is None
+    await receiver.finish("inputs/x")
+    if how == "made again":
+        workers.let.set()
+        await inputs.read_summary("inputs/x")
+        blobs.delete("indexes/inputs/x")
+        workers.let.clear()
+        workers.first_read.clear()
+    building = asyncio.create_task(inputs.read_summary("inputs/x"))
+    async with asyncio.timeout(20):
+        await workers.first_read.wait()
+        while not inputs.percent("inputs/x"):
+            await asyncio.sleep(0.005)
+    percent = inputs.percent("inputs/x")
+    assert percent is not None
+    assert 0 < percent < 99
+    workers.let.set()
+    assert (await building).requests == 20
+    assert inputs.percent("inputs/x") is None
+    await inputs.close()
