@@ -12,7 +12,7 @@ TRAINER := .cache/train
 TRAINER_READY := $(TRAINER)/.ready-$(PYTHON_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format simulate sdk bench pocket-eval pocket-train constraints clean
+.PHONY: help setup demo test check format simulate fuzz big sdk bench pocket-eval pocket-train constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ format: $(READY) ## rewrite the sources in the one format
 
 simulate: $(READY) ## live through 1,000 seeds of crashes, lost writes and lapsed leases
 	@HALFRATE_SEEDS=1000 $(BIN)/python -m pytest tests/simulation $(ARGS)
+
+fuzz: $(READY) ## try a million mutated lines, and thousands of files, bodies and uploads
+	@HALFRATE_FUZZ=1000000 $(BIN)/python -m pytest tests/fuzz $(ARGS)
+
+big: $(READY) ## take in files of 2 GB and ten million lines, and look at the memory (half an hour, 10 GB of disk)
+	@HALFRATE_BIG=1 $(BIN)/python -m pytest tests/big $(ARGS)
 
 sdk: $(READY) ## drive a server with the official google-genai SDK
 	@$(BIN)/python -m pytest tests/sdk $(ARGS)

@@ -8,11 +8,12 @@ import platform
 import statistics
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from halfrate.app import App
 from halfrate.domain.file import output_file_id
@@ -50,6 +51,50 @@ def peak_rss_megabytes(pid: int | None = None) -> float:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024 / 1e6
     raise RuntimeError(f"the kernel does not say how much memory process {pid or 'self'} used")
+
+
+class MemoryWatch:
+    """Follows the resident memory of a process and of all its descendants, from the kernel's account."""
+
+    def __init__(self, pid: int, *, every_seconds: float = 0.05) -> None:
+        self._pid = pid
+        self._every_seconds = every_seconds
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.peak_megabytes = 0.0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._done.wait(self._every_seconds):
+            self.peak_megabytes = max(self.peak_megabytes, sum(map(_rss_megabytes, _family(self._pid))))
+
+
+def _family(pid: int) -> list[int]:
+    """Return a process and all its descendants, as far as they still live."""
+    found, family = [pid], []
+    while found:
+        family.append(found.pop())
+        for children in Path(f"/proc/{family[-1]}/task").glob("*/children"):
+            try:
+                found.extend(map(int, children.read_text().split()))
+            except OSError:
+                continue
+    return family
+
+
+def _rss_megabytes(pid: int) -> float:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def report(name: str, figures: dict[str, Any]) -> None:

@@ -1,10 +1,12 @@
 """Stand-ins that tests steer."""
 
 import asyncio
+import contextlib
 import heapq
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from halfrate.app import App
@@ -124,3 +126,12 @@ async def results(app: App, job: Job) -> list[dict[str, Any]]:
 def text_of(result: dict[str, Any]) -> str:
     """What the model answered in an output line."""
     return str(result["response"]["candidates"][0]["content"]["parts"][0]["text"])
+
+
+def open_files() -> list[str]:
+    """What the files this process has open are called."""
+    links = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            links.append(str(descriptor.readlink()))
+    return links

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import functools
 import logging
 import os
 import random
@@ -303,7 +304,9 @@ class _Parts:
 
 def embedded_engine(entry: ModelConfig) -> Engine:
     """Return the embedded engine for a configured model."""
-    settings = EmbeddedSettings(threads=entry.threads, cache_gib=entry.kv_cache_gigabytes)
+    settings = EmbeddedSettings(
+        threads=entry.threads, cache_gib=entry.kv_cache_gigabytes, hang_seconds=entry.hang_seconds
+    )
     return EmbeddedEngine(entry.path, settings=settings)
 
 
@@ -356,12 +359,13 @@ async def _start_models(config: Config, make_engine: MakeEngine, stack: AsyncExi
 
 
 def _model_version(models: Models) -> Callable[[Job], str]:
-    def version(job: Job) -> str:
+    @functools.cache
+    def version_of(engine: str) -> str:
+        model = models.named(engine)
         # A Job outlives the settings it was made under: its model may not be served any more.
-        model = models.named(job.engine)
-        return model.version if model else job.engine
+        return model.version if model else engine
 
-    return version
+    return lambda job: version_of(job.engine)
 
 
 def _encoder(models: Models) -> Callable[[Job, Result], bytes]:

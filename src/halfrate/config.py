@@ -38,6 +38,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     price: PriceConfig = PriceConfig()
     kv_cache_gigabytes: int | None = None
     threads: int | None = None
+    hang_seconds: float = 300
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -53,6 +54,15 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     file_hours: float = 48
     output_days: float = 42
     upload_hours: float = 24
+
+
+class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much room and patience clients get who are slow, silent or many."""
+
+    connections: int = 1_000
+    head_seconds: float = 20
+    silence_seconds: float = 60
+    bytes_per_second: int = 1_000
 
 
 class DispatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -72,6 +82,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     data_dir: str = ".halfrate"
     models: dict[str, ModelConfig] = {}
     limits: Limits = Limits()
+    server: ServerConfig = ServerConfig()
     dispatch: DispatchConfig = DispatchConfig()
 
     @classmethod

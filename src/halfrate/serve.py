@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import resource
 import socket
 from collections.abc import Callable, Iterator
 
@@ -13,10 +14,12 @@ from halfrate.app import MakeEngine, embedded_engine, open_app
 from halfrate.config import Config
 from halfrate.domain.errors import ConfigError
 from halfrate.server.app import make_asgi
+from halfrate.server.patience import patient_protocol
 from halfrate.server.spelling import Spelled
 
 GRACE_SECONDS = 5
 BACKLOG = 2_048
+OPEN_FILES = 16_384
 
 
 async def serve(
@@ -33,6 +36,7 @@ async def serve(
     Raise `ConfigError` if the address cannot be used, or is not a loopback address: there are no API
     keys yet, so whoever reaches the port can do everything.
     """
+    _allow_open_files()
     with _listening(host, port) as listener:
         async with open_app(config, make_engine=make_engine) as app:
             asgi = make_asgi(
@@ -43,11 +47,13 @@ async def serve(
                 models=app.models,
                 monitor=app.monitor,
                 limits=config.limits,
+                server=config.server,
                 public_url=public_url,
             )
             server = uvicorn.Server(
                 uvicorn.Config(
                     Spelled(asgi),
+                    http=patient_protocol(config.server),
                     log_level="warning",
                     access_log=False,
                     lifespan="off",
@@ -57,6 +63,13 @@ async def serve(
             bound_host, bound_port = listener.getsockname()[:2]
             on_started(f"http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}")
             await server.serve(sockets=[listener])
+
+
+def _allow_open_files() -> None:
+    """Take as many file handles as the system lets this process have: each connection needs one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, OPEN_FILES)), hard))
 
 
 @contextlib.contextmanager

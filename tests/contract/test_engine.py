@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from halfrate.domain.errors import EngineBroken
-from halfrate.domain.outcome import Answered, Cause, Failed
+from halfrate.domain.outcome import Answered, Cause, Failed, Outcome
 from halfrate.domain.request import Request
 from halfrate.engines.api import Engine, EngineState
 from halfrate.engines.embedded import EmbeddedEngine
@@ -167,14 +167,133 @@ async def test_interactive_goes_ahead_of_batch(engine: Engine) -> None:
     assert order.index("person") < 3 * lanes
 
 
+# --- many at once
+
+
+async def many(engine: Engine, requests: list[Request]) -> list[Outcome]:
+    """What `answer_many` says, by position. Fails if a position has not exactly one Outcome."""
+    took: dict[int, Outcome] = {}
+
+    def take(position: int, outcome: Outcome) -> None:
+        assert position not in took, "a second Outcome"
+        took[position] = outcome
+
+    async with asyncio.timeout(60):
+        await engine.answer_many(requests, take)
+    assert sorted(took) == list(range(len(requests)))
+    return [took[position] for position in range(len(requests))]
+
+
+async def test_each_of_many_gets_its_own_outcome_once(engine: Engine) -> None:
+    """More than there are lanes, some equal, and each as if it had been asked alone."""
+    requests = [ask(text, max_output_tokens=12) for text in TEXTS] + [ask(TEXTS[0], max_output_tokens=12)]
+    together = await many(engine, requests)
+    alone = [await engine.answer(request) for request in requests]
+    assert [o.text for o in together] == [o.text for o in alone]  # type: ignore[union-attr]
+
+
+async def test_of_none_nothing_is_waited_for(engine: Engine) -> None:
+    assert await many(engine, []) == []
+
+
+async def test_outcomes_come_one_by_one(engine: Engine) -> None:
+    """The first answer is not held back until the last is there: a lane is free again."""
+    left: list[int] = []
+    long, short = ask(TEXTS[0], max_output_tokens=200), ask(TEXTS[1], max_output_tokens=1)
+    requests = [long, *[short] * 24]
+    waiting = asyncio.create_task(
+        engine.answer_many(requests, lambda *_: left.append(len(asyncio.all_tasks())))
+    )
+    async with asyncio.timeout(60):
+        while not left:
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        await waiting
+    assert len(left) == 25
+
+
+async def test_no_task_is_made_for_a_request(engine: Engine) -> None:
+    """A chunk costs what one call costs, however many Requests are in it."""
+    before = len(asyncio.all_tasks())
+    tasks: list[int] = []
+    requests = [ask(text, max_output_tokens=2) for text in TEXTS]
+    await engine.answer_many(requests, lambda *_: tasks.append(len(asyncio.all_tasks())))
+    assert max(tasks) <= before + 1
+
+
+async def test_bad_ones_among_many_fail_and_harm_nobody(engine: Engine) -> None:
+    """What cannot be answered is a value at its place; the others do not notice."""
+    bad = ask("word " * 2 * (await engine.ready()).context_tokens)
+    good = ask(TEXTS[0], max_output_tokens=8)
+    outcomes = await many(engine, [bad, good, bad, good, good, bad])
+    assert [type(outcome) for outcome in outcomes] == [Failed, Answered, Failed, Answered, Answered, Failed]
+    assert {outcome.cause for outcome in outcomes if isinstance(outcome, Failed)} == {Cause.TOO_LONG}
+
+
+async def test_cancelling_many_frees_the_engine_and_takes_nothing_more(engine: Engine) -> None:
+    """Whoever lets go of a chunk leaves nothing behind, and hears no more of it."""
+    crowd = [ask(f"Count to {n}.", max_output_tokens=100) for n in range(3 * (await engine.ready()).lanes)]
+    ended = False
+    late: list[int] = []
+    first = asyncio.Event()
+
+    def take(position: int, outcome: Outcome) -> None:
+        first.set()
+        if ended:
+            late.append(position)
+
+    task = asyncio.create_task(engine.answer_many(crowd, take))
+    async with asyncio.timeout(60):
+        await first.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        ended = True
+        assert isinstance(await engine.answer(ask("Still there?", max_output_tokens=4)), Answered)
+    assert late == []
+
+
+async def test_a_death_is_told_to_each_of_many(subject: Subject) -> None:
+    """Each Request in flight comes back as ENGINE_DIED, and the next chunk is answered."""
+    subject.stop()
+    requests = [ask(text, max_output_tokens=50) for text in TEXTS]
+    held = asyncio.create_task(many(subject.engine, requests))
+    await asyncio.sleep(0)
+    await subject.kill()
+    async with asyncio.timeout(60):
+        causes = [outcome.cause for outcome in await held if isinstance(outcome, Failed)]
+        assert causes == [Cause.ENGINE_DIED] * len(requests)
+        await subject.engine.ready()
+        again = await many(subject.engine, requests[:3])
+        assert [type(outcome) for outcome in again] == [Answered] * 3
+
+
+async def test_interactive_goes_ahead_of_many(engine: Engine) -> None:
+    """A person does not wait for the chunk that was handed over just before."""
+    lanes = (await engine.ready()).lanes
+    taken: list[int] = []
+    requests = [ask(f"batch {n}: say something long.", max_output_tokens=16) for n in range(6 * lanes)]
+    crowd = asyncio.create_task(engine.answer_many(requests, lambda position, _: taken.append(position)))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(60):
+        await engine.answer(ask("person: say something long.", max_output_tokens=16), interactive=True)
+        assert len(taken) < 3 * lanes
+        await crowd
+
+
+# --- the end
+
+
 async def test_leaving_the_context_answers_everyone_who_waits() -> None:
     """No task hangs on an Engine that has been stopped, and later askers are told."""
     engine = ScriptedEngine(delay_seconds=60.0)
     async with engine:
         await engine.ready()
         waiting = asyncio.create_task(engine.answer(ask("Anyone?")))
+        chunk = asyncio.create_task(many(engine, [ask("You?"), ask("Or you?")]))
         await asyncio.sleep(0)
     assert isinstance(await waiting, Failed)
+    assert [type(outcome) for outcome in await chunk] == [Failed, Failed]
     assert isinstance(await engine.answer(ask("Anyone now?")), Failed)
 
 
@@ -184,10 +303,12 @@ async def test_leaving_the_context_leaves_no_process() -> None:
         await engine.ready()
         pid = engine.pid
         waiting = asyncio.create_task(engine.answer(ask("Go on and on.", max_output_tokens=200)))
+        chunk = asyncio.create_task(many(engine, [ask("And on.", max_output_tokens=200)] * 2))
         await asyncio.sleep(0)
     assert pid is not None
     assert not alive(pid)
     assert isinstance(await waiting, Failed)
+    assert [type(outcome) for outcome in await chunk] == [Failed, Failed]
     assert isinstance(await engine.answer(ask("Anyone now?")), Failed)
 
 
@@ -207,3 +328,5 @@ async def test_an_engine_that_cannot_load_says_why(engine: Engine) -> None:
         assert engine.state is EngineState.BROKEN
         assert engine.trouble is not None
         assert isinstance(await engine.answer(ask("Hello?")), Failed)
+        outcomes = await many(engine, [ask("Hello?"), ask("Nobody?")])
+        assert [type(outcome) for outcome in outcomes] == [Failed, Failed]

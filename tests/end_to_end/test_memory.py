@@ -9,13 +9,13 @@ from tests.support.processes import ROOT
 
 def peak_rss_mb(requests: int) -> float:
     """Run a whole Job on an engine that answers at once, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.overhead", "--arm", "service", "--requests", str(requests)]
+    command = [sys.executable, "-m", "benchmarks.pipeline", "--arm", "service", "--requests", str(requests)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300)
     return float(json.loads(ended.stdout)["peak_rss_mb"])
 
 
 def test_three_times_the_requests_need_the_same_memory():
-    """100,000 more Requests of 300 bytes: kept as Python objects they would need another 100 MB.
+    """100,000 more Requests of 200 bytes: kept as Python objects they would need another 100 MB.
 
     The smaller Job already fills the memory that sorting may take.
     """

@@ -7,6 +7,7 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from halfrate.clock import Clock
 from halfrate.dispatch.bell import Bell
@@ -23,6 +24,9 @@ from halfrate.store.meta.api import MetaStore, Tally
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
+
+PIECE_LINES = 64
+"""Lines written together. Few, because one may be 4 MiB long."""
 
 PUBLISH = {
     None: JobEvent.PUBLISH,
@@ -103,10 +107,12 @@ class Assembler:
         digest = hashlib.sha256()
         lines = 0
         with self._blobs.writer(output_blob(job.id)) as writer:
-            for line in self._output.whole(job, segments):
-                writer.write(line)
-                digest.update(line)
-                lines += 1
+            made = self._output.whole(job, segments)
+            while piece := list(islice(made, PIECE_LINES)):
+                data = b"".join(piece)
+                writer.write(data)
+                digest.update(data)
+                lines += len(piece)
                 self._lines_written[job.id] = lines
             if lines != job.counts.requests:
                 raise CorruptData(f"{lines} lines were made for {job.counts.requests} Requests.")

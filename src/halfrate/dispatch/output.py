@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from halfrate.domain.errors import CorruptData
@@ -13,7 +14,7 @@ from halfrate.domain.result import Asker, Result
 from halfrate.domain.shard import SegmentRef
 from halfrate.domain.snapshot import Stretch
 from halfrate.ingest.inputs import Inputs
-from halfrate.results.assemble import Assembly, assemble, assemble_part
+from halfrate.results.assemble import Assembly, assemble, results_in
 from halfrate.results.frames import read_frames
 from halfrate.results.records import decode_ordinal
 from halfrate.store.blob.api import BlobReader, BlobStore, read_chunks
@@ -48,9 +49,7 @@ class Output:
                     "published. Run `halfrate doctor` on the data directory."
                 )
             if not assembly.missing:
-                yield from (
-                    self._line(job, entry) for entry in assembly.results() if isinstance(entry, Result)
-                )
+                yield from map(partial(self._line, job), assembly.answered())
                 return
             with self._inputs.lines(job.input_blob) as lines:
                 asked = lines.in_input_order()
@@ -60,9 +59,8 @@ class Output:
 
     def part(self, job: Job, pieces: Sequence[Stretch]) -> Iterator[bytes]:
         """Yield a line for every Result in some pieces of the Segments, in input order."""
-        requests, spill = job.counts.requests, self._spill
-        with assemble_part(pieces, self._open, requests=requests, spill=spill) as assembly:
-            yield from (self._line(job, entry) for entry in assembly.results() if isinstance(entry, Result))
+        results = results_in(pieces, self._open, requests=job.counts.requests, spill=self._spill)
+        return map(partial(self._line, job), results)
 
     def causes(self, job: Job, segments: Sequence[SegmentRef]) -> Iterator[Cause | None]:
         """Yield for every Request why it failed, None if it was answered."""

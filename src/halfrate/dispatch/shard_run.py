@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from halfrate.clock import Clock
 from halfrate.config import DispatchConfig
 from halfrate.dispatch.assignments import Asked, assignments
 from halfrate.dispatch.feed import Feed
+from halfrate.dispatch.lanes import Taken
 from halfrate.dispatch.sink import Sink
 from halfrate.domain.errors import CorruptData, LeaseLost
 from halfrate.domain.job import Job
-from halfrate.domain.outcome import Failed
+from halfrate.domain.outcome import Failed, Outcome
+from halfrate.domain.request import Request
 from halfrate.domain.result import Assignment, Result
 from halfrate.domain.shard import Lease, SegmentRef, Shard
 from halfrate.ingest.inputs import Inputs
@@ -91,23 +95,31 @@ class ShardRun:
         self, pending: list[Assignment], sink: Sink, handed_out: Callable[[], None]
     ) -> None:
         async with asyncio.TaskGroup() as group:
-            heartbeat = group.create_task(self._keep_lease())
+            guards = [group.create_task(self._keep_lease()), group.create_task(sink.failure())]
             answers = []
-            for assignment in pending:
-                await self._feed.lanes.acquire()
-                answer = group.create_task(self._answer(assignment, sink))
+            unasked = _add_failed(pending, sink)
+            while unasked:
+                await sink.room()
+                lanes = await self._feed.lanes.take(len(unasked))
+                chunk = [unasked.popleft() for _ in range(lanes.count)]
+                answer = group.create_task(self._answer(chunk, lanes, sink))
                 # Not in the task itself: one that is cancelled before its first step runs no line of it.
-                answer.add_done_callback(lambda _: self._feed.lanes.release())
+                answer.add_done_callback(partial(_give_back, lanes))
                 answers.append(answer)
             handed_out()
-            # The group would wait for the heartbeat too, which ends only when there is nothing to guard.
+            # The group would wait for the guards too, which end only when there is nothing to guard.
             await asyncio.gather(*answers)
-            heartbeat.cancel()
+            for guard in guards:
+                guard.cancel()
 
-    async def _answer(self, assignment: Assignment, sink: Sink) -> None:
-        request = assignment.request
-        outcome = request if isinstance(request, Failed) else await self._feed.outcome(request)
-        await sink.add([Result(asker, outcome) for asker in assignment.askers])
+    async def _answer(self, chunk: list[Assignment], lanes: Taken, sink: Sink) -> None:
+        def took(position: int, outcome: Outcome) -> None:
+            sink.add([Result(asker, outcome) for asker in chunk[position].askers])
+            lanes.give_one_back()
+
+        # All of them: those that have failed already were not handed out.
+        requests = [a.request for a in chunk if isinstance(a.request, Request)]
+        await self._feed.answer(requests, took)
 
     async def _keep_lease(self) -> None:
         while True:
@@ -145,6 +157,22 @@ class ShardRun:
                 default_temperature=self._default_temperature,
             )
         return [left for assignment in whole if (left := _without(assignment, settled))]
+
+
+def _add_failed(pending: list[Assignment], sink: Sink) -> deque[Assignment]:
+    """Settle what can already be seen to have no answer, and return what is to be asked."""
+    unasked: deque[Assignment] = deque()
+    for assignment in pending:
+        match assignment.request:
+            case Failed() as failed:
+                sink.add([Result(asker, failed) for asker in assignment.askers])
+            case Request():
+                unasked.append(assignment)
+    return unasked
+
+
+def _give_back(lanes: Taken, _: asyncio.Task[None]) -> None:
+    lanes.give_back()
 
 
 def _without(assignment: Assignment, settled: set[int]) -> Assignment | None:

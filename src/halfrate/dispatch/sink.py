@@ -29,8 +29,8 @@ GROUP_ENOUGH = 512
 class Sink:
     """Settles Results behind the lanes' backs: while one group is synced, the next one gathers.
 
-    `add` waits only when `WAITING_MAX` Results are not settled yet. The first failure to settle is
-    raised by every later call. ``settled`` hears of each group: how many Results, and how many seconds.
+    `add` never waits. Await `room` before starting what will add more, and watch `failure` meanwhile.
+    ``settled`` hears of each group: how many Results, and how many seconds.
     """
 
     def __init__(
@@ -58,17 +58,25 @@ class Sink:
         self._closing = False
         self._task: asyncio.Task[None] | None = None
 
-    async def add(self, results: Sequence[Result]) -> None:
+    def add(self, results: Sequence[Result]) -> None:
         """Take Results on their way to being settled."""
-        self._raise_failure()
         self._gathered.extend(results)
         self._wake.set()
         if len(self._gathered) >= GROUP_ENOUGH:
             self._enough.ring()
+
+    async def room(self) -> None:
+        """Wait while `WAITING_MAX` Results or more are not settled yet. Raise what went wrong."""
         if len(self._gathered) >= WAITING_MAX:
             self._room.clear()
             await self._room.wait()
-            self._raise_failure()
+        self._raise_failure()
+
+    async def failure(self) -> None:
+        """Wait until Results cannot be settled, and raise why. Return when the Sink is closed."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
+        self._raise_failure()
 
     async def close(self) -> None:
         """Return when everything added is settled. Raise `LeaseLost` if another holds the Shard now."""

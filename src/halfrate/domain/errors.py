@@ -17,6 +17,7 @@
         ├── FailedPrecondition
         ├── ResourceExhausted
         ├── Unimplemented
+        ├── TooSlow
         └── Unavailable
 
 Raise for broken promises and refused calls; expected failures of single Requests are values
@@ -91,6 +92,10 @@ class ResourceExhausted(Refusal):
 
 class Unimplemented(Refusal):
     """The call is part of the protocol, and this server does not do it."""
+
+
+class TooSlow(Refusal):
+    """The client's bytes came too slowly, or not at all."""
 
 
 class Unavailable(Refusal):

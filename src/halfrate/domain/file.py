@@ -38,7 +38,8 @@ class File:
 class Upload:
     """A resumable upload under way. ``id`` is unguessable: it is all that a chunk is trusted by.
 
-    ``declared_bytes`` is the length the client announced, None if it did not. A finished upload is
+    ``declared_bytes`` is the length the client announced, None if it did not; ``sha256`` and ``md5`` are the
+    hexadecimal digests it announced. A finished upload is
     remembered for a while, for a client that did not hear that it had finished.
     """
 
@@ -49,6 +50,8 @@ class Upload:
     declared_bytes: int | None
     created_at: float
     finished: bool = False
+    sha256: str | None = None
+    md5: str | None = None
 
 
 def output_file_id(job_id: str) -> str:

@@ -53,6 +53,11 @@ class Stretch:
         """How many Results are in it."""
         return self.upto.results - self.since.results
 
+    @property
+    def size_bytes(self) -> int:
+        """How long it is."""
+        return self.upto.settled_bytes - self.since.settled_bytes
+
 
 def stretches(segments: Iterable[SegmentRef], upto: Snapshot, since: Snapshot | None = None) -> list[Stretch]:
     """Return the pieces of ``segments`` that are in one Snapshot and not in an earlier one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, Self
@@ -9,6 +10,9 @@ from typing import Protocol, Self
 from halfrate.domain.outcome import Outcome
 from halfrate.domain.request import Request
 from halfrate.domain.trouble import Trouble
+
+Took = Callable[[int, Outcome], None]
+"""Takes the Outcome of the Request at a position. Called in the Engine's event loop; it must not raise."""
 
 
 class EngineState(StrEnum):
@@ -61,6 +65,15 @@ class Engine(Protocol):
         """Make one Attempt. Interactive Requests go ahead of the others.
 
         Every failure is a returned `Failed`. Cancelling the awaiting task frees what the Attempt holds.
+        """
+        ...
+
+    async def answer_many(self, requests: Sequence[Request], took: Took) -> None:
+        """Make one Attempt of each, behind interactive Requests, and return when all have their Outcome.
+
+        ``took(position, outcome)`` is called as each Outcome comes: once each, in any order, and never after
+        the call has ended. Every failure is a `Failed`. Cancelling the awaiting task frees what is still
+        held. It costs far less than as many calls of `answer`: no task is made for a Request.
         """
         ...
 

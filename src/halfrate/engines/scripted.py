@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,7 +15,7 @@ from halfrate.domain.outcome import Answered, Cause, Failed, Finish, Outcome
 from halfrate.domain.request import Request
 from halfrate.domain.trouble import Trouble
 from halfrate.domain.usage import Usage
-from halfrate.engines.api import EngineFacts, EngineState
+from halfrate.engines.api import EngineFacts, EngineState, Took
 
 Script = Callable[[Request], Outcome]
 
@@ -62,10 +62,35 @@ def failing_first(times: int, cause: Cause = Cause.OVERLOADED, *, otherwise: Scr
     return play
 
 
+class _Call:
+    """One call that waits for the Outcomes of its Requests."""
+
+    def __init__(self, requests: int, took: Took) -> None:
+        self._left = requests
+        self._took = took
+        self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def take(self, position: int, outcome: Outcome) -> None:
+        self._took(position, outcome)
+        self._left -= 1
+        if not self._left and not self.complete.done():
+            self.complete.set_result(None)
+
+
 @dataclass(slots=True)
 class _Held:
+    """A Request of a call, until it has its Outcome."""
+
+    order: int
     request: Request
-    outcome: asyncio.Future[Outcome]
+    call: _Call
+    position: int
+    has_outcome: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody waits for it any more: it has its Outcome, or its call was cancelled."""
+        return self.has_outcome or self.call.complete.done()
 
 
 class ScriptedEngine:
@@ -141,21 +166,37 @@ class ScriptedEngine:
 
     async def answer(self, request: Request, *, interactive: bool = False) -> Outcome:
         """Make one Attempt. Interactive Requests go ahead of the others."""
-        self.calls += 1
-        order = self.calls
+        outcomes: list[Outcome] = []
+        queue = self._interactive if interactive else self._batch
+        await self._ask([request], lambda _, outcome: outcomes.append(outcome), queue)
+        return outcomes[0]
+
+    async def answer_many(self, requests: Sequence[Request], took: Took) -> None:
+        """Make one Attempt of each, behind interactive Requests, and return when all have their Outcome."""
+        if requests:
+            await self._ask(requests, took, self._batch)
+
+    async def _ask(self, requests: Sequence[Request], took: Took, queue: deque[_Held]) -> None:
+        first = self.calls + 1
+        self.calls += len(requests)
         try:
             await self.ready()
         except EngineBroken as error:
-            return Failed(Cause.ENGINE_DIED, str(error))
-        held = _Held(request, asyncio.get_running_loop().create_future())
-        self._held[order] = held
-        (self._interactive if interactive else self._batch).append(held)
+            for position in range(len(requests)):
+                took(position, Failed(Cause.ENGINE_DIED, str(error)))
+            return
+        call = _Call(len(requests), took)
+        asked = [_Held(first + n, request, call, n) for n, request in enumerate(requests)]
+        self._held.update((held.order, held) for held in asked)
+        queue.extend(asked)
         self.in_flight_max = max(self.in_flight_max, len(self._held))
         self._arrived.set()
         try:
-            return await held.outcome
+            await call.complete
         finally:
-            del self._held[order]
+            if call.complete.cancelled():
+                for held in asked:
+                    self._held.pop(held.order, None)
 
     async def count_tokens(self, request: Request) -> int:
         """The words of the prompt, as `answer` reports them. Raise `EngineBroken`."""
@@ -165,14 +206,13 @@ class ScriptedEngine:
     async def die(self) -> None:
         """End as a process killed now would: what it holds fails, and it is LOADING until restarted."""
         self.deaths += 1
-        for held in self._held.values():
-            if not held.outcome.done():
-                held.outcome.set_result(Failed(Cause.ENGINE_DIED, "The script's process died."))
+        self._fail_all("The script's process died.")
         await self._become(EngineState.LOADING)
         self._spawn(self._restart())
 
     async def __aenter__(self) -> Self:
-        for _ in range(self._facts.lanes):
+        # Without a delay one lane does the work of all: it never waits with a Request in hand.
+        for _ in range(self._facts.lanes if self._delay_seconds else 1):
             self._spawn(self._lane())
         self._spawn(self._become(EngineState.READY if self._broken is None else EngineState.BROKEN))
         return self
@@ -181,9 +221,7 @@ class ScriptedEngine:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for held in self._held.values():
-            if not held.outcome.done():
-                held.outcome.set_result(Failed(Cause.ENGINE_DIED, "The engine has been stopped."))
+        self._fail_all("The engine has been stopped.")
         await self._become(EngineState.BROKEN)
 
     async def _lane(self) -> None:
@@ -202,21 +240,30 @@ class ScriptedEngine:
         for queue in (self._interactive, self._batch):
             while queue:
                 held = queue.popleft()
-                if not held.outcome.done():  # else it was cancelled, or held by a process that died
+                if not held.over:  # else it was cancelled, or held by a process that died
                     return held
         return None
 
     async def _play(self, held: _Held) -> None:
         if self._delay_seconds:
             await self._clock.sleep(self._delay_seconds)
-        if held.outcome.done():  # cancelled, or dead with the process
+        if held.over:  # cancelled, or dead with the process
             return
         if self._deadly is not None and self._deadly.search(held.request.messages[-1].text):
             await self.die()
             return
         if self._remember:
             self.answered.append(held.request)
-        held.outcome.set_result(self._script(held.request))
+        self._tell(held, self._script(held.request))
+
+    def _fail_all(self, detail: str) -> None:
+        for held in list(self._held.values()):
+            self._tell(held, Failed(Cause.ENGINE_DIED, detail))
+
+    def _tell(self, held: _Held, outcome: Outcome) -> None:
+        held.has_outcome = True
+        del self._held[held.order]
+        held.call.take(held.position, outcome)
 
     async def _restart(self) -> None:
         self._again_at = self._clock.now() + self._restart_seconds

@@ -182,6 +182,11 @@ class Receiver:
         """Bytes that have arrived."""
         return self._appender.size_bytes
 
+    @property
+    def sha256(self) -> str:
+        """The digest of what has arrived, in hexadecimal."""
+        return self._digest.hexdigest()
+
     async def catch_up(self) -> None:
         """Take in bytes that arrived before this process started."""
         with self._blobs.reader(self._blob) as reader:

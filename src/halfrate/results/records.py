@@ -19,23 +19,30 @@ T = TypeVar("T")
 
 def encode_result(result: Result) -> bytes:
     """Return the bytes that `decode_result` turns back into an equal Result."""
-    match result.outcome:
-        case Answered(text, finish, Usage(input_tokens, output_tokens, cached_tokens)):
-            outcome: _Answered | _Failed = _Answered(text, finish, input_tokens, output_tokens, cached_tokens)
-        case Failed(cause, detail):
-            outcome = _Failed(cause, detail)
-    return _encode(_Result(_pack_asker(result.asker), outcome))
+    # Millions of times in a Job: `match` with class patterns would take half the time of all this.
+    asker, outcome = result.asker, result.outcome
+    packed: _Answered | _Failed
+    if isinstance(outcome, Answered):
+        usage = outcome.usage
+        packed = _Answered(
+            outcome.text, outcome.finish, usage.input_tokens, usage.output_tokens, usage.cached_tokens
+        )
+    else:
+        packed = _Failed(outcome.cause, outcome.detail)
+    return _encode(_Result(_Asker(asker.ordinal, asker.key, asker.metadata), packed))
 
 
 def decode_result(payload: bytes) -> Result:
     """Return the Result that was encoded. Raise `CorruptData` if the bytes are not one."""
-    packed = _decode(_RESULT, payload)
-    match packed.outcome:
-        case _Answered() as a:
-            usage = Usage(a.input_tokens, a.output_tokens, a.cached_tokens)
-            return Result(_unpack_asker(packed.asker), Answered(a.text, a.finish, usage))
-        case _Failed() as f:
-            return Result(_unpack_asker(packed.asker), Failed(f.cause, f.detail))
+    result = _decode(_RESULT, payload)
+    packed, asker = result.outcome, result.asker
+    outcome: Answered | Failed
+    if isinstance(packed, _Answered):
+        usage = Usage(packed.input_tokens, packed.output_tokens, packed.cached_tokens)
+        outcome = Answered(packed.text, packed.finish, usage)
+    else:
+        outcome = Failed(packed.cause, packed.detail)
+    return Result(Asker(asker.ordinal, asker.key, asker.metadata), outcome)
 
 
 def decode_ordinal(payload: bytes) -> int:
@@ -97,12 +104,12 @@ def _encode(packed: _Packed) -> bytes:
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[T], payload: bytes) -> T:
-    if payload[:1] != _VERSION:
-        raise CorruptData(
-            f"A stored record has format {payload[:1].hex() or 'none'}, and this halfrate reads "
-            f"{_VERSION.hex()}: another version wrote it. Finish the Job with that version."
-        )
-    try:
-        return decoder.decode(memoryview(payload)[1:])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CorruptData(f"A stored record cannot be read ({error}). Run the Job again.") from error
+    if payload[0:1] == _VERSION:
+        try:
+            return decoder.decode(payload[1:])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise CorruptData(f"A stored record cannot be read ({error}). Run the Job again.") from error
+    raise CorruptData(
+        f"A stored record has format {payload[:1].hex() or 'none'}, and this halfrate reads "
+        f"{_VERSION.hex()}: another version wrote it. Finish the Job with that version."
+    )

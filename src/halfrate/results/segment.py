@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from halfrate.domain.errors import CorruptData
 from halfrate.domain.result import Result
-from halfrate.results.frames import encode_frame, read_frames
+from halfrate.results.frames import encode_frames, read_frames
 from halfrate.results.records import decode_result, encode_result
 from halfrate.store.blob.api import BlobAppender, BlobReader
 
@@ -32,7 +32,7 @@ class SegmentWriter:
             raise CorruptData(
                 "An earlier append to this Segment failed; claim the Shard again for a new one."
             )
-        frames = b"".join(encode_frame(encode_result(result)) for result in results)
+        frames = encode_frames(map(encode_result, results))
         try:
             self._appender.append(frames)
         except BaseException:

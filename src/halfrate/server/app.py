@@ -9,10 +9,10 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from halfrate.config import Limits
+from halfrate.config import Limits, ServerConfig
 from halfrate.server import unbuilt
 from halfrate.server.batches import BatchRoutes
-from halfrate.server.bodies import Bodies
+from halfrate.server.bodies import Bodies, Pace
 from halfrate.server.faults import HANDLERS, answer_for
 from halfrate.server.files import FileRoutes
 from halfrate.server.health import HealthRoutes
@@ -38,6 +38,7 @@ def make_asgi(
     models: Models,
     monitor: Monitor,
     limits: Limits,
+    server: ServerConfig | None = None,
     public_url: str | None = None,
     hosts: Collection[str] = (),
     more_routes: Sequence[BaseRoute] = (),
@@ -48,7 +49,11 @@ def make_asgi(
     it answers to. ``more_routes`` come last.
     """
     origin = Origin(public_url, hosts=hosts)
-    bodies = Bodies(bytes_max=limits.inline_bytes + _BODY_SLACK_BYTES)
+    server = server or ServerConfig()
+    bodies = Bodies(
+        bytes_max=limits.inline_bytes + _BODY_SLACK_BYTES,
+        pace=Pace(server.silence_seconds, server.bytes_per_second),
+    )
     return Starlette(
         routes=[
             *UploadRoutes(uploads, origin, bodies).routes(),

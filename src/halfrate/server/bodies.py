@@ -5,47 +5,69 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
-from starlette.requests import ClientDisconnect
 from starlette.requests import Request as Call
 
-from halfrate.domain.errors import InvalidArgument
+from halfrate.domain.errors import InvalidArgument, TooSlow
 
 _LARGE_BYTES = 1 << 20
 
-SILENCE_SECONDS = 60.0
-"""A client that sends nothing for this long in the middle of a body is gone, whatever its socket says."""
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a body must come: some of it every ``silence_seconds``, ``bytes_per_second`` on the whole.
 
-async def arriving(call: Call) -> AsyncIterator[bytes]:
-    """Yield the body of a call as it comes. Raise `ClientDisconnect` when the client has gone silent.
-
-    Without that bound a connection that died without a word would hold its upload for ever.
+    Only the time that is spent waiting for the client counts, and the first ``silence_seconds`` of it are
+    free: a short stop in a fast transfer is no slow transfer.
     """
-    pieces = call.stream()
-    while True:
-        try:
-            async with asyncio.timeout(SILENCE_SECONDS):
-                piece = await anext(pieces)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise ClientDisconnect from None
-        yield piece
+
+    silence_seconds: float = 60.0
+    bytes_per_second: float = 1_000.0
+
+    def patience_seconds(self, *, waited_seconds: float, received_bytes: int) -> float:
+        """Return how long the next bytes may take, given those that came and the time they took."""
+        earned_seconds = received_bytes / self.bytes_per_second
+        return min(self.silence_seconds, self.silence_seconds + earned_seconds - waited_seconds)
 
 
 class Bodies:
-    """Reads whole bodies of calls, of at most ``bytes_max`` bytes.
+    """Reads bodies of calls as they come, or whole ones of at most ``bytes_max`` bytes.
 
     Only one large body is held in memory at a time. The others wait in temporary files, so that many
     slow clients together hold no more than one quick one.
     """
 
-    def __init__(self, *, bytes_max: int) -> None:
+    def __init__(self, *, bytes_max: int, pace: Pace) -> None:
         self._bytes_max = bytes_max
+        self._pace = pace
         self._large = asyncio.Lock()
+
+    async def arriving(self, call: Call) -> AsyncIterator[bytes]:
+        """Yield the body of a call as it comes. Raise `TooSlow` when the client does not keep pace.
+
+        Without that bound a connection that died without a word would hold its upload for ever.
+        """
+        pieces = call.stream()
+        now = asyncio.get_running_loop().time
+        waited_seconds, received_bytes = 0.0, 0
+        while True:
+            patience_seconds = self._pace.patience_seconds(
+                waited_seconds=waited_seconds, received_bytes=received_bytes
+            )
+            begun = now()
+            try:
+                async with asyncio.timeout(patience_seconds):
+                    piece = await anext(pieces)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise _too_slow(received_bytes, waited_seconds + now() - begun) from None
+            waited_seconds += now() - begun
+            received_bytes += len(piece)
+            yield piece
 
     @asynccontextmanager
     async def whole(self, call: Call) -> AsyncIterator[bytes]:
@@ -61,7 +83,7 @@ class Bodies:
         if announced.isdecimal() and int(announced) > self._bytes_max:
             raise _too_large(self._bytes_max)
         size_bytes = 0
-        async for piece in arriving(call):
+        async for piece in self.arriving(call):
             size_bytes += len(piece)
             if size_bytes > self._bytes_max:
                 raise _too_large(self._bytes_max)
@@ -73,4 +95,11 @@ def _too_large(bytes_max: int) -> InvalidArgument:
     return InvalidArgument(
         f"Request payload size exceeds the limit: {bytes_max} bytes. "
         "Upload the requests as a file, and make the batch from that."
+    )
+
+
+def _too_slow(received_bytes: int, waited_seconds: float) -> TooSlow:
+    return TooSlow(
+        f"The body of the call comes too slowly: {received_bytes} bytes in {waited_seconds:.0f} s. "
+        "Send it again, or in smaller pieces if it is an upload: what has arrived of that is kept."
     )

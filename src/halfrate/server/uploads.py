@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from starlette.requests import Request as Call
 from starlette.responses import Response
 from starlette.routing import Route
 
-from halfrate.domain.errors import InvalidArgument, Unimplemented
+from halfrate.domain.errors import InvalidArgument, NotFound, Unimplemented
 from halfrate.domain.file import File
 from halfrate.server.answers import Answer
-from halfrate.server.bodies import Bodies, arriving
+from halfrate.server.bodies import Bodies
 from halfrate.server.faults import answer_for
 from halfrate.server.origin import Origin
 from halfrate.server.paths import V
-from halfrate.service.uploads import Progress, Uploads
+from halfrate.service.uploads import Digests, Progress, Uploads
 from halfrate.wire.gemini import files as wire
 from halfrate.wire.gemini.files import UploadCommand
 
@@ -72,15 +74,21 @@ class UploadRoutes:
             display_name=new.display_name,
             mime_type=new.mime_type,
             declared_bytes=new.declared_bytes,
+            digests=Digests(sha256=new.sha256, md5=new.md5),
         )
         return upload.id
 
     async def _step(self, call: Call, upload_id: str) -> Response:
-        """Take a step of a resumable upload. Every answer has a status header: without it SDKs try again."""
+        """Take a step of a resumable upload. Every answer has a status header: without it SDKs try again.
+
+        A refusal says ``final`` although most leave the upload open, as after anything else SDKs go on with
+        the next chunk; and it says how much has arrived, for those that can go on from there.
+        """
         try:
             return await self._take_step(call, upload_id)
         except Exception as error:
-            return answer_for(error, headers={"X-Goog-Upload-Status": "final"})
+            headers = _step_headers("final", received_bytes=self._uploads.received_bytes(upload_id))
+            return answer_for(error, headers=headers)
 
     async def _take_step(self, call: Call, upload_id: str) -> Response:
         commands = wire.parse_commands(call.headers.get("x-goog-upload-command"))
@@ -94,21 +102,23 @@ class UploadRoutes:
         received_bytes = await self._append(call, upload_id) if UploadCommand.UPLOAD in commands else None
         if UploadCommand.FINALIZE not in commands:
             return _step_answer("active", received_bytes=received_bytes)
-        file = await self._uploads.finish(upload_id)
+        digests = Digests(**wire.parse_digests(call.headers))
+        file = await self._uploads.finish(upload_id, digests=digests)
         return self._told(call, Progress(file.size_bytes, file))
 
     async def _append(self, call: Call, upload_id: str) -> int:
         offset = wire.parse_offset(call.headers.get("x-goog-upload-offset"))
-        return await self._uploads.append(upload_id, offset=offset, chunks=arriving(call))
+        return await self._uploads.append(upload_id, offset=offset, chunks=self._bodies.arriving(call))
 
     async def _whole(self, call: Call) -> Response:
         """Take an upload whose body is the File."""
         upload_id = await self._begin(wire.raw_file(call.headers))
         try:
-            await self._uploads.append(upload_id, offset=0, chunks=arriving(call))
+            await self._uploads.append(upload_id, offset=0, chunks=self._bodies.arriving(call))
             file = await self._uploads.finish(upload_id)
         except BaseException:
-            await self._uploads.cancel(upload_id)
+            with suppress(NotFound):
+                await self._uploads.cancel(upload_id)
             raise
         return Answer(self._wrapped(call, file))
 
@@ -123,7 +133,11 @@ class UploadRoutes:
 
 
 def _step_answer(status: str, *, received_bytes: int | None = None, body: bytes = b"{}") -> Answer:
+    return Answer(body, headers=_step_headers(status, received_bytes=received_bytes))
+
+
+def _step_headers(status: str, *, received_bytes: int | None) -> dict[str, str]:
     headers = {"X-Goog-Upload-Status": status}
     if received_bytes is not None:
         headers["X-Goog-Upload-Size-Received"] = str(received_bytes)
-    return Answer(body, headers=headers)
+    return headers

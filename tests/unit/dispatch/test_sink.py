@@ -70,11 +70,11 @@ async def store(writer):
 async def test_what_gathers_while_a_group_is_settled_is_the_next_group(writer, store):
     store.gate.clear()
     async with Sink(LEASE, writer, store=store, price=PRICE, clock=WallClock()) as sink:
-        await sink.add([answer(0)])
+        sink.add([answer(0)])
         while not writer.groups:
             await asyncio.sleep(0.001)
         for ordinal in range(1, 6):
-            await sink.add([answer(ordinal)])
+            sink.add([answer(ordinal)])
         store.gate.set()
         await sink.close()
     assert writer.groups == [[0], [1, 2, 3, 4, 5]]
@@ -85,13 +85,13 @@ async def test_a_group_gathers_for_a_while_but_the_end_does_not_wait(writer, sto
     """A clock that stands still: only enough Results, or the end, make a group."""
     async with Sink(LEASE, writer, store=store, price=PRICE, clock=FakeClock()) as sink:
         for ordinal in range(3):
-            await sink.add([answer(ordinal)])
+            sink.add([answer(ordinal)])
             await asyncio.sleep(0.01)
         assert writer.groups == []
-        await sink.add([answer(ordinal) for ordinal in range(3, sink_module.GROUP_ENOUGH)])
+        sink.add([answer(ordinal) for ordinal in range(3, sink_module.GROUP_ENOUGH)])
         while not writer.groups:
             await asyncio.sleep(0.001)
-        await sink.add([answer(9_999)])
+        sink.add([answer(9_999)])
         await sink.close()
     assert [len(group) for group in writer.groups] == [sink_module.GROUP_ENOUGH, 1]
 
@@ -101,11 +101,14 @@ async def test_nobody_waits_for_the_disk_until_too_much_waits_for_it(writer, sto
     monkeypatch.setattr(sink_module, "GROUP_ENOUGH", 1)
     store.gate.clear()
     async with Sink(LEASE, writer, store=store, price=PRICE, clock=WallClock()) as sink:
-        await sink.add([answer(0)])
+        sink.add([answer(0)])
         while not writer.groups:
             await asyncio.sleep(0.001)
-        await sink.add([answer(1), answer(2)])
-        held = asyncio.create_task(sink.add([answer(3)]))
+        sink.add([answer(1), answer(2)])
+        async with asyncio.timeout(5):
+            await sink.room()
+        sink.add([answer(3)])
+        held = asyncio.create_task(sink.room())
         await asyncio.sleep(0.01)
         assert not held.done()
         store.gate.set()
@@ -114,14 +117,44 @@ async def test_nobody_waits_for_the_disk_until_too_much_waits_for_it(writer, sto
     assert [ordinal for group in writer.groups for ordinal in group] == [0, 1, 2, 3]
 
 
-async def test_a_lost_lease_is_told_to_whoever_adds_next_and_at_the_end(writer, store):
+async def test_a_lost_lease_is_told_to_whoever_watches_asks_for_room_or_closes(writer, store):
     store.refuse = True
     async with Sink(LEASE, writer, store=store, price=PRICE, clock=WallClock()) as sink:
-        await sink.add([answer(0)])
+        watching = asyncio.create_task(sink.failure())
+        sink.add([answer(0)])
+        with pytest.raises(LeaseLost):
+            await watching
+        with pytest.raises(LeaseLost):
+            await sink.room()
         with pytest.raises(LeaseLost):
             await sink.close()
-        with pytest.raises(LeaseLost):
-            await sink.add([answer(1)])
+        sink.add([answer(1)])
+
+
+async def test_whoever_waits_for_room_is_told_of_a_failure(writer, store, monkeypatch):
+    """Else it would wait for ever: nothing makes room any more."""
+    monkeypatch.setattr(sink_module, "WAITING_MAX", 1)
+    store.refuse = True
+    store.gate.clear()
+    async with Sink(LEASE, writer, store=store, price=PRICE, clock=WallClock()) as sink:
+        sink.add([answer(0)])
+        while not writer.groups:
+            await asyncio.sleep(0.001)
+        sink.add([answer(1)])
+        held = asyncio.create_task(sink.room())
+        await asyncio.sleep(0)
+        store.gate.set()
+        async with asyncio.timeout(5):
+            with pytest.raises(LeaseLost):
+                await held
+
+
+async def test_a_watch_ends_when_all_went_well(writer, store):
+    async with Sink(LEASE, writer, store=store, price=PRICE, clock=WallClock()) as sink:
+        watching = asyncio.create_task(sink.failure())
+        sink.add([answer(0)])
+        await sink.close()
+        await watching
 
 
 def test_answers_are_paid_for_and_errors_are_not():

@@ -178,3 +178,20 @@ def steps_to_first_token(model: loading.Model, id: int, prompt: list[int], admis
             admission.prefilled(id)
     admission.left(id)
     return first
+
+
+@pytest.mark.parametrize("where", ["add_request", "tokens"])
+def test_memory_that_runs_out_ends_the_process_and_blames_no_request(bench: Bench, where: str) -> None:
+    """Native code says it in an exception like any other, but nothing works after it."""
+
+    def fails(*arguments: object, **options: object) -> None:
+        raise RuntimeError("Exception from src/core/src/runtime/allocator.cpp:61: std::bad_alloc")
+
+    if where == "add_request":
+        bench.model.pipeline.add_request = fails
+    else:
+        bench.batcher._prompts.tokens = fails  # type: ignore[method-assign,assignment]
+    bench.ask("Hello.", max_output_tokens=3)
+    with pytest.raises(RuntimeError, match="bad_alloc"):
+        bench.run()
+    assert not [said for said in bench.said if isinstance(said, protocol.Refused)]

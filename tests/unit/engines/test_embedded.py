@@ -268,7 +268,8 @@ async def test_a_silent_child_is_killed(tmp_path: Path) -> None:
         outcome = await engine.answer(ask("Anyone?", max_output_tokens=5))
         assert isinstance(outcome, Failed)
         assert outcome.cause is Cause.ENGINE_DIED
-        assert "no sign of life" in outcome.detail
+        assert "made no progress with the Requests it held in 0.3 s" in outcome.detail
+        assert "models.NAME.hang_seconds" in outcome.detail
         await engine.ready()
         assert engine.pid != first
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from halfrate.domain.errors import CorruptData
 from halfrate.results import frames
-from halfrate.results.frames import FrameReader, encode_frame, read_frames
+from halfrate.results.frames import encode_frame, read_frames
 from tests.unit.blobs import MemoryBlob
 
 
@@ -18,9 +18,6 @@ def payloads(blob, stop=None):
 def test_frames_come_back_as_they_were_written(written):
     blob = MemoryBlob(b"".join(map(encode_frame, written)))
     assert payloads(blob) == written
-    reader = FrameReader(blob, stop=blob.size_bytes)
-    for offset, payload in reversed(list(read_frames(blob, stop=blob.size_bytes))):
-        assert reader.payload_at(offset) == payload
 
 
 @given(st.lists(st.binary(max_size=20), min_size=1, max_size=4), st.data())
@@ -69,19 +66,20 @@ def test_many_small_frames_take_few_reads():
     assert blob.reads < 20
 
 
-def test_jumping_about_reads_little():
-    frame = encode_frame(b"x" * 100)
-    blob = MemoryBlob(frame * 100_000)
-    reader = FrameReader(blob, stop=blob.size_bytes)
-    for n in range(200):
-        reader.payload_at(n * 7919 % 100_000 * len(frame))
-    assert blob.read_bytes / 200 < 10_000
-
-
-def test_a_frame_larger_than_the_buffer_is_read_and_not_kept():
+def test_a_frame_larger_than_the_window_is_read_whole():
     large = bytes(1 << 20)
-    blob = MemoryBlob(encode_frame(b"a") + encode_frame(large) + encode_frame(b"b"))
-    reader = FrameReader(blob, stop=blob.size_bytes)
-    assert [len(payload) for payload in payloads(blob)] == [1, 1 << 20, 1]
-    assert reader.payload_at(13) == large
-    assert len(reader._window) <= 1 << 18
+    written = [b"a", large, b"b"]
+    blob = MemoryBlob(b"".join(map(encode_frame, written)))
+    assert payloads(blob) == written
+
+
+def test_reading_can_begin_at_any_frame():
+    frames = [encode_frame(payload) for payload in (b"one", b"two", b"three")]
+    blob = MemoryBlob(b"".join(frames))
+    start = len(frames[0])
+    assert list(read_frames(blob, start=start, stop=blob.size_bytes)) == [
+        (start, b"two"),
+        (start + len(frames[1]), b"three"),
+    ]
+    with pytest.raises(CorruptData, match="the frame at byte 1 "):
+        list(read_frames(blob, start=1, stop=blob.size_bytes))

@@ -202,14 +202,23 @@ async def test_a_deleted_batch_is_gone(client):
 async def test_results_can_be_read_while_the_job_runs(client, engine):
     name = await uploaded(client, b"".join(line(str(n), "x") for n in range(3)) + line("slow", "slow"))
     gate = asyncio.Event()
-    answer = engine.answer
+    answer_many = engine.answer_many
 
-    async def slowly(request, *, interactive=False):
-        if request.messages[-1].text == "slow":
-            await gate.wait()
-        return await answer(request, interactive=interactive)
+    async def slowly(requests, took):
+        held = []
 
-    engine.answer = slowly
+        def take(position, outcome):
+            if requests[position].messages[-1].text == "slow":
+                held.append((position, outcome))
+            else:
+                took(position, outcome)
+
+        await answer_many(requests, take)
+        await gate.wait()
+        for position, outcome in held:
+            took(position, outcome)
+
+    engine.answer_many = slowly
     batch = (await create(client, {"inputConfig": {"fileName": name}})).json()["name"]
     partial = f"/v1/files/batch-{batch.removeprefix('batches/')}:download?alt=media"
 

@@ -134,6 +134,42 @@ async def test_a_wrong_step_is_refused(client, command, offset, content, says):
     assert reply.headers["x-goog-upload-status"] == "final"
 
 
+async def test_a_refused_step_tells_how_much_has_arrived(client):
+    url = await start(client, mimeType="jsonl", sizeBytes=10)
+    await step(client, url, "upload", b"0123", 0)
+    for command, content, offset in (
+        ("upload", b"x", 5),
+        ("upload", b"0123456789x", 0),
+        ("finalize", b"", None),
+        ("upload, finalize", b"", 4),
+    ):
+        refused = await step(client, url, command, content, offset)
+        assert said(refused)[:2] == (400, "INVALID_ARGUMENT")
+        assert refused.headers["x-goog-upload-size-received"] == "4"
+
+
+async def test_damaged_bytes_are_refused_with_what_was_expected_and_what_came(client):
+    expected, got = hashlib.sha256(LINE).hexdigest(), hashlib.sha256(LINE[:-1] + b" ").hexdigest()
+    url = await start(client, mimeType="jsonl", sha256Hash=base64.b64encode(expected.encode()).decode())
+    refused = await step(client, url, "upload, finalize", LINE[:-1] + b" ", 0)
+    assert said(refused)[:2] == (400, "INVALID_ARGUMENT")
+    assert expected in said(refused)[2]
+    assert got in said(refused)[2]
+    assert (await client.get("/v1/files")).json() == {}
+    assert said(await step(client, url, "query"))[0] == 404
+
+
+@pytest.mark.parametrize(("content", "status"), [(LINE, 200), (LINE[1:], 400)])
+async def test_a_hash_may_come_with_the_last_step_or_with_a_raw_upload(client, content, status):
+    digest = {"X-Goog-Hash": f"md5={base64.b64encode(hashlib.md5(LINE).digest()).decode()}"}
+    url = await start(client, mimeType="jsonl")
+    last = {"X-Goog-Upload-Command": "upload, finalize", "X-Goog-Upload-Offset": "0"}
+    assert (await client.post(url, headers=last | digest, content=content)).status_code == status
+    raw = {"X-Goog-Upload-Protocol": "raw", "Content-Type": "application/jsonl"}
+    reply = await client.post("/upload/v1/files", headers=raw | digest, content=content)
+    assert reply.status_code == status
+
+
 async def test_an_unknown_upload_is_refused(client):
     reply = await step(client, "/upload/v1/files?upload_id=nope", "upload, finalize", b"x", 0)
     assert said(reply)[:2] == (404, "NOT_FOUND")

@@ -6,12 +6,15 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import uvicorn
 
-from halfrate.server import bodies
+from halfrate.config import ServerConfig
 from halfrate.server.app import make_asgi
+from halfrate.server.patience import patient_protocol
 from halfrate.server.spelling import Spelled
 from tests.fakes import until
 
@@ -19,8 +22,9 @@ LINE = b'{"key": "a", "request": {"contents": [{"parts": [{"text": "hi"}]}]}}\n'
 ASK = json.dumps({"contents": [{"parts": [{"text": "hello"}]}]}).encode()
 
 
-@pytest.fixture
-async def port(app) -> AsyncIterator[int]:
+@asynccontextmanager
+async def listening(app, settings: ServerConfig) -> AsyncIterator[int]:
+    """Serve on a free port, as `halfrate serve` does."""
     asgi = make_asgi(
         files=app.files,
         uploads=app.uploads,
@@ -29,13 +33,23 @@ async def port(app) -> AsyncIterator[int]:
         models=app.models,
         monitor=app.monitor,
         limits=app.config.limits,
+        server=settings,
     )
-    server = uvicorn.Server(uvicorn.Config(Spelled(asgi), log_level="warning", lifespan="off"))
+    config = uvicorn.Config(
+        Spelled(asgi), http=patient_protocol(settings), log_level="warning", lifespan="off"
+    )
+    server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         yield listener.getsockname()[1]
         server.should_exit = True
         await serving
+
+
+@pytest.fixture
+async def port(app) -> AsyncIterator[int]:
+    async with listening(app, ServerConfig()) as port:
+        yield port
 
 
 class Wire:
@@ -66,6 +80,15 @@ class Wire:
     async def call(self, target: str, body: bytes = b"", **headers: str) -> tuple[str, bytes]:
         await self.send(target, body, **headers)
         return await self.answer()
+
+    async def write(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def ended(self) -> bytes:
+        """What still comes until the server closes the connection."""
+        async with asyncio.timeout(20):
+            return await self._reader.read()
 
     def abort(self) -> None:
         self._writer.transport.abort()
@@ -136,17 +159,118 @@ async def test_what_arrived_before_a_client_left_is_kept(port):
     assert json.loads(body)["file"]["sizeBytes"] == str(len(LINE))
 
 
-async def test_a_client_that_goes_silent_does_not_hold_its_upload(port, monkeypatch):
-    monkeypatch.setattr(bodies, "SILENCE_SECONDS", 0.2)
-    target = await begin(await Wire.to(port), len(LINE))
-    silent = await Wire.to(port)
-    await silent.send(
-        target, LINE[:30], length=len(LINE), X_Goog_Upload_Command="upload", X_Goog_Upload_Offset="0"
-    )
-    await asyncio.sleep(0.1)
-    assert await asyncio.wait_for(received(port, target), 10) == 30
-    head, _ = await silent.answer()
-    assert head.startswith("HTTP/1.1 499 ")
+async def test_a_client_that_goes_silent_does_not_hold_its_upload(app):
+    async with listening(app, ServerConfig(silence_seconds=0.2)) as port:
+        target = await begin(await Wire.to(port), len(LINE))
+        silent = await Wire.to(port)
+        chunk = {"X_Goog_Upload_Command": "upload", "X_Goog_Upload_Offset": "0"}
+        await silent.send(target, LINE[:30], length=len(LINE), **chunk)
+        head, body = await asyncio.wait_for(silent.answer(), 10)
+        assert head.startswith("HTTP/1.1 408 ")
+        assert "too slowly: 30 bytes" in json.loads(body)["error"]["message"]
+        assert "\r\nX-Goog-Upload-Status: final\r\n" in head
+        assert "\r\nX-Goog-Upload-Size-Received: 30\r\n" in head
+        assert await received(port, target) == 30
+
+
+async def test_a_client_that_asks_again_does_not_wait_for_its_old_connection(port, app):
+    """It was cut off without the server's having heard of it."""
+    target = await begin(await Wire.to(port), 2 << 20)
+    upload_id = parse_qs(urlsplit(target).query)["upload_id"][0]
+    lost = await Wire.to(port)
+    chunk = {"X_Goog_Upload_Command": "upload", "X_Goog_Upload_Offset": "0"}
+    await lost.send(target, b"x" * (1 << 20), length=2 << 20, **chunk)
+
+    async def arrived() -> bool:
+        return bool(app.uploads.received_bytes(upload_id))
+
+    await until(arrived)
+    assert await asyncio.wait_for(received(port, target), 10) == 1 << 20
+    head, body = await lost.answer()
+    assert head.startswith("HTTP/1.1 400 ")
+    assert "Another call about this upload" in json.loads(body)["error"]["message"]
+
+
+async def test_a_body_that_drips_is_refused_although_it_never_stops(app):
+    async with listening(app, ServerConfig(silence_seconds=0.3, bytes_per_second=1_000_000)) as port:
+        wire = await Wire.to(port)
+        await wire.send("/v1/models/gemini-x:generateContent", b"{", length=1_000)
+
+        async def drip() -> None:
+            while True:
+                await wire.write(b" ")
+                await asyncio.sleep(0.02)
+
+        dripping = asyncio.create_task(drip())
+        head, body = await asyncio.wait_for(wire.answer(), 10)
+        dripping.cancel()
+        assert head.startswith("HTTP/1.1 408 ")
+        assert "DEADLINE_EXCEEDED" in body.decode()
+
+
+@pytest.mark.parametrize(
+    "begins",
+    [b"", b"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nX: ", b"\r\n\r\n"],
+    ids=["nothing", "half a head", "empty lines"],
+)
+async def test_a_head_that_does_not_come_is_not_waited_for(app, begins):
+    async with listening(app, ServerConfig(head_seconds=0.2)) as port:
+        wire = await Wire.to(port)
+        await wire.write(begins)
+        assert await wire.ended() == b""
+        slow = await Wire.to(port)
+        await slow.call("/v1/models/nope:generateContent", ASK)
+        await slow.write(begins)
+        assert await slow.ended() == b""
+
+
+async def test_the_rest_of_a_refused_body_is_not_taken_for_ever(app):
+    async with listening(app, ServerConfig(head_seconds=0.2)) as port:
+        wire = await Wire.to(port)
+        await wire.send("/v1/models/nope:generateContent", b"x", length=1 << 40)
+        head, _ = await wire.answer()
+        assert head.startswith("HTTP/1.1 404 ")
+
+        async def closed() -> bool:
+            try:
+                await wire.write(b"x" * 1_000)
+            except ConnectionError:
+                return True
+            return False
+
+        await until(closed)
+
+
+async def test_an_answer_that_takes_long_is_waited_for(app, engine):
+    engine._delay_seconds = 0.5
+    async with listening(app, ServerConfig(head_seconds=0.1, silence_seconds=0.1)) as port:
+        head, _ = await (await Wire.to(port)).call("/v1/models/gemini-x:generateContent", ASK)
+        assert head.startswith("HTTP/1.1 200 ")
+
+
+async def test_a_head_without_end_is_refused(port):
+    wire = await Wire.to(port)
+    await wire.write(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n" + b"X: %s\r\n" % (b"x" * 1_000) * 66)
+    assert (await wire.ended()).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_connection_too_many_is_turned_away(app):
+    async with listening(app, ServerConfig(connections=2)) as port:
+        first, second = await Wire.to(port), await Wire.to(port)
+        await first.call("/v1/models/nope:generateContent", ASK)
+        await second.call("/v1/models/nope:generateContent", ASK)
+        third = await Wire.to(port)
+        assert (await third.ended()).startswith(b"HTTP/1.1 503 ")
+        first.abort()
+
+        async def admitted() -> bool:
+            try:
+                head, _ = await (await Wire.to(port)).call("/v1/models/nope:generateContent", ASK)
+            except (ConnectionError, asyncio.IncompleteReadError):
+                return False
+            return head.startswith("HTTP/1.1 404 ")
+
+        await until(admitted)
 
 
 async def test_a_refused_body_is_not_waited_for(port):

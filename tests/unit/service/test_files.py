@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 from pathlib import Path
 
@@ -11,22 +10,13 @@ import pytest
 from halfrate.config import Limits
 from halfrate.domain.errors import AlreadyExists, FailedPrecondition, Forbidden, InvalidArgument, NotFound
 from halfrate.service.uploads import Progress
-from tests.fakes import FakeClock, line, pieces, until, upload
+from tests.fakes import FakeClock, line, open_files, pieces, until, upload
 
 
 async def begin(app, declared_bytes=None, file_id=None):
     return await app.uploads.begin(
         file_id=file_id, display_name="d", mime_type="jsonl", declared_bytes=declared_bytes
     )
-
-
-def open_files() -> list[str]:
-    """What the files this process has open are called."""
-    links = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            links.append(str(descriptor.readlink()))
-    return links
 
 
 async def read(app, file_id, *span):

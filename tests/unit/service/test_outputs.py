@@ -188,13 +188,13 @@ async def test_few_new_results_of_a_large_job_are_not_looked_for_among_all(start
         def no_table(*_):
             raise AssertionError("a table was made")
 
-        monkeypatch.setattr("halfrate.results.assemble.LocationTable", no_table)
+        monkeypatch.setattr("halfrate.results.assemble.Ordering", no_table)
         assert keys(await joined((await app.files.since(file, token))[1]))
         monkeypatch.undo()
 
 
 async def test_many_results_are_found_through_the_table(start, monkeypatch):
-    monkeypatch.setattr("halfrate.results.assemble.LISTED_RESULTS_MAX", 5)
+    monkeypatch.setattr("halfrate.results.assemble.HELD_BYTES_MAX", 5)
     async with start(slow(), dispatch=QUICK) as app:
         _, file = await begun(app)
         found = keys(await joined((await app.files.content(file)).read()))

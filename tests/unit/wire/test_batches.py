@@ -132,10 +132,10 @@ def test_an_unknown_field_of_an_inline_request_is_refused_with_its_path():
         (b"\xff", "not UTF-8"),
         (b'{"batch": {"priority": "many"}}', "Invalid value at 'batch.priority'"),
         (b'{"batch": {"priority": 9e99, "inputConfig": {"fileName": "files/a"}}}', "batch.priority"),
-        (b'{"batch":' * 99_999, "nested too deeply"),
-        (b"{'" + b'\\"' * 1_000_000, "expecting property name"),
-        (b"{'" + b"\\'" * 1_000_000, "expecting property name"),
-        (b"{'a'" + b'"' * 999_999, "expecting property name"),
+        (b'{"batch":' * 99_999, "ested more than 100 levels deep"),
+        (b"{'" + b'\\"' * 1_000_000, "strings in double quotes"),
+        (b"{'" + b"\\'" * 1_000_000, "strings in double quotes"),
+        (b"{'a'" + b'"' * 999_999, "strings in double quotes"),
     ],
 )
 def test_a_bad_body_is_refused(body, says):

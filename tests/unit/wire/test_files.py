@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 
 import pytest
 
-from halfrate.domain.errors import InvalidArgument
+from halfrate.domain.errors import InvalidArgument, Unimplemented
 from halfrate.domain.file import File, FileSource
 from halfrate.wire.gemini.files import (
     NewFile,
     UploadCommand,
     file_resource,
     parse_commands,
+    parse_digests,
     parse_file_name,
     parse_new_file,
     parse_offset,
@@ -126,3 +128,55 @@ def test_a_generated_file_says_where_to_download_it():
     assert shown["downloadUri"] == "http://h/p/v1/files/batch-j:download?alt=media"
     assert "displayName" not in shown
     assert "sizeBytes" not in shown
+
+
+# What a client says its bytes hash to ------------------------------------------------------------------
+
+SHA256 = hashlib.sha256(b"bytes").digest()
+MD5 = hashlib.md5(b"bytes").digest()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        SHA256.hex(),
+        SHA256.hex().upper(),
+        base64.b64encode(SHA256).decode(),
+        base64.b64encode(SHA256).decode().rstrip("="),
+        base64.urlsafe_b64encode(SHA256).decode(),
+        base64.b64encode(SHA256.hex().encode()).decode(),
+    ],
+)
+def test_a_digest_is_read_in_every_form_that_is_about(sent):
+    body = json.dumps({"file": {"sha256Hash": sent}}).encode()
+    assert parse_new_file(body, {}).sha256 == SHA256.hex()
+    assert parse_digests({"x-goog-hash": f"crc32c=AAAAAA==, sha256={sent}"}) == {"sha256": SHA256.hex()}
+
+
+def test_a_hash_header_is_read_on_every_kind_of_upload():
+    headers = {"x-goog-hash": f"crc32c=AAAAAA==,md5={base64.b64encode(MD5).decode()}"}
+    assert parse_new_file(b"", headers).md5 == MD5.hex()
+    assert raw_file(headers).md5 == MD5.hex()
+    assert parse_digests({}) == {}
+
+
+@pytest.mark.parametrize(
+    "sent", ["", "zz", "%", "AAAA", SHA256.hex()[:-1], "é", base64.b64encode(MD5).decode()]
+)
+def test_a_digest_that_is_none_is_refused(sent):
+    with pytest.raises(InvalidArgument, match="sha256"):
+        parse_new_file(json.dumps({"file": {"sha256Hash": sent}}).encode(), {})
+
+
+def test_a_hash_that_cannot_be_checked_is_not_passed_over():
+    with pytest.raises(Unimplemented, match="only sha256 and md5 are checked"):
+        parse_digests({"x-goog-hash": "crc32c=AAAAAA=="})
+
+
+@pytest.mark.parametrize("sent", ["", "-1", "1.5", "1e3", "0x1", "\u0661", "9" * 5_000, "1 2", "+1"])
+def test_a_number_of_bytes_is_digits_and_not_too_many(sent):
+    with pytest.raises(InvalidArgument, match="X-Goog-Upload-Offset is"):
+        parse_offset(sent)
+    if sent:
+        with pytest.raises(InvalidArgument, match="X-Goog-Upload-Header-Content-Length is"):
+            parse_new_file(b"", {"x-goog-upload-header-content-length": sent})

@@ -150,6 +150,7 @@ class Batcher:
         except BadPrompt as error:
             raise _Refusal(Cause.INVALID, _sentence(str(error))) from error
         except native.ERRORS as error:
+            _end_if_out_of_memory(error)
             raise _Refusal(Cause.INVALID, f"The prompt cannot be encoded: {reason(error)}") from error
         if not tokens:
             raise _Refusal(Cause.INVALID, "The prompt is empty.")
@@ -177,6 +178,7 @@ class Batcher:
             try:
                 self._running[entry.id] = self._enter(entry, prepared)
             except native.ERRORS as error:  # a value the pipeline does not accept
+                _end_if_out_of_memory(error)
                 self._admission.left(entry.id)
                 detail = f"The engine does not accept the Request: {reason(error)}"
                 self._send(protocol.Refused(entry.id, Cause.INVALID, detail))
@@ -299,6 +301,12 @@ class _Refusal(Exception):
         super().__init__(detail)
         self.cause = cause
         self.detail = detail
+
+
+def _end_if_out_of_memory(error: Exception) -> None:
+    """Raise again what is no fault of the Request: a process short of memory is of no more use to anyone."""
+    if native.out_of_memory(error):
+        raise error
 
 
 def _sentence(text: str) -> str:

@@ -14,8 +14,9 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from typing import NoReturn
 
-from halfrate.engines.embedded import loading, protocol
+from halfrate.engines.embedded import loading, native, protocol
 from halfrate.engines.embedded.batcher import Batcher
 
 _READ_BYTES = 1024 * 1024
@@ -108,17 +109,17 @@ def _die_with(parent: int) -> None:
             os._exit(0)
 
 
-def _run() -> int:
+def run() -> NoReturn:
+    """Be the process: `main`, then the end."""
     try:
-        return main()
-    except BaseException:
+        status = main()
+    except BaseException as error:
         traceback.print_exc()
-        return 1
+        status = protocol.EXIT_OUT_OF_MEMORY if native.out_of_memory(error) else 1
+    sys.stderr.flush()
+    # Not sys.exit: unwinding native threads can hang, and a dead child must be seen to be dead.
+    os._exit(status)
 
 
 if __name__ == "__main__":
-    status = _run()
-    sys.stderr.flush()
-    os._exit(
-        status
-    )  # not sys.exit: unwinding native threads can hang, and a dead child must be seen to be dead
+    run()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -15,9 +15,9 @@ from halfrate.domain.errors import EngineBroken, InvalidArgument, Unavailable
 from halfrate.domain.outcome import Answered, Cause, Failed, Outcome
 from halfrate.domain.request import Request
 from halfrate.domain.trouble import Trouble
-from halfrate.engines.api import EngineFacts, EngineState
+from halfrate.engines.api import EngineFacts, EngineState, Took
 from halfrate.engines.embedded import protocol
-from halfrate.engines.embedded.process import Child
+from halfrate.engines.embedded.process import MODULE, Child
 from halfrate.engines.embedded.prompts import BYTES_PER_TOKEN_MAX, prompt_bytes
 from halfrate.engines.embedded.restarts import Record
 from halfrate.engines.embedded.settings import EmbeddedSettings
@@ -41,20 +41,22 @@ class EmbeddedEngine:
         settings: EmbeddedSettings | None = None,
         clock: Clock | None = None,
         chance: Callable[[], float] = random.random,
+        child_module: str = MODULE,
     ) -> None:
         self._model = str(model)
         self._settings = settings or EmbeddedSettings()
         self._clock = clock or WallClock()
         self._chance = chance
+        self._child_module = child_module
         self._state = EngineState.LOADING
         self._trouble: Trouble | None = None
         self._facts: EngineFacts | None = None
         self._changed = asyncio.Condition()
         self._child: Child | None = None
         self._supervisor: asyncio.Task[None] | None = None
-        self._waiting: dict[int, asyncio.Future[_Reply]] = {}
+        self._waiting: dict[int, Callable[[_Reply], None]] = {}  # by the id of what was asked
         self._last_id = 0
-        self._heard_at = 0.0  # monotonic seconds: when the child last gave a sign of life
+        self._progress_at = 0.0  # monotonic seconds: when the child last got on with what it holds
         self._beat: protocol.Beat | None = None
 
     @property
@@ -90,21 +92,33 @@ class EmbeddedEngine:
 
         Every failure is a returned `Failed`. Cancelling the awaiting task frees what the Attempt holds.
         """
+        outcomes: list[Outcome] = []
+        await self._answer([request], lambda _, outcome: outcomes.append(outcome), interactive=interactive)
+        return outcomes[0]
+
+    async def answer_many(self, requests: Sequence[Request], took: Took) -> None:
+        """Make one Attempt of each, behind interactive Requests, and return when all have their Outcome.
+
+        The promise is that of `halfrate.engines.api.Engine`. No task is made for a Request.
+        """
+        await self._answer(requests, took, interactive=False)
+
+    async def _answer(self, requests: Sequence[Request], took: Took, *, interactive: bool) -> None:
         try:
             facts = await self.ready()
         except EngineBroken as error:
-            return Failed(Cause.ENGINE_DIED, str(error))
-        refusal = _refuse(request, facts)
-        if refusal is not None:
-            return refusal
-        reply = await self._ask(lambda id: protocol.Ask(id, request, interactive))
-        match reply:
-            case protocol.Done(text=text, finish=finish, usage=usage):
-                return Answered(text, finish, usage)
-            case protocol.Refused(cause=cause, detail=detail):
-                return Failed(cause, detail)
-            case protocol.Counted():
-                raise AssertionError("a count in answer to an Ask")
+            for position in range(len(requests)):
+                took(position, Failed(Cause.ENGINE_DIED, str(error)))
+            return
+        asks = []
+        for position, request in enumerate(requests):
+            refusal = _refuse(request, facts)
+            if refusal is None:
+                asks.append((position, protocol.Ask(self._next_id(), request, interactive)))
+            else:
+                took(position, refusal)
+        positions = {ask.id: position for position, ask in asks}
+        await self._ask([ask for _, ask in asks], lambda reply: took(positions[reply.id], _outcome(reply)))
 
     async def count_tokens(self, request: Request) -> int:
         """The tokens of the rendered prompt, exactly as `answer` would report ``input_tokens``.
@@ -116,8 +130,9 @@ class EmbeddedEngine:
         refusal = _refuse(request, facts)
         if refusal is not None:
             raise InvalidArgument(refusal.detail)
-        reply = await self._ask(lambda id: protocol.Count(id, request))
-        match reply:
+        replies: list[_Reply] = []
+        await self._ask([protocol.Count(self._next_id(), request)], replies.append)
+        match replies[0]:
             case protocol.Counted(tokens=tokens):
                 return tokens
             case protocol.Refused(cause=Cause.ENGINE_DIED, detail=detail):
@@ -140,28 +155,57 @@ class EmbeddedEngine:
         finally:
             await self._give_up("The engine has been stopped.")
 
-    async def _ask(self, make: Callable[[int], protocol.ToChild]) -> _Reply:
-        """Send one question and wait for its reply. A cancelled wait tells the child to forget it."""
-        child = self._child
-        self._last_id += 1
-        id = self._last_id
-        if child is None:
-            why = str(self._trouble or "The engine's process has ended.")
-            return protocol.Refused(id, Cause.ENGINE_DIED, why)
-        if not self._waiting:
-            self._heard_at = time.monotonic()  # silence counts from when there is something to say
-        reply: asyncio.Future[_Reply] = asyncio.get_running_loop().create_future()
-        self._waiting[id] = reply
+    async def _ask(
+        self, asks: Sequence[protocol.Ask | protocol.Count], hear: Callable[[_Reply], None]
+    ) -> None:
+        """Send questions, and return when `hear` was called with the reply to each.
+
+        A cancelled wait tells the child to forget those that have none yet.
+        """
+        left = {ask.id for ask in asks}
+        complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def replied(reply: _Reply) -> None:
+            self._waiting.pop(reply.id, None)
+            left.discard(reply.id)
+            hear(reply)
+            if not left and not complete.done():
+                complete.set_result(None)
+
+        self._send(asks, replied)
+        if not left:
+            return
         try:
-            child.send(make(id))
-            return await reply
-        except protocol.BadFrame as error:
-            return protocol.Refused(id, Cause.INVALID, f"The Request cannot be given to the engine: {error}.")
-        except asyncio.CancelledError:
-            child.send(protocol.Cancel(id))
-            raise
+            await complete
         finally:
-            self._waiting.pop(id, None)
+            self._forget(left)
+
+    def _send(self, asks: Sequence[protocol.Ask | protocol.Count], replied: Callable[[_Reply], None]) -> None:
+        """Put questions on their way to the child. What cannot be sent has its reply at once."""
+        if not self._waiting:
+            self._progress_at = time.monotonic()  # silence counts from when there is something to say
+        for ask in asks:
+            self._waiting[ask.id] = replied
+            if self._child is None:
+                detail = str(self._trouble or "The engine's process has ended.")
+                replied(protocol.Refused(ask.id, Cause.ENGINE_DIED, detail))
+                continue
+            try:
+                self._child.send(ask)
+            except protocol.BadFrame as error:
+                detail = f"The Request cannot be given to the engine: {error}."
+                replied(protocol.Refused(ask.id, Cause.INVALID, detail))
+
+    def _forget(self, ids: set[int]) -> None:
+        """Tell the child that nobody waits for these any more. One that was started since ignores it."""
+        for id in ids:
+            del self._waiting[id]
+            if self._child is not None:
+                self._child.send(protocol.Cancel(id))
+
+    def _next_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
 
     async def _run(self) -> None:
         try:
@@ -199,13 +243,16 @@ class EmbeddedEngine:
             return f"The engine's process cannot be started: {error}."
 
     async def _live(self) -> str:
-        async with Child.start(stop_seconds=self._settings.stop_seconds) as child:
+        stop_seconds = self._settings.stop_seconds
+        async with Child.start(stop_seconds=stop_seconds, module=self._child_module) as child:
+            self._beat = None
             child.send(protocol.Load(self._model, self._settings))
-            self._heard_at = time.monotonic()
+            self._progress_at = time.monotonic()
             watch = asyncio.create_task(self._watch(child))
             try:
                 async for message in child.messages():
-                    self._heard_at = time.monotonic()
+                    if not self._stands_still(message):
+                        self._progress_at = time.monotonic()
                     await self._hear(child, message)
             finally:
                 self._child = None
@@ -230,20 +277,27 @@ class EmbeddedEngine:
             case protocol.Beat():
                 self._beat = message
             case protocol.Done() | protocol.Refused() | protocol.Counted():
-                reply = self._waiting.get(message.id)
-                if reply is not None and not reply.done():  # else its asker was cancelled a moment ago
-                    reply.set_result(message)
+                replied = self._waiting.get(message.id)
+                if replied is not None:  # else its asker was cancelled a moment ago
+                    replied(message)
+
+    def _stands_still(self, message: protocol.FromChild) -> bool:
+        """Whether the child says only that it lives: it made no step since it said so last time."""
+        return (
+            isinstance(message, protocol.Beat)
+            and self._beat is not None
+            and message.steps == self._beat.steps
+        )
 
     async def _watch(self, child: Child) -> None:
-        """Kill a child that is silent for too long while it holds work or loads."""
+        """Kill a child that makes no progress for too long while it holds work or loads."""
         nap = min(self._settings.load_seconds_max, self._settings.hang_seconds, 20.0) / 4
         while True:
             loading = self._state is EngineState.LOADING
             patience = self._settings.load_seconds_max if loading else self._settings.hang_seconds
-            silent = time.monotonic() - self._heard_at if loading or self._waiting else 0.0
-            if silent >= patience:
-                what = "did not finish loading" if loading else "gave no sign of life"
-                child.kill(f"it {what} in {patience:.0f} s")
+            stuck_seconds = time.monotonic() - self._progress_at if loading or self._waiting else 0.0
+            if stuck_seconds >= patience:
+                child.kill(_stuck(patience, loading=loading))
                 return
             await asyncio.sleep(nap)
 
@@ -255,14 +309,33 @@ class EmbeddedEngine:
 
     def _fail_all(self, detail: str) -> None:
         """Every Request in flight learns that it was in the hands of a process that is gone."""
-        for id, reply in list(self._waiting.items()):
-            if not reply.done():
-                reply.set_result(protocol.Refused(id, Cause.ENGINE_DIED, detail))
+        for id, replied in list(self._waiting.items()):
+            replied(protocol.Refused(id, Cause.ENGINE_DIED, detail))
 
     async def _become(self, state: EngineState, trouble: Trouble | None) -> None:
         self._state, self._trouble = state, trouble
         async with self._changed:
             self._changed.notify_all()
+
+
+def _stuck(seconds: float, *, loading: bool) -> str:
+    if loading:
+        return f"it did not finish loading in {seconds:g} s, and was killed"
+    return (
+        f"it made no progress with the Requests it held in {seconds:g} s, and was killed. "
+        "If the model is only slow, raise models.NAME.hang_seconds"
+    )
+
+
+def _outcome(reply: _Reply) -> Outcome:
+    """What the child made of an Ask."""
+    match reply:
+        case protocol.Done(text=text, finish=finish, usage=usage):
+            return Answered(text, finish, usage)
+        case protocol.Refused(cause=cause, detail=detail):
+            return Failed(cause, detail)
+        case protocol.Counted():
+            raise AssertionError("a count in answer to an Ask")
 
 
 def _refuse(request: Request, facts: EngineFacts) -> Failed | None:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 ERRORS = (RuntimeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, whatever kind it has become on its way to Python."""
+    return isinstance(error, MemoryError) or "bad_alloc" in str(error)
+
+
 def genai() -> Any:
     """The pipeline's Python module, ``openvino_genai``. Raise `ImportError`."""
     _without_telemetry()

@@ -13,6 +13,8 @@ from typing import Self
 
 from halfrate.engines.embedded import protocol
 
+MODULE = "halfrate.engines.embedded.child"
+
 _READ_BYTES = 256 * 1024
 _LAST_LINES = 20
 _LINE_CHARACTERS_MAX = 300
@@ -34,13 +36,13 @@ class Child:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def start(cls, *, stop_seconds: float) -> AsyncIterator[Self]:
-        """Start a child; it waits for its `protocol.Load`."""
+    async def start(cls, *, stop_seconds: float, module: str = MODULE) -> AsyncIterator[Self]:
+        """Start a child that runs ``module``; it waits for its `protocol.Load`."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",  # a file called openvino.py in the user's folder is not what we mean to import
             "-m",
-            "halfrate.engines.embedded.child",
+            module,
             str(os.getpid()),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -114,7 +116,17 @@ class Child:
         self._listener.cancel()
 
 
+_LESS_MEMORY = "lower models.NAME.kv_cache_gigabytes, or use a smaller model"
+
+
 def _ending(status: int) -> str:
+    if status == protocol.EXIT_OUT_OF_MEMORY:
+        return f"it ran out of memory; {_LESS_MEMORY}"
+    if status == -signal.SIGKILL:
+        return (
+            "signal SIGKILL, perhaps sent by the kernel because memory ran out; "
+            f"if `dmesg` says so, {_LESS_MEMORY}"
+        )
     if status >= 0:
         return f"exit status {status}"
     try:

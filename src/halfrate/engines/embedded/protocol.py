@@ -17,6 +17,9 @@ from halfrate.domain.request import Request
 from halfrate.domain.usage import Usage
 from halfrate.engines.embedded.settings import EmbeddedSettings
 
+EXIT_OUT_OF_MEMORY = 5
+"""With this status a child ends that got no memory from the system."""
+
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 
 _LENGTH = struct.Struct(">I")

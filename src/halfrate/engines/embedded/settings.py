@@ -26,7 +26,7 @@ class EmbeddedSettings:
     template_options: dict[str, bool | str] = field(default_factory=lambda: {"enable_thinking": False})
     load_seconds_max: float = 900.0  # a load that takes longer counts as a death
     load_attempts_max: int = 3  # deaths in a row while loading before the Engine is BROKEN
-    hang_seconds: float = 300.0  # silence of a child that holds work before it is killed
+    hang_seconds: float = 300.0  # without progress, a child that holds work is killed
     backoff_seconds: float = 0.5  # before the first restart; doubles up to ``backoff_seconds_max``
     backoff_seconds_max: float = 30.0
     healthy_seconds: float = 60.0  # up this long, a child's earlier deaths are forgotten

@@ -14,6 +14,7 @@ from halfrate.domain.errors import (
     NotFound,
     Refusal,
     ResourceExhausted,
+    TooSlow,
     Unavailable,
     Unimplemented,
 )
@@ -28,6 +29,7 @@ _STATUS_OF_REFUSAL: dict[type[Refusal], tuple[int, str]] = {
     NotFound: (404, "NOT_FOUND"),
     AlreadyExists: (409, "ALREADY_EXISTS"),
     ResourceExhausted: (429, "RESOURCE_EXHAUSTED"),
+    TooSlow: (408, "DEADLINE_EXCEEDED"),
     Unimplemented: (501, "UNIMPLEMENTED"),
     Unavailable: (503, "UNAVAILABLE"),
 }

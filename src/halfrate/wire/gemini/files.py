@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from halfrate.domain.errors import InvalidArgument
+from halfrate.domain.errors import InvalidArgument, Unimplemented
 from halfrate.domain.file import File, FileSource
 from halfrate.wire.gemini.lenient import ABSENT, Message, Reader
 from halfrate.wire.gemini.times import timestamp
@@ -30,7 +31,7 @@ class FileFields(Message):
     create_time: Raw = ABSENT
     update_time: Raw = ABSENT
     expiration_time: Raw = ABSENT
-    sha256_hash: Raw = ABSENT
+    sha256_hash: str | None = None
     uri: Raw = ABSENT
     download_uri: Raw = ABSENT
     state: Raw = ABSENT
@@ -47,12 +48,17 @@ class CreateFileRequest(Message):
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """What a client says about the File it is about to send. ``id`` is None where ours to choose."""
+    """What a client says about the File it is about to send. ``id`` is None where ours to choose.
+
+    ``sha256`` and ``md5`` are hexadecimal, and None where nothing is said.
+    """
 
     id: str | None
     display_name: str
     mime_type: str
     declared_bytes: int | None
+    sha256: str | None = None
+    md5: str | None = None
 
 
 DISPLAY_NAME_MAX = 512
@@ -70,18 +76,30 @@ def parse_new_file(body: bytes, headers: Mapping[str, str]) -> NewFile:
     display_name = sent.display_name or ""
     if len(display_name) > DISPLAY_NAME_MAX:
         raise _bad("display_name", f"is longer than {DISPLAY_NAME_MAX} characters")
+    digests = parse_digests(headers)
+    sha256 = None if sent.sha256_hash is None else _digest("sha256", sent.sha256_hash)
     return NewFile(
         id=_chosen_id(sent.name) if sent.name else None,
         display_name=display_name,
         mime_type=_mime_type(sent.mime_type or headers.get("x-goog-upload-header-content-type")),
         declared_bytes=_declared_bytes(sent.size_bytes, headers),
+        sha256=sha256 or digests.get("sha256"),
+        md5=digests.get("md5"),
     )
 
 
 def raw_file(headers: Mapping[str, str]) -> NewFile:
     """Return the File a raw upload sends: it has no name, and its type is in the headers."""
     mime_type = headers.get("x-goog-upload-header-content-type") or headers.get("content-type")
-    return NewFile(None, "", _mime_type(mime_type), _declared_bytes(None, headers))
+    digests = parse_digests(headers)
+    return NewFile(
+        None,
+        "",
+        _mime_type(mime_type),
+        _declared_bytes(None, headers),
+        sha256=digests.get("sha256"),
+        md5=digests.get("md5"),
+    )
 
 
 def _chosen_id(name: str) -> str:
@@ -111,9 +129,7 @@ def _mime_type(sent: str | None) -> str:
 def _declared_bytes(size_bytes: int | None, headers: Mapping[str, str]) -> int | None:
     header = headers.get("x-goog-upload-header-content-length")
     if size_bytes is None and header:
-        if not header.isdecimal():
-            raise InvalidArgument(f"X-Goog-Upload-Header-Content-Length is {header!r}; it must be a number.")
-        return int(header)
+        return _count(header, "X-Goog-Upload-Header-Content-Length")
     if size_bytes is not None and size_bytes < 0:
         raise _bad("size_bytes", "must not be negative")
     return size_bytes
@@ -149,9 +165,65 @@ def parse_commands(header: str | None) -> frozenset[UploadCommand]:
 
 def parse_offset(header: str | None) -> int:
     """Return the byte offset in an ``X-Goog-Upload-Offset`` header. Raise if it is missing or no number."""
-    if header is None or not header.strip().isdecimal():
-        raise InvalidArgument(f"X-Goog-Upload-Offset is {header!r}; a step that uploads needs a byte offset.")
-    return int(header)
+    if header is None:
+        raise InvalidArgument("X-Goog-Upload-Offset is missing; a step that uploads needs a byte offset.")
+    return _count(header, "X-Goog-Upload-Offset")
+
+
+def _count(header: str, name: str) -> int:
+    digits = header.strip()
+    if not _COUNT.fullmatch(digits):
+        raise InvalidArgument(f"{name} is {header[:40]!r}; it must be a number of bytes.")
+    return int(digits)
+
+
+_COUNT = re.compile(r"[0-9]{1,18}")
+
+
+# Digests ----------------------------------------------------------------------------------------------
+
+_DIGEST_BYTES = {"sha256": 32, "md5": 16}
+
+
+def parse_digests(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return what an ``X-Goog-Hash`` header says that can be checked: names of digests, and hexadecimal.
+
+    Raise `Unimplemented` if nothing of it can be checked, `InvalidArgument` if a digest is none.
+    """
+    header = headers.get("x-goog-hash")
+    if not header:
+        return {}
+    said = dict(part.strip().partition("=")[::2] for part in header.split(","))
+    digests = {name: _digest(name, said[name]) for name in _DIGEST_BYTES if name in said}
+    if not digests:
+        raise Unimplemented(
+            f"X-Goog-Hash is {header[:80]!r}: only sha256 and md5 are checked. Send one of them."
+        )
+    return digests
+
+
+def _digest(name: str, sent: str) -> str:
+    """Return a digest in hexadecimal, sent as that, as base64 of the bytes, or as base64 of hexadecimal."""
+    size_bytes = _DIGEST_BYTES[name]
+    for text in (sent, _text_in_base64(sent)):
+        if re.fullmatch(rf"[0-9a-fA-F]{{{2 * size_bytes}}}", text):
+            return text.lower()
+    raw = _bytes_in_base64(sent)
+    if len(raw) != size_bytes:
+        raise InvalidArgument(f"The {name} {sent[:80]!r} is none: send it in base64 or in hexadecimal.")
+    return raw.hex()
+
+
+def _text_in_base64(sent: str) -> str:
+    return _bytes_in_base64(sent).decode("latin-1")
+
+
+def _bytes_in_base64(sent: str) -> bytes:
+    standard = sent.strip().replace("-", "+").replace("_", "/")
+    try:
+        return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
 
 
 # Files as resources -----------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ import msgspec
 from msgspec import Raw
 
 from halfrate.domain.errors import InvalidArgument
+from halfrate.wire.gemini.syntax import find_flaw, too_deep
 
 FAULTS_MAX = 20
 """A document's faults beyond this many are not reported."""
@@ -70,6 +71,11 @@ class Unreadable:
     text: str
     faults: tuple[Fault, ...]
 
+    @property
+    def is_json(self) -> bool:
+        """Whether it is at least JSON, and only not the message that was expected."""
+        return self.faults[0].offset is None
+
     def as_line(self) -> str:
         """Return the first fault and its column, counted from 1."""
         fault = self.faults[0]
@@ -102,7 +108,7 @@ class Reader(Generic[M]):
     def read(self, raw: bytes | Raw, *, path: str = "") -> M | Unreadable:
         """Return the message in ``raw``, or what is wrong with it. Never raises."""
         text = bytes(raw)
-        if is_utf8(text):
+        if is_utf8(text) and not too_deep(text):
             for decoder in self._fast:
                 try:
                     return typing.cast(M, decoder.decode(text))
@@ -117,7 +123,7 @@ class Reader(Generic[M]):
         """
         body = raw if raw.strip() else b"{}"
         message = self.read(body)
-        if isinstance(message, Unreadable) and b"'" in body and message.faults[0].offset is not None:
+        if isinstance(message, Unreadable) and b"'" in body and not message.is_json:
             requoted = self.read(_with_quotes(body))
             message = message if isinstance(requoted, Unreadable) else requoted
         if isinstance(message, Unreadable):
@@ -129,10 +135,12 @@ class Reader(Generic[M]):
             text = raw.decode()
         except UnicodeDecodeError as error:
             return _not_utf8(raw, error.start)
+        if too_deep(raw):
+            return Unreadable(text, (_syntax_fault(text, 0),))
         try:
             document = msgspec.json.decode(raw)
         except (ValueError, RecursionError) as error:
-            return Unreadable(text, (_syntax_fault(text, error),))
+            return Unreadable(text, (_syntax_fault(text, _byte_of(error)),))
         faults: list[Fault] = []
         canonical = _Fold(faults).message(self._message, document, (), path)
         if faults:
@@ -227,7 +235,7 @@ class _Fold:
             ]
         if isinstance(value, dict) and kind is not str:
             return [self._value(kind, value, keys, f"{path}[0]")]
-        brief = f"unexpected character: {_first(value)}; expected '['"
+        brief = f"unexpected character: {_first(value)}; expected '['{_at(path)}"
         self._add(brief, _invalid(path, "list", value), keys, path)
         return []
 
@@ -237,11 +245,13 @@ class _Fold:
         except msgspec.ValidationError:
             pass
         if typing.get_origin(kind) is typing.Literal:
-            brief = f"invalid enum value: {_shown(value)}"
+            brief = f"invalid enum value: {_shown(value)}{_at(path)}"
             full = _invalid(path, "enum", value)
         else:
             expected = _SCALARS[kind]
-            brief = f"unexpected character: {_first(value)}; expected a {expected}"
+            brief = f"unexpected character: {_first(value)}; expected a {expected}{_at(path)}"
+            if kind is str and isinstance(value, int | float):
+                brief += ": put it in double quotes"
             full = _invalid(path, expected, value)
         self._add(brief, full, keys, path)
         return None
@@ -249,10 +259,10 @@ class _Fold:
     def _unknown(self, name: str, keys: tuple[Key, ...], path: str) -> None:
         place = f" at '{path}'" if path else ""
         full = f"Unknown name {_shown(name)}{place}: Cannot find field."
-        self._add(f"no such field: '{name}'", full, keys, path, at_name=True)
+        self._add(f"no such field: {_quoted(name)}{_at(path)}", full, keys, path, at_name=True)
 
     def _not_a_message(self, value: Any, keys: tuple[Key, ...], path: str) -> None:
-        brief = f"unexpected character: {_first(value)}; expected '{{'"
+        brief = f"unexpected character: {_first(value)}; expected '{{'{_at(path)}"
         if not path:
             full = 'Unknown name "": Root element must be a message.'
         elif isinstance(value, list):
@@ -271,6 +281,15 @@ class _Fold:
 _SCALARS = {str: "string", int: "whole number", float: "number", bool: "boolean"}
 
 
+def _at(path: str) -> str:
+    return f" at {path}" if path else ""
+
+
+def _quoted(name: str) -> str:
+    """Return a client's name on one line and within bounds."""
+    return repr(name if len(name) <= _SHOWN_MAX else name[: _SHOWN_MAX - 3] + "...")
+
+
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
@@ -281,7 +300,10 @@ def _invalid(path: str, expected: str, value: Any) -> str:
 
 def _shown(value: Any) -> str:
     text = msgspec.json.encode(value).decode()
-    return text if len(text) <= 80 else text[:77] + "..."
+    return text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 3] + "..."
+
+
+_SHOWN_MAX = 80
 
 
 def _first(value: Any) -> str:
@@ -310,65 +332,45 @@ def _not_utf8(raw: bytes, start: int) -> Unreadable:
     return Unreadable("", (fault,))
 
 
-def _syntax_fault(text: str, error: Exception) -> Fault:
-    if isinstance(error, RecursionError):
-        return Fault("nested too deeply", "It is nested too deeply.", offset=0)
-    offset, what = _where_json_ends(text)
-    if offset is None:
-        offset, what = _first_odd(text), "a number or an escape that is out of range"
+def _syntax_fault(text: str, refused_byte: int) -> Fault:
+    """Say what is wrong with a text that a decoder refused, at ``refused_byte`` if it said where."""
+    flaw = find_flaw(text)
+    if flaw is None:
+        offset, what = len(text.encode()[:refused_byte].decode(errors="ignore")), "it cannot be read"
+    else:
+        offset, what = flaw
     return Fault(what, f"{what[0].upper()}{what[1:]} (character {offset + 1}).", offset=offset)
 
 
-def _where_json_ends(text: str) -> tuple[int | None, str]:
-    """Return where ``text`` stops being JSON and why; None if Python's own parser takes it."""
-    try:
-        json.loads(text, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        offset = min(error.pos, len(text))
-        if not text[offset:].strip():
-            return offset, "unexpected end"
-        return offset, f"unexpected character: {text[offset]!r}; {error.msg[0].lower()}{error.msg[1:]}"
-    except _NotANumber as error:
-        return text.index(str(error)), f"unexpected token: {error}"
-    except (ValueError, RecursionError):
-        return 0, "nested too deeply, or a number with too many digits"
-    return None, ""
+_BYTE = re.compile(r"\(byte (\d+)\)")
 
 
-class _NotANumber(Exception):
-    pass
-
-
-def _refuse_constant(name: str) -> float:
-    raise _NotANumber(name)
-
-
-_ODD = re.compile(r"\\u[dD][89a-fA-F]|[0-9][eE]\+?[0-9]{3}")
-
-
-def _first_odd(text: str) -> int:
-    """Return where the first surrogate escape or enormous number stands."""
-    found = _ODD.search(text)
-    return found.start() if found else 0
+def _byte_of(error: Exception) -> int:
+    found = _BYTE.search(str(error))
+    return int(found[1]) if found else 0
 
 
 # Places -----------------------------------------------------------------------------------------------
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 
 
 def _offset_of(text: str, keys: tuple[Key, ...], *, at_name: bool) -> int:
-    """Return where the name, or the value, that ``keys`` lead to begins in the JSON ``text``."""
+    """Return where the name, or the value, that ``keys`` lead to begins in the JSON ``text``.
+
+    Of a name given twice it is the last, whose value counts.
+    """
     wanted = list(keys)
     stack: list[Key] = []
     name_next = False
+    offset = 0
     for start, token in _tokens(text):
         kind = token[0]
         if name_next and kind == '"':
             stack[-1] = json.loads(token)
             name_next = False
             if at_name and stack == wanted:
-                return start
+                offset = start
         elif kind == ":":
             continue
         elif kind in "]}":
@@ -381,11 +383,11 @@ def _offset_of(text: str, keys: tuple[Key, ...], *, at_name: bool) -> int:
                 stack[-1] = top + 1
         else:
             if not at_name and stack == wanted:
-                return start
+                offset = start
             if kind in "{[":
                 stack.append("" if kind == "{" else 0)
                 name_next = kind == "{"
-    return 0
+    return offset
 
 
 def _tokens(text: str) -> Iterator[tuple[int, str]]:

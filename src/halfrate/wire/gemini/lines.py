@@ -12,9 +12,10 @@ from halfrate.domain.outcome import Answered, Cause, Failed, Outcome
 from halfrate.domain.request import Request
 from halfrate.wire.gemini.content import GenerateContentRequest, bare_model, understand
 from halfrate.wire.gemini.errors import Status, status_of
-from halfrate.wire.gemini.lenient import ABSENT, Message, Reader
+from halfrate.wire.gemini.lenient import ABSENT, Message, Reader, Unreadable
 from halfrate.wire.gemini.plain import plain_lines
 from halfrate.wire.gemini.responses import GenerateContentResponse, generate_response
+from halfrate.wire.gemini.syntax import Flaw, find_flaw
 
 # Input ------------------------------------------------------------------------------------------------
 
@@ -43,14 +44,20 @@ def parse_line(raw: bytes) -> Line | Rejection:
     """Return what one line says, or why it cannot be read. Never raises; blank lines are rejected."""
     if raw.startswith(_BOM):
         raw = raw[len(_BOM) :]
-    if b'"request"' in raw:
-        keyed = _KEYED.read(raw)
-        if isinstance(keyed, KeyedLine):
-            return _line(keyed, keyed.request or GenerateContentRequest())
-        bare = _BARE.read(raw)  # "request" may have been a mere string in it
-        return _line(bare, bare) if isinstance(bare, BareLine) else Rejection(keyed.as_line())
-    bare = _BARE.read(raw)
-    return _line(bare, bare) if isinstance(bare, BareLine) else Rejection(bare.as_line())
+    # A name may be spelled with escapes, and "request" may be a mere word in a prompt: what cannot be read
+    # in the likelier form is tried in the other one.
+    likelier, other = (_KEYED, _BARE) if b'"request"' in raw else (_BARE, _KEYED)
+    sent = likelier.read(raw)
+    if isinstance(sent, Unreadable) and sent.is_json and (likelier is _KEYED or b"\\u" in raw):
+        again = other.read(raw)
+        sent = sent if isinstance(again, Unreadable) else again
+    match sent:
+        case KeyedLine():
+            return _line(sent, sent.request or GenerateContentRequest())
+        case BareLine():
+            return _line(sent, sent)
+        case Unreadable():
+            return Rejection(sent.as_line())
 
 
 def parse_lines(raws: Sequence[bytes]) -> list[Line | Rejection]:
@@ -93,13 +100,15 @@ def check_metadata(raw: Raw) -> bytes | Rejection | None:
     """Return metadata's own JSON text, None for null. It must be an object."""
     try:
         metadata = msgspec.json.decode(raw)
-    except (ValueError, RecursionError) as error:
-        return Rejection(f"invalid JSON in metadata: {error}")
+    except (ValueError, RecursionError):
+        flaw = find_flaw(bytes(raw).decode(errors="replace")) or Flaw(0, "it cannot be read")
+        return Rejection(f"invalid JSON in metadata, near its column {flaw.offset + 1}: {flaw.what}")
     if metadata is None:
         return None
     if not isinstance(metadata, dict):
         return Rejection("invalid JSON in metadata: it must be an object")
-    return bytes(raw)
+    # Without its spaces: a carriage return among them would end the line of the Result for some readers.
+    return msgspec.json.format(bytes(raw), indent=-1)
 
 
 # Output -----------------------------------------------------------------------------------------------

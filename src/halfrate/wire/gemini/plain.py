@@ -18,6 +18,7 @@ from halfrate.domain.request import UNASKED, Role, Sampling
 from halfrate.wire.gemini.generation_config import GenerationConfig, sampling_of
 from halfrate.wire.gemini.inability import Inability
 from halfrate.wire.gemini.lenient import ABSENT, Reader, Unreadable, is_utf8
+from halfrate.wire.gemini.syntax import DEPTH_MAX, too_deep
 
 
 class _Shape(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -46,6 +47,7 @@ class _PlainLine(_Shape):
 
 _DECODER = msgspec.json.Decoder(_PlainLine)
 _CONFIG = Reader(GenerationConfig)
+_DEPTH_OF_CONFIG = 2
 _ROLES = {"user": Role.USER, "model": Role.MODEL}
 
 
@@ -95,6 +97,8 @@ def _text(content: _Content) -> str:
 
 @lru_cache(maxsize=256)  # the lines of a file mostly ask for one and the same
 def _sampling(raw: bytes) -> Sampling | None:
+    if too_deep(raw, depth_max=DEPTH_MAX - _DEPTH_OF_CONFIG):
+        return None
     config = _CONFIG.read(raw)
     if isinstance(config, Unreadable):
         return None

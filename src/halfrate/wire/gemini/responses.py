@@ -8,20 +8,20 @@ from halfrate.domain.outcome import Answered, Finish
 from halfrate.domain.usage import Usage
 
 
-class TextPart(msgspec.Struct):
+class TextPart(msgspec.Struct, gc=False):
     """A part of an answer."""
 
     text: str
 
 
-class ModelContent(msgspec.Struct):
+class ModelContent(msgspec.Struct, gc=False):
     """The model's turn."""
 
     parts: tuple[TextPart, ...]
     role: str = "model"
 
 
-class Candidate(msgspec.Struct, rename="camel"):
+class Candidate(msgspec.Struct, rename="camel", gc=False):
     """One answer."""
 
     content: ModelContent
@@ -29,14 +29,14 @@ class Candidate(msgspec.Struct, rename="camel"):
     index: int = 0
 
 
-class ModalityTokens(msgspec.Struct, rename="camel"):
+class ModalityTokens(msgspec.Struct, rename="camel", gc=False):
     """Tokens of one kind of input."""
 
     token_count: int
     modality: str = "TEXT"
 
 
-class UsageMetadata(msgspec.Struct, rename="camel", omit_defaults=True):
+class UsageMetadata(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     """Token counts of one answer."""
 
     prompt_token_count: int = 0
@@ -47,7 +47,7 @@ class UsageMetadata(msgspec.Struct, rename="camel", omit_defaults=True):
     cache_tokens_details: tuple[ModalityTokens, ...] = ()
 
 
-class GenerateContentResponse(msgspec.Struct, rename="camel"):
+class GenerateContentResponse(msgspec.Struct, rename="camel", gc=False):
     """An Answered, as the wire has it."""
 
     candidates: tuple[Candidate, ...]
@@ -68,15 +68,12 @@ def generate_response(answered: Answered, *, model_version: str, response_id: st
 
 def usage_metadata(usage: Usage) -> UsageMetadata:
     """Return token counts as the wire has them: zeros are left out."""
+    input_tokens, output_tokens, cached_tokens = usage.input_tokens, usage.output_tokens, usage.cached_tokens
     return UsageMetadata(
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.total_tokens,
-        usage.cached_tokens,
-        _text_tokens(usage.input_tokens),
-        _text_tokens(usage.cached_tokens),
+        input_tokens,
+        output_tokens,
+        input_tokens + output_tokens,
+        cached_tokens,
+        (ModalityTokens(input_tokens),) if input_tokens else (),
+        (ModalityTokens(cached_tokens),) if cached_tokens else (),
     )
-
-
-def _text_tokens(count: int) -> tuple[ModalityTokens, ...]:
-    return (ModalityTokens(count),) if count > 0 else ()

@@ -1,0 +1,1 @@
+"""What only gigabytes show: `make big`."""
