@@ -34,6 +34,10 @@ class FakeClock:
         heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), woken))
         return await woken
 
+    def waited_for(self) -> set[float]:
+        """The instants that somebody waits for."""
+        return {instant for instant, _, woken in self._sleepers if not woken.done()}
+
     def advance(self, *, seconds: float) -> None:
         """Move time on and wake who waited for it."""
         self._now += seconds

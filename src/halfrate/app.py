@@ -20,6 +20,7 @@ from pathlib import Path
 from halfrate.clock import Clock, WallClock
 from halfrate.config import Config, ModelConfig, model_name
 from halfrate.dispatch.assembling import Assembler
+from halfrate.dispatch.bell import Bell
 from halfrate.dispatch.dispatcher import Dispatcher
 from halfrate.dispatch.output import Output
 from halfrate.dispatch.planning import Planner
@@ -38,6 +39,8 @@ from halfrate.service.jobs import Jobs
 from halfrate.service.models import Model, Models
 from halfrate.service.monitor import Monitor
 from halfrate.service.outlooks import Outlooks
+from halfrate.service.outputs import Outputs
+from halfrate.service.retries import Retries
 from halfrate.service.uploads import Uploads
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.blob.local import LocalBlobStore, make_directories
@@ -52,7 +55,6 @@ from halfrate.wire.gemini.lines import asked_of, parse_lines, result_line
 logger = logging.getLogger(__name__)
 
 RESTART_SECONDS = 5.0
-EXPIRE_EVERY_SECONDS = 5.0
 PROMISES_EVERY_SECONDS = 30.0
 PRUNE_EVERY_SECONDS = 60.0
 
@@ -77,6 +79,7 @@ class App:
 
     config: Config
     jobs: Jobs
+    retries: Retries
     files: Files
     uploads: Uploads
     models: Models
@@ -131,6 +134,7 @@ async def open_app(
         yield App(
             config=config,
             jobs=parts.jobs,
+            retries=parts.retries,
             files=parts.files,
             uploads=parts.uploads,
             models=models,
@@ -164,6 +168,7 @@ class _Parts:
             store=store,
             blobs=blobs,
             output=output,
+            count=_counter(inputs),
             clock=clock,
             keep_output_seconds=limits.output_days * 86_400,
         )
@@ -208,10 +213,22 @@ class _Parts:
             clock=clock,
             limits=limits,
             outlooks=outlooks,
-            created=self.planner.bell.ring,
+            created=self._created,
             let_go=self._let_go,
         )
-        self.files = Files(store=store, blobs=blobs, inputs=inputs, output=output)
+        self.retries = Retries(
+            jobs=self.jobs,
+            store=store,
+            blobs=blobs,
+            inputs=inputs,
+            output=output,
+            clock=clock,
+            limits=limits,
+        )
+        outputs = Outputs(
+            store=store, blobs=blobs, output=output, model_version=_model_version(models), spill=spill
+        )
+        self.files = Files(store=store, blobs=blobs, inputs=inputs, outputs=outputs)
         self.uploads = Uploads(store=store, blobs=blobs, inputs=inputs, clock=clock, limits=limits)
         self.pruner = Pruner(
             store=store,
@@ -223,9 +240,8 @@ class _Parts:
             keep_input_seconds=limits.file_hours * 3_600,
             keep_output_seconds=limits.output_days * 86_400,
         )
-        self.expirer = Expirer(
-            store=store, stop=self.jobs.stop, clock=clock, every_seconds=EXPIRE_EVERY_SECONDS
-        )
+        self._job_bell = Bell(clock)
+        self.expirer = Expirer(store=store, stop=self.jobs.stop, clock=clock, wait=self._job_bell.wait)
         self.monitor = Monitor(
             store=store,
             models=models,
@@ -260,6 +276,10 @@ class _Parts:
             self.rescuer.run,
             self.pruner.run,
         ]
+
+    def _created(self) -> None:
+        self.planner.bell.ring()
+        self._job_bell.ring()
 
     async def remember_paces(self) -> None:
         """Take up the paces of the Jobs that were being run before, as far as their rows tell them."""
@@ -338,23 +358,36 @@ async def _start_models(config: Config, make_engine: MakeEngine, stack: AsyncExi
     return Models(models)
 
 
-def _encoder(models: Models) -> Callable[[Job, Result], bytes]:
+def _model_version(models: Models) -> Callable[[Job], str]:
     @functools.cache
     def version_of(engine: str) -> str:
         model = models.named(engine)
         # A Job outlives the settings it was made under: its model may not be served any more.
         return model.version if model else engine
 
+    return lambda job: version_of(job.engine)
+
+
+def _encoder(models: Models) -> Callable[[Job, Result], bytes]:
+    version = _model_version(models)
+
     def encode(job: Job, result: Result) -> bytes:
         return result_line(
             result.asker.key,
             result.outcome,
             metadata=result.asker.metadata,
-            model_version=version_of(job.engine),
+            model_version=version(job),
             response_id=f"{job.id}-{result.asker.ordinal}",
         )
 
     return encode
+
+
+def _counter(inputs: Inputs) -> Callable[[str], Awaitable[int]]:
+    async def count(blob: str) -> int:
+        return (await inputs.read_summary(blob)).requests
+
+    return count
 
 
 def _empty_directory(path: Path) -> Path:

@@ -43,6 +43,7 @@ async def serve(
                 files=app.files,
                 uploads=app.uploads,
                 jobs=app.jobs,
+                retries=app.retries,
                 models=app.models,
                 monitor=app.monitor,
                 limits=config.limits,

@@ -1,6 +1,7 @@
 """What every metadata store promises."""
 
 import asyncio
+import random
 from dataclasses import replace
 
 import apsw
@@ -17,6 +18,7 @@ from halfrate.domain.file import File, FileSource, Upload
 from halfrate.domain.job import Counts, JobEvent, JobState
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef
+from halfrate.domain.snapshot import Snapshot, stretches
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Ahead
 from halfrate.store.meta.api import Tally
@@ -70,6 +72,10 @@ async def planned_job(store, *shard_sizes: int, job_id: str = "job-1", **changes
     return job
 
 
+def results_in(segments: list[SegmentRef]) -> int:
+    return sum(segment.results for segment in segments)
+
+
 async def claim(store, worker: str = "worker-a") -> Lease:
     lease = await store.claim_shard("pocket-1", worker, lease_seconds=30)
     assert lease is not None
@@ -93,6 +99,22 @@ async def test_no_more_unfinished_jobs_are_taken_than_allowed(store):
     assert await store.get_job("job-2") is None
     await store.fail_job("job-1", "broken")
     await store.create_job(make_job("job-2"), active_jobs_max=1)
+
+
+async def test_a_job_has_one_retry_until_that_is_deleted(store):
+    await store.create_job(make_job("job-1"), active_jobs_max=9)
+    assert await store.get_retry("job-1") is None
+    first = make_job("job-2", retry_of="job-1")
+    await store.create_job(first, active_jobs_max=9)
+    assert await store.get_retry("job-1") == first
+    with pytest.raises(AlreadyExists, match="batches/job-1 has a retry already"):
+        await store.create_job(make_job("job-3", retry_of="job-1"), active_jobs_max=9)
+    await store.create_job(make_job("job-4", retry_of="job-2"), active_jobs_max=9)
+    await store.delete_job("job-2")
+    assert await store.get_retry("job-1") is None
+    second = make_job("job-5", retry_of="job-1")
+    await store.create_job(second, active_jobs_max=9)
+    assert await store.get_retry("job-1") == second
 
 
 async def test_jobs_are_listed_newest_first_in_pages(store):
@@ -120,6 +142,76 @@ async def test_a_shard_is_leased_to_one_worker_at_a_time(store):
     await planned_job(store, 1)
     await claim(store)
     assert await store.claim_shard("pocket-1", "worker-b", lease_seconds=30) is None
+
+
+async def test_a_snapshot_names_what_is_unfinished_below_the_newest_shard(store):
+    await planned_job(store, 3, 3, 3, 3)
+    assert await store.snapshot("job-1") == Snapshot("job-1")
+    first, second, third = [await claim(store) for _ in range(3)]
+    await store.settle(second, segment_of(second, settled_bytes=70, results=1), tally(1))
+    assert await store.snapshot("job-1") == Snapshot(
+        "job-1", 2, (SegmentRef("job-1", 0, 0, 0, 0), SegmentRef("job-1", 1, 1, 70, 1))
+    )
+    await store.settle(third, segment_of(third, settled_bytes=90, results=3), tally(3))
+    await store.finish_shard(third)
+    await store.release_shard(first)
+    again = await claim(store)
+    await store.settle(again, segment_of(again, settled_bytes=50, results=1), tally(1))
+    snapshot = await store.snapshot("job-1")
+    assert snapshot == Snapshot(
+        "job-1", 3, (SegmentRef("job-1", 0, 2, 50, 1), SegmentRef("job-1", 1, 1, 70, 1))
+    )
+    assert [segment.shard for segment in await store.segments("job-1", from_shard=1)] == [1, 2]
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_a_snapshot_stays_what_it_was_and_later_ones_add_to_it(store, clock, seed):
+    """Whatever is claimed, settled, finished, lost and claimed again: each Result is in one step exactly."""
+    chance = random.Random(seed)
+    await planned_job(store, *[6] * 8)
+    leases: dict[int, tuple[Lease, int]] = {}
+    taken: list[tuple[Snapshot, list[SegmentRef]]] = []
+
+    async def settle(lease: Lease, results: int) -> None:
+        segment = segment_of(lease, settled_bytes=10 * results, results=results)
+        await store.settle(lease, segment, tally(1))
+
+    for _ in range(120):
+        step = chance.choice(["claim", "settle", "settle", "settle", "finish", "lapse", "look"])
+        number = chance.choice(sorted(leases)) if leases else None
+        if step == "claim" and len(leases) < 3:
+            lease = await store.claim_shard("pocket-1", "worker", lease_seconds=30)
+            if lease is not None:
+                leases[lease.shard] = lease, 0
+        elif step == "settle" and number is not None:
+            lease, results = leases[number]
+            if results_in(await store.segments("job-1", lease.shard)) < 6:
+                await settle(lease, results + 1)
+                leases[number] = lease, results + 1
+        elif step == "finish" and number is not None:
+            await store.finish_shard(leases.pop(number)[0])
+        elif step == "lapse" and chance.random() < 0.3:
+            clock.advance(seconds=31)
+            await store.rescue_shards(lapsed_only=True)
+            leases.clear()
+        elif step == "look":
+            taken.append((await store.snapshot("job-1"), await store.segments("job-1")))
+    now = await store.segments("job-1")
+    previous = Snapshot("job-1")
+    for snapshot, segments in taken:
+        assert [piece.upto for piece in stretches(now, snapshot)] == segments
+        unseen = [segment for segment in now if segment not in segments]
+        assert all(segment.shard >= snapshot.settled_below for segment in unseen)
+        before = [piece.upto for piece in stretches(now, previous)]
+        added = stretches(now, snapshot, since=previous)
+        assert sum(piece.results for piece in added) == results_in(segments) - results_in(before)
+        assert {piece.upto for piece in added} == set(segments) - set(before)
+        previous = snapshot
+
+
+async def test_a_snapshot_is_found_without_looking_at_every_shard(store):
+    plan = [row[-1] for row in store._reader.execute("EXPLAIN QUERY PLAN " + query("snapshot"), ["job-1"])]
+    assert any("shard_unfinished" in step for step in plan), plan
 
 
 async def test_claims_made_at_once_get_different_shards(store):
@@ -366,6 +458,33 @@ async def test_jobs_past_their_deadline_are_overdue(store, clock):
     assert [job.id for job in await store.jobs_overdue()] == ["job-1"]
     await store.stop_job("job-1", Cause.EXPIRED)
     assert await store.jobs_overdue() == []
+
+
+async def test_the_next_deadline_is_the_earliest_of_what_can_still_be_stopped(store):
+    assert await store.next_deadline() is None
+    await planned_job(store, 1, job_id="late", deadline=EPOCH + 50)
+    await planned_job(store, 1, job_id="soon", deadline=EPOCH + 10)
+    assert await store.next_deadline() == EPOCH + 10
+    await store.stop_job("soon", Cause.CANCELLED)
+    assert await store.next_deadline() == EPOCH + 50
+    lease = await claim(store)
+    assert lease.job_id == "late"
+    assert await store.next_deadline() == EPOCH + 50
+    await store.finish_shard(lease)
+    assert await store.next_deadline() is None
+
+
+async def test_the_output_of_a_deleted_job_cannot_be_seen_from_then_on(store):
+    for job_id, deleted_first in (("job-1", False), ("job-2", True)):
+        await store.create_job(make_job(job_id, counts=Counts()), active_jobs_max=100)
+        await store.save_plan(job_id, [])
+        if deleted_first:
+            await store.delete_job(job_id)
+        await store.publish_job(job_id, JobEvent.PUBLISH, output_of(job_id), missing=Tally())
+        assert (await store.get_file(f"batch-{job_id}") is None) == deleted_first
+        await store.delete_job(job_id)
+        assert await store.get_file(f"batch-{job_id}") is None
+    assert {job.id for job in await store.jobs_to_forget(limit=9)} == {"job-1", "job-2"}
 
 
 async def test_a_job_that_was_not_deleted_is_not_forgotten(store):

@@ -17,7 +17,9 @@ PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "api.md").read_text("
 
 def paths() -> list[str]:
     unserved = {route.path for route in unbuilt.routes()}
-    asgi = make_asgi(files=None, uploads=None, jobs=None, models=None, monitor=None, limits=Limits())  # type: ignore[arg-type]
+    asgi = make_asgi(
+        files=None, uploads=None, jobs=None, retries=None, models=None, monitor=None, limits=Limits()
+    )  # type: ignore[arg-type]
     served = {route.path for route in asgi.routes if isinstance(route, Route)} - unserved
     return sorted(
         re.sub(r"\{(\w+):\w+\}", r"{\1}", path.replace("{version:version}", "v1beta")).replace(

@@ -16,7 +16,8 @@ from halfrate.domain.outcome import Cause
 from halfrate.domain.outlook import Eta, Outlook, Promise
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Waiting, WaitingCode
-from halfrate.server.batches import ON_INVALID
+from halfrate.server.batches import DEADLINE, ON_INVALID
+from halfrate.server.files import SNAPSHOT
 from halfrate.wire.gemini import batches
 from tests.fakes import make_job
 from tools import state_diagram
@@ -113,10 +114,14 @@ def test_the_examples_of_settings_are_settings() -> None:
 
 def test_what_is_added_to_the_protocol_is_told() -> None:
     page = (REFERENCE / "api.md").read_text("utf-8")
-    job = make_job(usage=Usage(1, 1, 1), cost_picos=1, interactive_cost_picos=2, output_expires_at=1.0)
+    job = make_job(
+        retry_of="x", usage=Usage(1, 1, 1), cost_picos=1, interactive_cost_picos=2, output_expires_at=1.0
+    )
     outlook = Outlook(Waiting(WaitingCode.QUEUED, "x"), Eta(0, 1, 2, 3), Promise(4, False, "x"))
     operation = msgspec.json.decode(batches.operation(job, outlook=outlook))
     added = operation["metadata"]["halfrate"]
     inside = [*added["usage"], *added["etaRange"], *added["promise"]]
     assert {name for name in (*added, *inside) if f"`{name}`" not in page} == set()
     assert ON_INVALID in page.lower()
+    assert DEADLINE in page.lower()
+    assert SNAPSHOT in page

@@ -207,6 +207,23 @@ const scenarios = {
     assert.deepEqual((await results(job)).map((answer) => answer.key), keys);
   },
 
+  async aRunningJobNamesTheResultsItHas() {
+    const keys = Array.from({ length: 3000 }, (_, n) => `${n}`);
+    const lines = keys.map((key) => line(key, `Write ${key}.`, { generationConfig: { maxOutputTokens: 64 } }));
+    const file = await upload(lines.join(""));
+    const { name } = await ai.batches.create({ model: MODEL, src: file.name });
+    const deadline = Date.now() + WAIT_SECONDS * 1000;
+    let job = await ai.batches.get({ name });
+    while (!job.dest?.fileName) {
+      assert.ok(Date.now() < deadline && !DONE.includes(job.state), `${name} is ${job.state}`);
+      await sleep(50);
+      job = await ai.batches.get({ name });
+    }
+    assert.equal(job.state, "JOB_STATE_RUNNING");
+    await ai.files.download({ file: job.dest.fileName, downloadPath: join(workspace, "so-far") });
+    await ai.batches.delete({ name });
+  },
+
   async jobsAreListedAndDeleted() {
     const src = [{ contents: [{ parts: [{ text: "Hi." }] }], config: { maxOutputTokens: 2 } }];
     const { name } = await ai.batches.create({ model: MODEL, src });

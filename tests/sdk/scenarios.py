@@ -338,6 +338,26 @@ async def a_cancelled_job_keeps_what_it_had(client):
     await do(client.batches.cancel(name=job.name))
 
 
+async def a_running_job_names_the_results_it_has(client):
+    content = b"".join(
+        line(str(n), f"Write story {n}.", generationConfig={"maxOutputTokens": 64}) for n in range(3000)
+    )
+    file = await upload(client, content)
+    job = await do(client.batches.create(model=MODEL, src=file.name))
+    deadline = time.monotonic() + WAIT_SECONDS
+    so_far = []
+    while not so_far:
+        job = await do(client.batches.get(name=job.name))
+        assert job.state.name not in DONE, job.state
+        assert time.monotonic() < deadline, f"{job.name} has no results"
+        if job.dest is not None and job.dest.file_name is not None:
+            so_far = await results(client, job)
+    assert job.state.name == "JOB_STATE_RUNNING"
+    assert not getattr(job, "done", False)
+    assert len(so_far) < 3000
+    await do(client.batches.delete(name=job.name))
+
+
 async def jobs_are_listed_in_pages_and_deleted(client):
     src = [{"contents": [{"parts": [{"text": "Hi."}]}], "config": {"max_output_tokens": 2}}]
     made = [(await do(client.batches.create(model=MODEL, src=src))).name for _ in range(3)]
@@ -373,6 +393,7 @@ SCENARIOS = [
     inline_requests_are_answered_with_their_metadata,
     a_bad_file_is_refused_with_its_lines,
     a_cancelled_job_keeps_what_it_had,
+    a_running_job_names_the_results_it_has,
     jobs_are_listed_in_pages_and_deleted,
     every_version_of_the_api_is_served,
 ]

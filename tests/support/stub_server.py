@@ -1,7 +1,8 @@
 """A small server that speaks the batch dialect from memory, for tests of what is on the client's side.
 
 It plays a script: `StubServer.plan` lists the Operations a Job's polls are answered with, the last one
-from then on. ``cuts_after_bytes`` makes it break off an upload there, as a failing network would.
+from then on. ``cuts_after_bytes`` makes it break off an upload there, as a failing network would. ``steps``
+are the lines a followed Job adds at each look, of which the first ``breaks`` answers break off.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def succeeded(name: str = "batches/job1", **fields: Any) -> Operation:
     """Return the Operation of a Job that is done, with its result file."""
     stats = {"requestCount": "3", "successfulRequestCount": "2", "failedRequestCount": "1"}
     output = {"responsesFile": f"files/batch-{name.removeprefix('batches/')}"}
-    return operation("SUCCEEDED", name=name, batchStats=stats, output=output, **fields)
+    return operation("SUCCEEDED", name=name, **{"batchStats": stats, "output": output, **fields})
 
 
 class StubServer:
@@ -56,6 +57,9 @@ class StubServer:
         self.created: Operation = operation()
         self.refuse_create: tuple[int, str, str] | None = None
         self.break_downloads = False
+        self.retried = operation(name="batches/job2", halfrate={"retryOf": "batches/job1"})
+        self.steps: list[bytes] = []
+        self.breaks = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True  # connections kept alive must not hold up the end
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -89,6 +93,9 @@ def _handler(stub: StubServer) -> type[BaseHTTPRequestHandler]:
             path, query = self._target()
             if path.endswith(":download"):
                 name = path.removesuffix(":download")
+                if stub.steps:
+                    self._step(query)
+                    return
                 if name not in stub.files:
                     self._error(403, "PERMISSION_DENIED", f"You may not see {name}, or it does not exist.")
                     return
@@ -134,12 +141,23 @@ def _handler(stub: StubServer) -> type[BaseHTTPRequestHandler]:
                 self._json(stub.created)
             elif path.endswith(":cancel"):
                 self._json({})
+            elif path.endswith(":retry"):
+                self._json(stub.retried)
             else:
                 self._error(404, "NOT_FOUND", f"There is no {path}.")
 
         def do_DELETE(self) -> None:
             self._record(b"")
             self._json({})
+
+        def _step(self, query: dict[str, list[str]]) -> None:
+            """Send what comes after a snapshot, whose name is how many steps it has."""
+            seen = int(query.get("since", ["0"])[0])
+            lines = b"".join(stub.steps[seen : seen + 1])
+            missing_bytes = 10 if stub.breaks else 0
+            stub.breaks = max(0, stub.breaks - 1)
+            reached = {"X-Halfrate-Snapshot": str(min(seen + 1, len(stub.steps)))}
+            self._send(lines, "application/octet-stream", reached, missing_bytes=missing_bytes)
 
         def _chunk(self, upload: str, command: str) -> None:
             offset = int(self.headers["X-Goog-Upload-Offset"])

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from halfrate.cli import cancel, delete, doctor, jobs, models, results, run, serve, submit, validate, watch
+from halfrate.cli import (
+    cancel,
+    delete,
+    doctor,
+    jobs,
+    models,
+    results,
+    retry,
+    run,
+    serve,
+    submit,
+    validate,
+    watch,
+)
 
 app = typer.Typer(
     name="halfrate",
@@ -24,6 +37,7 @@ for command in (
     jobs.jobs,
     watch.watch,
     results.results,
+    retry.retry,
     cancel.cancel,
     delete.delete,
     validate.validate,

@@ -22,6 +22,8 @@ def job_document(job: JobView) -> dict[str, Any]:
         "pending": job.counts.pending,
         "createTime": job.created,
         "endTime": job.ended,
+        "deadline": job.deadline,
+        "retryOf": job.retry_of,
         "resultsFile": job.responses_file,
         "resultsExpireTime": job.results_expire,
         "waitingCode": job.waiting_code,
@@ -51,6 +53,8 @@ def status_line(job: JobView, *, requests_per_second: float | None) -> str:
             parts.append(f"about {span(job.eta_seconds)} left{_range(job)}")
         if job.waiting:
             parts.append(f"waiting: {job.waiting.rstrip('.')}")
+        if job.deadline:
+            parts.append(f"expires {minute(job.deadline)}")
         if late := lateness(job):
             parts.append(late)
     parts += money_and_tokens(job)
@@ -103,6 +107,11 @@ def money_and_tokens(job: JobView) -> list[str]:
             saving += f"{dollars(job.interactive_cost_usd - job.cost_usd)} saved)"
         parts.append(f"{dollars(job.cost_usd)}{saving}")
     return parts
+
+
+def minute(instant: str) -> str:
+    """Write an instant of the wire for people: ``2026-12-31 08:00 UTC``."""
+    return f"{instant[:16].replace('T', ' ')} UTC"
 
 
 def dollars(amount: Decimal) -> str:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from halfrate.cli.console import say, write_json
 from halfrate.cli.describe import instant, job_document, lateness, money_and_tokens, progress, status_line
@@ -17,7 +18,33 @@ LOOK_EVERY_SECONDS = 0.5
 PATIENCE_SECONDS = 60.0
 PLAIN_LINE_EVERY_SECONDS = 10.0
 
+T = TypeVar("T")
+
 Show = Callable[[JobView, str], None]
+
+
+class Patience:
+    """Waits for a server that answered once and is away now: a minute is enough for a restart."""
+
+    def __init__(
+        self, now: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._now = now
+        self._sleep = sleep
+        self._heard_at: float | None = None
+
+    def ask(self, call: Callable[[], T]) -> T:
+        """Return what ``call`` does. Raise `Unreachable` if it never did, or the server stays away."""
+        while True:
+            try:
+                answer = call()
+            except Unreachable:
+                if self._heard_at is None or self._now() - self._heard_at > PATIENCE_SECONDS:
+                    raise
+                self._sleep(LOOK_EVERY_SECONDS)
+            else:
+                self._heard_at = self._now()
+                return answer
 
 
 def follow(
@@ -26,21 +53,12 @@ def follow(
     *,
     now: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
+    patience: Patience | None = None,
 ) -> Iterator[tuple[JobView, float | None]]:
-    """Yield a Job and its Requests per second at every look, until it is final.
-
-    A server that answered once and is away now is waited for: a minute is enough for a restart.
-    """
-    rate, seen_at = Rate(now), None
+    """Yield a Job and its Requests per second at every look, until it is final."""
+    rate, patience = Rate(now), patience or Patience(now, sleep)
     while True:
-        try:
-            job = client.job(name)
-        except Unreachable:
-            if seen_at is None or now() - seen_at > PATIENCE_SECONDS:
-                raise
-            sleep(LOOK_EVERY_SECONDS)
-            continue
-        seen_at = now()
+        job = patience.ask(lambda: client.job(name))
         yield job, rate.of(job)
         if job.final:
             return
@@ -54,18 +72,30 @@ def watch_to_the_end(client: Client, name: str, *, as_json: bool) -> Exit:
             show(job, status_line(job, requests_per_second=rate))
     if not as_json:
         tell_end(job)
-    return Exit.OK if job.state == "SUCCEEDED" else Exit.FAILED
+    return exit_of(job)
 
 
 def tell_end(job: JobView) -> None:
     """Say how a Job ended and what to do next."""
+    tell_outcome(job)
+    if job.counts.failed or job.state == "FAILED":
+        say(f"Try again what failed: halfrate retry {job.name}")
+    if job.state != "FAILED":
+        say(f"Results: halfrate results {job.name} -o results.jsonl")
+
+
+def tell_outcome(job: JobView) -> None:
+    """Say how a Job ended."""
     say(", ".join([f"{job.name} {job.state}", progress(job), *money_and_tokens(job)]))
     if late := lateness(job):
         say(late)
     if job.state == "FAILED":
         say(f"Why: {job.error or 'the server does not say'}")
-    else:
-        say(f"Results: halfrate results {job.name} -o results.jsonl")
+
+
+def exit_of(job: JobView) -> Exit:
+    """Return how a Job ended as an exit code."""
+    return Exit.OK if job.state == "SUCCEEDED" else Exit.FAILED
 
 
 def tell_promise(job: JobView) -> None:

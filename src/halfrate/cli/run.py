@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,4 +70,5 @@ def view_of(job: Job, outlook: Outlook | None = None) -> JobView:
     from halfrate.wire.gemini.batches import operation  # noqa: PLC0415
 
     shown = operation(job) if outlook is None else operation(job, outlook=outlook)
-    return JobView.of(json.loads(bytes(shown)))
+    view = JobView.of(json.loads(bytes(shown)))
+    return replace(view, deadline=None)  # nothing of a run expires

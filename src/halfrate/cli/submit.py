@@ -12,10 +12,10 @@ import typer
 
 from halfrate.cli.connect import choose_model, connect
 from halfrate.cli.console import say, write_json
-from halfrate.cli.describe import job_document
+from halfrate.cli.describe import job_document, minute
 from halfrate.cli.files import check_input
 from halfrate.cli.follow import tell_promise, watch_to_the_end
-from halfrate.cli.options import DEFAULT_URL, Json, Model, Url
+from halfrate.cli.options import DEFAULT_URL, Deadline, Json, Model, Url
 
 
 def submit(
@@ -25,6 +25,7 @@ def submit(
     display_name: Annotated[str | None, typer.Option(help="A name for people; default: the file's.")] = None,
     priority: Annotated[int, typer.Option(help="Jobs with a higher one go first.")] = 0,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="Make bad lines error results.")] = False,
+    deadline: Deadline = None,
     watch: Annotated[bool, typer.Option("--watch", help="Stay and show the job until it ends.")] = False,
     url: Url = DEFAULT_URL,
     as_json: Json = False,
@@ -41,6 +42,7 @@ def submit(
         display_name=file.name if display_name is None else display_name,
         priority=priority,
         keep_going=keep_going,
+        deadline=deadline,
     )
     if watch:
         say(f"Submitted {job.name}")
@@ -50,7 +52,8 @@ def submit(
         write_json(job_document(job))
     else:
         print(job.name)
-        say(f"Submitted to {model}. Follow it with: halfrate watch {job.name}")
+        ends = f", to end by {minute(job.deadline)}" if deadline and job.deadline else ""
+        say(f"Submitted to {model}{ends}. Follow it with: halfrate watch {job.name}")
     tell_promise(job)
 
 

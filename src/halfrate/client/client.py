@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 from halfrate.client.transport import DEFAULT_URL, Transport
 from halfrate.client.upload import Upload
 from halfrate.client.views import FileView, JobView, ModelView
-from halfrate.domain.errors import Forbidden, NotFound, Unreachable
+from halfrate.domain.errors import Forbidden, NotFound, Unimplemented, Unreachable
 
 PIECE_BYTES = 1 << 20
 
@@ -71,14 +71,20 @@ class Client:
         display_name: str = "",
         priority: int = 0,
         keep_going: bool = False,
+        deadline: str | None = None,
     ) -> JobView:
-        """Make a Job of an uploaded File. With ``keep_going``, bad lines become error Results."""
+        """Make a Job of an uploaded File. With ``keep_going``, bad lines become error Results.
+
+        ``deadline`` is a number of seconds, or an instant in RFC 3339; the server has one of its own.
+        """
         batch: dict[str, Any] = {"inputConfig": {"fileName": file_name}}
         if display_name:
             batch["displayName"] = display_name
         if priority:
             batch["priority"] = str(priority)
         headers = {"X-Halfrate-On-Invalid": "skip"} if keep_going else {}
+        if deadline is not None:
+            headers["X-Halfrate-Deadline"] = deadline
         path = f"models/{model.removeprefix('models/')}:batchGenerateContent"
         return JobView.of(self._transport.call("POST", path, body={"batch": batch}, headers=headers))
 
@@ -97,6 +103,11 @@ class Client:
     def cancel(self, name: str) -> None:
         """Stop a Job. What is answered stays, and is published."""
         self._transport.call("POST", f"{job_name(name)}:cancel", body={})
+
+    def retry(self, name: str, *, deadline: str | None = None) -> JobView:
+        """Try the failed Requests of an ended Job again. Return the Job that does; asked again, the same."""
+        headers = {} if deadline is None else {"X-Halfrate-Deadline": deadline}
+        return JobView.of(self._transport.call("POST", f"{job_name(name)}:retry", body={}, headers=headers))
 
     def delete(self, name: str) -> None:
         """Forget a Job, stopping it first if it still runs."""
@@ -119,13 +130,32 @@ class Client:
         if inlined is not None:
             yield _inlined_lines(inlined)
             return
-        name = job.responses_file or f"files/batch-{job.name.removeprefix('batches/')}"
         try:
-            with self.open_file(name) as pieces:
+            with self.open_file(_responses_file(job)) as pieces:
                 yield pieces
         except (NotFound, Forbidden):
-            kept = f" They were kept until {job.results_expire}." if job.results_expire else ""
-            raise NotFound(f"{job.name} has no results: it is {job.state}.{kept}") from None
+            raise _no_results(job) from None
+
+    @contextmanager
+    def open_results_since(self, job: JobView, snapshot: str | None) -> Iterator[tuple[Iterator[bytes], str]]:
+        """Open the Results that were not in ``snapshot``, as JSON Lines: all there are, without one.
+
+        With them comes the snapshot they lead to. Asking on and on until after the Job's end gives each
+        line once. Raise `NotFound` if there are none, `Unimplemented` if the server gives no snapshots.
+        """
+        query = {"alt": "media"} if snapshot is None else {"alt": "media", "since": snapshot}
+        try:
+            response = self._transport.download(f"{_responses_file(job)}:download", query)
+        except (NotFound, Forbidden):
+            raise _no_results(job) from None
+        with response:
+            reached = response.getheader("X-Halfrate-Snapshot")
+            if reached is None:
+                raise Unimplemented(
+                    f"The server at {self.url} does not say which results it gave, so they cannot be "
+                    "followed. Fetch them when the job has ended."
+                )
+            yield _pieces(cast(BinaryIO, response), response.length), reached
 
     def _pages(self, path: str, field: str) -> Iterator[Mapping[str, Any]]:
         query = {"pageSize": "100"}
@@ -141,6 +171,15 @@ class Client:
 def job_name(name: str) -> str:
     """Return the full name of a Job that may have been given as its bare id."""
     return name if name.startswith("batches/") else f"batches/{name}"
+
+
+def _no_results(job: JobView) -> NotFound:
+    kept = f" They were kept until {job.results_expire}." if job.results_expire else ""
+    return NotFound(f"{job.name} has no results: it is {job.state}.{kept}")
+
+
+def _responses_file(job: JobView) -> str:
+    return job.responses_file or f"files/batch-{job.name.removeprefix('batches/')}"
 
 
 def _pieces(body: BinaryIO, expected_bytes: int | None) -> Iterator[bytes]:

@@ -39,7 +39,8 @@ class JobView:
 
     ``state`` is the wire's state without its prefix. What only a halfrate server says is None where
     another server answered: ``waiting_code`` and ``waiting`` (why the Job is not moving), ``eta_seconds``
-    and its range, ``promise``, ``results_expire``, ``usage``, and the two costs. ``raw`` is the Operation as
+    and its range, ``deadline`` (when it expires), ``retry_of`` (the name of the Job whose failed Requests it
+    tries again), ``promise``, ``results_expire``, ``usage``, and the two costs. ``raw`` is the Operation as
     it came.
     """
 
@@ -56,6 +57,8 @@ class JobView:
     waiting_code: str | None
     waiting: str | None
     eta_seconds: float | None
+    deadline: str | None
+    retry_of: str | None
     eta_earliest: str | None
     eta_latest: str | None
     promise: PromiseView | None
@@ -95,6 +98,8 @@ class JobView:
             waiting_code=extra.get("waitingCode"),
             waiting=extra.get("waitingReason"),
             eta_seconds=_seconds(extra.get("eta")),
+            deadline=extra.get("deadline"),
+            retry_of=extra.get("retryOf"),
             eta_earliest=_mapping(extra, "etaRange").get("earliest"),
             eta_latest=_mapping(extra, "etaRange").get("latest"),
             promise=_promise(_mapping(extra, "promise")),

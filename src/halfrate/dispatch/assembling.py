@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from halfrate.clock import Clock
@@ -35,7 +36,10 @@ PUBLISH = {
 
 
 class Assembler:
-    """Publishes the Jobs that wait for it, one at a time. Doing it again after a crash does no harm."""
+    """Publishes the Jobs that wait for it, one at a time. Doing it again after a crash does no harm.
+
+    ``count`` returns how many Requests an input has.
+    """
 
     def __init__(
         self,
@@ -43,12 +47,14 @@ class Assembler:
         store: MetaStore,
         blobs: BlobStore,
         output: Output,
+        count: Callable[[str], Awaitable[int]],
         clock: Clock,
         keep_output_seconds: float,
     ) -> None:
         self._store = store
         self._blobs = blobs
         self._output = output
+        self._count = count
         self._clock = clock
         self._keep_output_seconds = keep_output_seconds
         self._lines_written: dict[str, int] = {}
@@ -78,6 +84,7 @@ class Assembler:
             logger.error("Job %s cannot be assembled now, and will be tried again: %s", job.id, error)
 
     async def _publish(self, job: Job) -> None:
+        job = await self._counted(job)
         segments = await self._store.segments(job.id)
         try:
             file = await asyncio.to_thread(self._write, job, segments)
@@ -85,6 +92,16 @@ class Assembler:
             self._lines_written.pop(job.id, None)
         missing = Tally(counts=Counts(failed=job.counts.pending))
         await self._store.publish_job(job.id, PUBLISH[job.stopped_by], file, missing=missing)
+
+    async def _counted(self, job: Job) -> Job:
+        """Return a Job that was stopped before its input was indexed with the number of its Requests: each
+        of them gets its error line all the same.
+        """
+        if job.counts.requests:
+            return job
+        requests = await self._count(job.input_blob)
+        await self._store.set_requests(job.id, requests)
+        return replace(job, counts=Counts(requests=requests))
 
     def _write(self, job: Job, segments: Sequence[SegmentRef]) -> File:
         digest = hashlib.sha256()

@@ -18,7 +18,8 @@ class File:
     """Stored bytes with a name. Times are seconds since the Unix epoch.
 
     ``id`` is the part after ``files/``. ``blob`` names the bytes in the blob store, ``sha256`` is the
-    hexadecimal digest.
+    hexadecimal digest. Of a ``growing`` one, the output of a Job that runs, both are empty, and size and
+    expiry mean nothing yet.
     """
 
     id: str
@@ -30,6 +31,7 @@ class File:
     source: FileSource
     created_at: float
     expires_at: float
+    growing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

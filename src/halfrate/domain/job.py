@@ -103,7 +103,8 @@ class Job:
     ``stopped_by`` says why a Job is being, or was, cut short: `Cause.CANCELLED` or `Cause.EXPIRED`.
     ``error`` is set on FAILED Jobs only. ``input_file`` is the id of the File given, or None for a
     Job whose Requests came inline. ``deadline`` is when the Job expires, ``promised_at`` by when it is to be
-    done. ``output_expires_at`` is set when the output is published, and stays when that is gone.
+    done. ``retry_of`` is the id of the Job whose failed Requests it tries again. ``output_expires_at`` is set
+    when the output is published, and stays when that is gone.
     """
 
     id: str
@@ -121,6 +122,7 @@ class Job:
     promised_at: float
     started_at: float | None = None
     ended_at: float | None = None
+    retry_of: str | None = None
     planned: bool = False
     stopped_by: Cause | None = None
     error: str | None = None

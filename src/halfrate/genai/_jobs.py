@@ -14,7 +14,7 @@ from halfrate.client.views import JobError, JobView
 
 @dataclass(frozen=True, slots=True)
 class ResultFile:
-    """The file a finished batch left. Pass its ``name`` to `download_file`."""
+    """The file a batch answers into. Pass its ``name`` to `download_file`."""
 
     name: str
 
@@ -34,7 +34,8 @@ class BatchJob:
     """One batch as it stood when it was asked for.
 
     ``state.name`` is ``JOB_STATE_PENDING``, ``_RUNNING``, ``_SUCCEEDED``, ``_FAILED``, ``_CANCELLED`` or
-    ``_EXPIRED``. ``result_file`` is None until there is one; ``error`` is None unless the batch failed.
+    ``_EXPIRED``. ``result_file`` is None until the batch runs, and holds the results so far until it is done;
+    ``error`` is None unless the batch failed.
     ``dest`` is the SDK's own, with ``inlined_responses`` for batches made of a list.
     """
 

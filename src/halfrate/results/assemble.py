@@ -9,10 +9,14 @@ from typing import Self
 from halfrate.domain.errors import CorruptData
 from halfrate.domain.result import Result
 from halfrate.domain.shard import SegmentRef
+from halfrate.domain.snapshot import Stretch, whole
 from halfrate.results.frames import read_frames
 from halfrate.results.order import Ordering
 from halfrate.results.records import decode_ordinal, decode_result
 from halfrate.store.blob.api import BlobReader
+
+HELD_BYTES_MAX = 8 << 20
+"""Pieces of Segments up to this size are put in order in memory, larger ones as a whole output is."""
 
 
 def assemble(
@@ -27,16 +31,50 @@ def assemble(
     Each Segment is read once, from end to end. Raise `CorruptData` when a frame is damaged, a Segment does
     not hold as many Results as were settled, an ordinal appears twice, or one is out of range.
     """
-    size_bytes = sum(segment.settled_bytes for segment in segments)
+    return _assemble([whole(segment) for segment in segments], open, requests=requests, spill=spill)
+
+
+def results_in(
+    pieces: Sequence[Stretch],
+    open: Callable[[SegmentRef], BlobReader],
+    *,
+    requests: int,
+    spill: Path,
+) -> Iterator[Result]:
+    """Yield the Results in some pieces of a Job's Segments, in input order.
+
+    A few cost what a few cost, however large the Job. Raise `CorruptData` as `assemble` does.
+    """
+    if sum(piece.size_bytes for piece in pieces) <= HELD_BYTES_MAX:
+        found = {decode_ordinal(payload): payload for payload in _payloads(pieces, open)}
+        yield from (decode_result(found[ordinal]) for ordinal in sorted(found))
+        return
+    with _assemble(pieces, open, requests=requests, spill=spill) as assembly:
+        yield from assembly.answered()
+
+
+def _assemble(
+    pieces: Sequence[Stretch], open: Callable[[SegmentRef], BlobReader], *, requests: int, spill: Path
+) -> Assembly:
+    size_bytes = sum(piece.size_bytes for piece in pieces)
     assembly = Assembly(requests, Ordering(range(requests), size_bytes=size_bytes, spill=spill))
     try:
-        for segment in segments:
-            with open(segment) as reader:
-                assembly.take(segment, reader)
+        for piece in pieces:
+            with open(piece.upto) as reader:
+                assembly.take(piece, reader)
     except BaseException:
         assembly.close()
         raise
     return assembly
+
+
+def _payloads(pieces: Sequence[Stretch], open: Callable[[SegmentRef], BlobReader]) -> Iterator[bytes]:
+    for piece in pieces:
+        with open(piece.upto) as reader:
+            for _, payload in read_frames(
+                reader, start=piece.since.settled_bytes, stop=piece.upto.settled_bytes
+            ):
+                yield payload
 
 
 class Assembly:
@@ -48,10 +86,11 @@ class Assembly:
         self._ordering = ordering
         self._there = bytearray((requests + 7) // 8)  # a bit for each ordinal
 
-    def take(self, segment: SegmentRef, reader: BlobReader) -> None:
-        """Take the settled Results of a Segment. Raise `CorruptData` as `assemble` does."""
+    def take(self, piece: Stretch, reader: BlobReader) -> None:
+        """Take the settled Results in a piece of a Segment. Raise `CorruptData` as `assemble` does."""
         there, add, results = self._there, self._ordering.add, 0
-        for offset, payload in read_frames(reader, stop=segment.settled_bytes):
+        start, stop = piece.since.settled_bytes, piece.upto.settled_bytes
+        for offset, payload in read_frames(reader, start=start, stop=stop):
             ordinal = decode_ordinal(payload)
             if not 0 <= ordinal < self._requests:
                 whose = f"of Request {ordinal}, and the Job has {self._requests} Requests"
@@ -61,9 +100,9 @@ class Assembly:
             there[ordinal >> 3] |= 1 << (ordinal & 7)
             add(ordinal, payload)
             results += 1
-        if results != segment.results:
+        if results != piece.results:
             raise CorruptData(
-                f"Blob {reader.name}: {segment.results} Results were settled, and {results} are there. "
+                f"Blob {reader.name}: {piece.results} Results were settled, and {results} are there. "
                 "Restore it from a backup, or run the Job again."
             )
         self.missing -= results

@@ -23,6 +23,7 @@ from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.service.models import Models
 from halfrate.service.monitor import Monitor
+from halfrate.service.retries import Retries
 from halfrate.service.uploads import Uploads
 
 _BODY_SLACK_BYTES = 1 << 20  # what may stand around inline requests
@@ -33,6 +34,7 @@ def make_asgi(
     files: Files,
     uploads: Uploads,
     jobs: Jobs,
+    retries: Retries,
     models: Models,
     monitor: Monitor,
     limits: Limits,
@@ -56,7 +58,7 @@ def make_asgi(
         routes=[
             *UploadRoutes(uploads, origin, bodies).routes(),
             *FileRoutes(files, origin).routes(),
-            *BatchRoutes(jobs, files, bodies).routes(),
+            *BatchRoutes(jobs, retries, files, bodies).routes(),
             *ModelRoutes(models, bodies).routes(),
             *HealthRoutes(models, monitor).routes(),
             *unbuilt.routes(),

@@ -9,6 +9,7 @@ from starlette.requests import Request as Call
 from starlette.responses import Response
 from starlette.routing import Route
 
+from halfrate.domain.deadline import Deadline
 from halfrate.domain.errors import Forbidden
 from halfrate.domain.file import output_file_id
 from halfrate.domain.job import Job
@@ -18,11 +19,16 @@ from halfrate.server.bodies import Bodies
 from halfrate.server.paths import V
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
+from halfrate.service.retries import Retries
 from halfrate.wire.gemini import batches as wire
 from halfrate.wire.gemini.pages import page, page_size
+from halfrate.wire.gemini.times import parse_deadline
 
 ON_INVALID = "x-halfrate-on-invalid"
 """With the value ``skip``, bad lines of a file become error Results instead of refusing the batch."""
+
+DEADLINE = "x-halfrate-deadline"
+"""When the batch is to have ended: seconds from now, or an instant."""
 
 
 OUTLOOKS_MAX = 100
@@ -32,8 +38,9 @@ OUTLOOKS_MAX = 100
 class BatchRoutes:
     """The Batches API over `halfrate.service.jobs.Jobs`."""
 
-    def __init__(self, jobs: Jobs, files: Files, bodies: Bodies) -> None:
+    def __init__(self, jobs: Jobs, retries: Retries, files: Files, bodies: Bodies) -> None:
         self._jobs = jobs
+        self._retries = retries
         self._files = files
         self._bodies = bodies
 
@@ -47,6 +54,7 @@ class BatchRoutes:
             Route(one, self.delete, methods=["DELETE"]),
             Route(f"{one}:cancel", self.cancel, methods=["POST"]),
             Route(f"{one}:delete", self.delete, methods=["POST"]),
+            Route(f"{one}:retry", self.retry, methods=["POST"]),
         ]
 
     async def create(self, call: Call) -> Response:
@@ -60,7 +68,11 @@ class BatchRoutes:
         new = await asyncio.to_thread(wire.parse_create, body, model=model)
         if new.file_id is None:
             return await self._jobs.create_inline(
-                model=model, items=new.lines, display_name=new.display_name, priority=new.priority
+                model=model,
+                items=new.lines,
+                display_name=new.display_name,
+                priority=new.priority,
+                deadline=deadline_of(call),
             )
         return await self._jobs.create_from_file(
             model=model,
@@ -68,6 +80,7 @@ class BatchRoutes:
             display_name=new.display_name,
             priority=new.priority,
             keep_going=call.headers.get(ON_INVALID) == "skip",
+            deadline=deadline_of(call),
         )
 
     async def get(self, call: Call) -> Response:
@@ -98,6 +111,13 @@ class BatchRoutes:
         """Remove a Job, stopping it first."""
         await self._jobs.delete(call.path_params["batch"])
         return await json_answer(call, b"{}")
+
+    async def retry(self, call: Call) -> Response:
+        """Show the Job that tries again what failed in another, made if there is none yet."""
+        deadline = deadline_of(call)
+        return await self._shown(
+            call, await self._retries.retry(call.path_params["batch"], deadline=deadline)
+        )
 
     async def _shown(self, call: Call, job: Job) -> Response:
         if job.input_file is None and wire.has_output(job):
@@ -131,6 +151,12 @@ async def _with_commas(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         joined = newline + piece
         newline = b"\n" if joined.endswith(b"\n") else b""
         yield joined.removesuffix(b"\n").replace(b"\n", b",")
+
+
+def deadline_of(call: Call) -> Deadline | None:
+    """Return the deadline a call gives, None if it leaves that to the server."""
+    header = call.headers.get(DEADLINE)
+    return None if header is None else parse_deadline(header)
 
 
 def model_named(call: Call) -> str:

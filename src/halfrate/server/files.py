@@ -13,9 +13,13 @@ from starlette.routing import Route
 from halfrate.server.answers import json_answer
 from halfrate.server.origin import Origin
 from halfrate.server.paths import V
-from halfrate.service.files import Files
+from halfrate.service.content import Content
+from halfrate.service.files import Files, opened
 from halfrate.wire.gemini import files as wire
 from halfrate.wire.gemini.pages import page, page_size
+
+SNAPSHOT = "X-Halfrate-Snapshot"
+"""The token of the Snapshot that an answer holds, for a later ``?since=``."""
 
 
 class FileRoutes:
@@ -55,25 +59,29 @@ class FileRoutes:
     async def download(self, call: Call) -> Response:
         """Send a File's bytes, or the Results so far of a Job that still runs."""
         file_id = call.path_params["file"]
-        if call.method == "HEAD":
-            return await self._download_head(file_id)
+        if "since" in call.query_params:
+            snapshot, chunks = await self._files.since(file_id, call.query_params["since"])
+            return _Stream(chunks, 200, {SNAPSHOT: snapshot})
         wanted = _wanted_range(call.headers.get("range"))
-        size_bytes, chunks = await self._files.download(file_id)
-        if wanted is None or size_bytes < 0:
-            length = {"Content-Length": str(size_bytes)} if size_bytes >= 0 else {}
-            return _Stream(chunks, 200, {**length, "Accept-Ranges": "bytes"})
-        start, stop = wanted.within(size_bytes)
-        _, chunks = await self._files.download(file_id, start=start, stop=stop)
-        headers = {
-            "Content-Length": str(stop - start),
-            "Content-Range": f"bytes {start}-{stop - 1}/{size_bytes}",
-        }
-        return _Stream(chunks, 206, headers)
+        content = await self._files.content(
+            file_id,
+            seen=_etag(call.headers.get("if-range")) if wanted else None,
+            from_start=wanted is None or wanted.from_start,
+        )
+        if call.method == "HEAD":
+            return _Stream(_nothing(), 200, _whole_headers(content))
+        # To the end of what is being made, from its start: it can as well be sent while it is made.
+        if wanted is None or not content.ranged or (wanted.is_all and content.size_bytes is None):
+            return _Stream(await opened(file_id, content.read()), 200, _whole_headers(content))
+        return await self._part(file_id, content, wanted)
 
-    async def _download_head(self, file_id: str) -> Response:
-        size_bytes, _ = await self._files.download(file_id)
-        length = {"Content-Length": str(size_bytes)} if size_bytes >= 0 else {}
-        return _Stream(_nothing(), 200, {**length, "Accept-Ranges": "bytes"})
+    async def _part(self, file_id: str, content: Content, wanted: _Range) -> Response:
+        available_bytes, size_bytes = await content.reach(wanted.stop)
+        start, stop = wanted.within(available_bytes)
+        size = "*" if size_bytes is None else size_bytes
+        headers = {"Content-Length": str(stop - start), "Content-Range": f"bytes {start}-{stop - 1}/{size}"}
+        chunks = await opened(file_id, content.read_part(start, stop))
+        return _Stream(chunks, 206, {**headers, **_headers(content)})
 
     def _versioned(self, call: Call) -> str:
         return self._origin.versioned_url(call)
@@ -97,6 +105,16 @@ async def _nothing() -> AsyncIterator[bytes]:
     yield b""
 
 
+def _headers(content: Content) -> dict[str, str]:
+    snapshot = {} if content.snapshot is None else {SNAPSHOT: content.snapshot}
+    return {"ETag": f'"{content.etag}"', **snapshot}
+
+
+def _whole_headers(content: Content) -> dict[str, str]:
+    length = {} if content.size_bytes is None else {"Content-Length": str(content.size_bytes)}
+    return {**length, "Accept-Ranges": "bytes", **_headers(content)}
+
+
 # Ranges -----------------------------------------------------------------------------------------------
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -108,6 +126,21 @@ class _Range:
     def __init__(self, first: int | None, last: int | None) -> None:
         self._first = first
         self._last = last
+
+    @property
+    def from_start(self) -> bool:
+        """Whether the first byte is in it."""
+        return self._first == 0
+
+    @property
+    def is_all(self) -> bool:
+        """Whether everything is in it."""
+        return self._first == 0 and self._last is None
+
+    @property
+    def stop(self) -> int | None:
+        """How many bytes must be there to answer, None for all."""
+        return None if self._first is None or self._last is None else self._last + 1
 
     def within(self, size_bytes: int) -> tuple[int, int]:
         """Return start and stop in a body of this size. Raise a 416 if there is nothing there."""
@@ -128,3 +161,11 @@ def _wanted_range(header: str | None) -> _Range | None:
     if match is None or match[0] == "bytes=-":
         return None
     return _Range(*(int(number) if number else None for number in match.groups()))
+
+
+def _etag(header: str | None) -> str | None:
+    """Return the strong etag in an If-Range header; one that fits nothing for what is none."""
+    if header is None:
+        return None
+    match = re.fullmatch(r'"([^"]*)"', header.strip())
+    return match[1] if match else ""

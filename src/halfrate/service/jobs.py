@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from halfrate.clock import Clock
 from halfrate.config import Limits
-from halfrate.domain.errors import NotFound, Refusal
+from halfrate.domain.deadline import Deadline
+from halfrate.domain.errors import InvalidArgument, NotFound, Refusal
 from halfrate.domain.job import Counts, Job, JobState
 from halfrate.domain.outcome import Cause
 from halfrate.domain.outlook import Outlook
@@ -52,13 +53,21 @@ class Jobs:
         self._let_go = let_go
 
     async def create_from_file(
-        self, *, model: str, file_id: str, display_name: str, priority: int, keep_going: bool = False
+        self,
+        *,
+        model: str,
+        file_id: str,
+        display_name: str,
+        priority: int,
+        keep_going: bool = False,
+        deadline: Deadline | None = None,
+        retry_of: str | None = None,
     ) -> Job:
         """Accept the lines of an uploaded File.
 
         Raise `NotFound` for an unknown model, `Forbidden` for an unknown File, `InvalidArgument` naming
-        every bad line (unless ``keep_going``: they become error Results), `ResourceExhausted` if too
-        many Jobs are unfinished.
+        every bad line (unless ``keep_going``: they become error Results) or for a ``deadline`` that is
+        out of bounds, `ResourceExhausted` if too many Jobs are unfinished.
         """
         resolved = self._models.resolve(model)
         file = await self._store.get_file(file_id)
@@ -77,12 +86,21 @@ class Jobs:
                 display_name=display_name,
                 priority=priority,
                 keep_going=keep_going,
+                deadline=deadline,
+                retry_of=retry_of,
             )
         except (NotFound, FileNotFoundError):  # it expired, or was deleted, since it was looked up
             raise unknown_file(file_id) from None
 
     async def create_inline(
-        self, *, model: str, items: Iterable[bytes], display_name: str, priority: int
+        self,
+        *,
+        model: str,
+        items: Iterable[bytes],
+        display_name: str,
+        priority: int,
+        deadline: Deadline | None = None,
+        retry_of: str | None = None,
     ) -> Job:
         """Accept Requests that came in the call itself, each a JSON object on one line.
 
@@ -103,6 +121,8 @@ class Jobs:
                 display_name=display_name,
                 priority=priority,
                 keep_going=False,
+                deadline=deadline,
+                retry_of=retry_of,
             )
         except Refusal:
             # Only a refusal says that there is no Job. Whoever was broken off does not know: a Job may need
@@ -126,17 +146,18 @@ class Jobs:
         return page_of(jobs, page_size)
 
     async def cancel(self, job_id: str) -> None:
-        """Stop a Job; what was answered is published. No effect on one that has ended.
+        """Stop a Job; what was answered is published.
 
-        Raise `NotFound` if there is none.
+        No effect on one that has ended, or has nothing left to stop: once every Request has its Result, only
+        the output is still to be written, and the Job succeeds. Raise `NotFound` if there is none.
         """
         await self.stop(await self.get(job_id), Cause.CANCELLED)
 
     async def delete(self, job_id: str) -> None:
         """Remove a Job and its output, stopping it first. Raise `NotFound` if there is none."""
-        job = await self.get(job_id)
+        # In this order: a Job that is hidden before it is stopped would run on if the process died between.
+        await self.stop(await self.get(job_id), Cause.CANCELLED)
         await self._store.delete_job(job_id)
-        await self.stop(job, Cause.CANCELLED)
 
     async def stop(self, job: Job, cause: Cause) -> bool:
         """Start no more of a Job's Requests and let go of those in flight. False if it is past that."""
@@ -160,9 +181,11 @@ class Jobs:
         display_name: str,
         priority: int,
         keep_going: bool,
+        deadline: Deadline | None,
+        retry_of: str | None,
     ) -> Job:
         now = self._clock.now()
-        deadline = now + self._limits.job_hours * 3_600
+        expires_at = self._within_bounds(deadline, now)
         job = Job(
             id=new_id(24),
             model=f"models/{model.removeprefix('models/')}",
@@ -175,13 +198,24 @@ class Jobs:
             keep_going=keep_going,
             created_at=now,
             updated_at=now,
-            deadline=deadline,
-            promised_at=min(now + self._limits.promise_hours * 3_600, deadline),
+            deadline=expires_at,
+            retry_of=retry_of,
+            promised_at=min(now + self._limits.promise_hours * 3_600, expires_at),
             counts=Counts(requests=summary.requests if summary else 0),
         )
         await self._store.create_job(job, active_jobs_max=self._limits.active_jobs)
         self._created()
         return job
+
+    def _within_bounds(self, deadline: Deadline | None, now: float) -> float:
+        latest = now + self._limits.job_hours * 3_600
+        instant = latest if deadline is None else deadline.instant(now)
+        if not now < instant <= latest:
+            raise InvalidArgument(
+                f"The deadline is {instant - now:.0f} s from now; it must be ahead, and at most "
+                f"{self._limits.job_hours:g} hours."
+            )
+        return instant
 
     def _write(self, blob: str, items: Iterable[bytes]) -> None:
         with self._blobs.writer(blob) as writer:

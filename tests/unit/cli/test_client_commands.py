@@ -215,6 +215,51 @@ def test_cancel_of_an_ended_job_says_that_it_had_ended(stub: StubServer, halfrat
     assert "had already ended: it is SUCCEEDED" in halfrate("cancel", "job1").err
 
 
+def stats(requests: int) -> dict[str, str]:
+    return {"requestCount": str(requests)} if requests else {}
+
+
+def test_retry_prints_the_new_job_and_says_what_is_tried_again(stub: StubServer, halfrate: Run) -> None:
+    stub.plan = [succeeded(batchStats={"requestCount": "9", "failedRequestCount": "5"})]
+    stub.retried = operation(name="batches/job2", batchStats=stats(3))
+    ended = halfrate("retry", "job1", "--deadline", "1h")
+    assert (ended.code, ended.out) == (0, "batches/job2\n")
+    assert (
+        "3 of 5 failed requests are tried again (the other 2 are invalid and would fail again)" in ended.err
+    )
+    assert "halfrate watch batches/job2" in ended.err
+    method, path, headers, _ = stub.calls[-1]
+    assert (method, path) == ("POST", "/v1beta/batches/job1:retry")
+    assert headers["x-halfrate-deadline"] == "3600"
+    stub.retried = operation(name="batches/job2", batchStats=stats(5))
+    assert "5 of 5 failed requests are tried again. Follow" in halfrate("retry", "job1").err
+
+
+def test_retry_of_what_failed_as_a_whole_or_is_not_counted_yet(stub: StubServer, halfrate: Run) -> None:
+    stub.plan = [FAILED]
+    assert "batches/job1 is tried again." in halfrate("retry", "job1").err
+    stub.plan, stub.retried = [succeeded()], operation(name="batches/job2", batchStats=stats(0))
+    assert "batches/job1 is tried again." in halfrate("retry", "job1").err
+
+
+def test_retry_and_watch_ends_as_the_new_job_does(stub: StubServer, halfrate: Run) -> None:
+    stub.plan = [succeeded(), operation("CANCELLED", name="batches/job2")]
+    ended = halfrate("retry", "job1", "--watch")
+    assert ended.code == 1
+    assert "batches/job2 CANCELLED" in ended.err
+
+
+def test_retry_in_json_names_what_is_tried_again(stub: StubServer, halfrate: Run) -> None:
+    document = halfrate("retry", "job1", "--json").document
+    assert (document["name"], document["retryOf"]) == ("batches/job2", "batches/job1")
+
+
+def test_a_job_that_ended_with_errors_says_how_to_try_again(stub: StubServer, halfrate: Run) -> None:
+    assert "halfrate retry batches/job1" in halfrate("watch", "job1").err
+    stub.plan = [succeeded(batchStats={"requestCount": "9", "successfulRequestCount": "9"})]
+    assert "retry" not in halfrate("watch", "job1").err
+
+
 def test_delete_names_what_it_deleted(stub: StubServer, halfrate: Run) -> None:
     assert halfrate("delete", "job1", "--json").document == {"deleted": "batches/job1"}
 

@@ -46,6 +46,7 @@ async def connect(app: App) -> AsyncIterator[Connect]:
             files=app.files,
             uploads=app.uploads,
             jobs=app.jobs,
+            retries=app.retries,
             models=app.models,
             monitor=app.monitor,
             limits=app.config.limits,

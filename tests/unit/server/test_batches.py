@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -229,6 +230,48 @@ async def test_results_can_be_read_while_the_job_runs(client, engine):
     gate.set()
     await finished(client, batch)
     assert len((await client.get(partial)).content.splitlines()) == 4
+
+
+async def test_a_batch_may_be_given_a_deadline(client):
+    name = await uploaded(client, line("a", "one"))
+    request = {"contents": [{"parts": [{"text": "hello"}]}]}
+    inline = {"inputConfig": {"requests": {"requests": [{"request": request}]}}}
+    for batch in ({"inputConfig": {"fileName": name}}, inline):
+        default = (await create(client, batch)).json()["metadata"]
+        own = (await create(client, batch, **{"X-Halfrate-Deadline": "3600"})).json()["metadata"]
+        for metadata, hours in ((default, 48), (own, 1)):
+            created = datetime.fromisoformat(metadata["createTime"])
+            deadline = datetime.fromisoformat(metadata["halfrate"]["deadline"])
+            assert deadline - created == timedelta(hours=hours)
+        for wrong, says in (("soon", "number of seconds"), ("999999", "at most 48 hours"), ("0", "ahead")):
+            refused = await create(client, batch, **{"X-Halfrate-Deadline": wrong})
+            assert refused.status_code == 400
+            assert says in refused.json()["error"]["message"]
+
+
+async def test_what_failed_is_tried_again_as_a_batch_that_says_so(client):
+    name = await uploaded(client, line("a", "one") + line("b", "fail me") + line("c", "fail me too"))
+    first = (await create(client, {"displayName": "nightly", "inputConfig": {"fileName": name}})).json()
+    await finished(client, first["name"])
+    made = await client.post(f"/v1/{first['name']}:retry", headers={"X-Halfrate-Deadline": "60"})
+    assert made.status_code == 200, made.text
+    metadata = made.json()["metadata"]
+    assert metadata["halfrate"]["retryOf"] == first["name"]
+    assert metadata["displayName"] == "nightly (retry)"
+    assert metadata["batchStats"]["requestCount"] == "2"
+    again = await client.post(f"/v1beta/{first['name']}:retry", json={})
+    assert again.json()["name"] == made.json()["name"]
+    ended = await finished(client, made.json()["name"])
+    results = await client.get(f"/v1/{ended['response']['responsesFile']}:download")
+    assert [json.loads(result)["key"] for result in results.content.splitlines()] == ["b", "c"]
+    for job, status in (("batches/none", 404), (first["name"], 200)):
+        assert (await client.post(f"/v1/{job}:retry")).status_code == status
+    good = (
+        await create(client, {"inputConfig": {"fileName": await uploaded(client, line("a", "x"))}})
+    ).json()
+    await finished(client, good["name"])
+    refused = await client.post(f"/v1/{good['name']}:retry")
+    assert (refused.status_code, refused.json()["error"]["status"]) == (400, "FAILED_PRECONDITION")
 
 
 async def test_inline_results_that_have_expired_leave_the_batch_to_be_shown(client, app):

@@ -29,6 +29,7 @@ async def listening(app, settings: ServerConfig) -> AsyncIterator[int]:
         files=app.files,
         uploads=app.uploads,
         jobs=app.jobs,
+        retries=app.retries,
         models=app.models,
         monitor=app.monitor,
         limits=app.config.limits,

@@ -174,6 +174,7 @@ def test_a_new_job():
                 "interactiveCostUsd": "0",
                 "waitingCode": "queued",
                 "waitingReason": "Behind 3 jobs.",
+                "deadline": "2026-01-02T00:00:00.000000Z",
                 "eta": "60s",
                 "etaRange": {
                     "earliest": "2026-01-01T00:00:30.000000Z",
@@ -183,6 +184,20 @@ def test_a_new_job():
             },
         },
     }
+
+
+def test_a_retry_names_what_it_tries_again():
+    assert "retryOf" not in shown(JOB)["metadata"]["halfrate"]
+    job = dataclasses.replace(JOB, retry_of="first")
+    assert shown(job)["metadata"]["halfrate"]["retryOf"] == "batches/first"
+
+
+@pytest.mark.parametrize("state", JobState)
+def test_a_file_job_names_its_output_from_its_start(state):
+    metadata = shown(dataclasses.replace(JOB, state=state))["metadata"]
+    assert ("output" in metadata) == (state not in (JobState.PENDING, JobState.FAILED))
+    inline = shown(dataclasses.replace(JOB, state=state, input_file=None))["metadata"]
+    assert "output" not in inline
 
 
 def test_what_nobody_can_tell_of_a_promise_is_left_out():
@@ -221,6 +236,7 @@ def test_a_finished_job_shows_its_output_twice():
         },
         "costUsd": "1.2500003",
         "interactiveCostUsd": "2.5000006",
+        "deadline": "2026-01-02T00:00:00.000000Z",
     }
 
 

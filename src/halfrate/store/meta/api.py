@@ -10,6 +10,7 @@ from halfrate.domain.file import File, Upload
 from halfrate.domain.job import Counts, Job, JobEvent, JobState
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef, Shard
+from halfrate.domain.snapshot import Snapshot
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Ahead
 
@@ -46,12 +47,17 @@ class MetaStore(Protocol):
     async def create_job(self, job: Job, *, active_jobs_max: int) -> None:
         """Add a Job. Raise `ResourceExhausted` if ``active_jobs_max`` Jobs are not final yet.
 
-        Raise `NotFound` if it names a File as its input that is not there with those bytes any more.
+        Raise `NotFound` if it names a File as its input that is not there with those bytes any more,
+        `AlreadyExists` if it is the second retry of one.
         """
         ...
 
     async def get_job(self, job_id: str) -> Job | None:
         """Return a Job, or None if there is none or it was deleted."""
+        ...
+
+    async def get_retry(self, job_id: str) -> Job | None:
+        """Return the Job that retries another, or None if there is none or it was deleted."""
         ...
 
     async def list_jobs(self, *, limit: int, after: Place | None) -> list[Job]:
@@ -82,9 +88,9 @@ class MetaStore(Protocol):
         ...
 
     async def publish_job(self, job_id: str, event: JobEvent, output: File, *, missing: Tally) -> None:
-        """Make an ASSEMBLING Job final, with its output File. ``missing`` counts Requests never answered.
+        """Make an ASSEMBLING Job final, with its output File unless it was deleted.
 
-        Raise `IllegalTransition` if it is not ASSEMBLING.
+        ``missing`` counts Requests never answered. Raise `IllegalTransition` if it is not ASSEMBLING.
         """
         ...
 
@@ -106,6 +112,10 @@ class MetaStore(Protocol):
 
     async def jobs_overdue(self) -> list[Job]:
         """Return the Jobs whose deadline has passed and which can still be stopped."""
+        ...
+
+    async def next_deadline(self) -> float | None:
+        """Return the earliest deadline of a Job that can still be stopped, None if there is none."""
         ...
 
     async def jobs_to_forget(self, *, limit: int) -> list[Job]:
@@ -189,8 +199,14 @@ class MetaStore(Protocol):
         """Return a Shard of a planned Job."""
         ...
 
-    async def segments(self, job_id: str, shard: int | None = None) -> list[SegmentRef]:
-        """Return the settled parts of a Job's Segments, or of one Shard's, in order."""
+    async def segments(
+        self, job_id: str, shard: int | None = None, *, from_shard: int = 0
+    ) -> list[SegmentRef]:
+        """Return the settled parts of a Job's Segments, of one Shard's, or from one Shard on, in order."""
+        ...
+
+    async def snapshot(self, job_id: str) -> Snapshot:
+        """Return which Results of a Job there are now."""
         ...
 
     # Files

@@ -22,6 +22,7 @@ from halfrate.domain.file import File, FileSource, Upload, output_file_id
 from halfrate.domain.job import Counts, Job, JobEvent, JobState, advance
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef, Shard
+from halfrate.domain.snapshot import Snapshot
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Ahead
 from halfrate.store.meta.api import Place, Tally
@@ -64,12 +65,18 @@ class SqliteStore:
     # Jobs
 
     async def create_job(self, job: Job, *, active_jobs_max: int) -> None:
-        """Add a Job. Raise `ResourceExhausted` or `NotFound` if it may not be."""
+        """Add a Job. Raise `ResourceExhausted`, `NotFound` or `AlreadyExists` if it may not be."""
         values = asdict(job) | {"requests": job.counts.requests, "active_jobs_max": active_jobs_max}
         values["now"] = self._clock.now()
 
         def change(connection: apsw.Connection) -> None:
-            if _execute(connection, "create_job", values) == 0:
+            try:
+                created = _execute(connection, "create_job", values)
+            except apsw.ConstraintError:
+                if job.retry_of is None:
+                    raise
+                raise AlreadyExists(f"batches/{job.retry_of} has a retry already.") from None
+            if not created:
                 if job.input_file is not None and not _rows(connection, "get_input_file", values):
                     raise NotFound(f"The file files/{job.input_file} is not there any more.")
                 raise ResourceExhausted(
@@ -82,6 +89,11 @@ class SqliteStore:
     async def get_job(self, job_id: str) -> Job | None:
         """Return a Job, or None if there is none or it was deleted."""
         rows = self._read("get_job", {"id": job_id})
+        return _job(rows[0]) if rows else None
+
+    async def get_retry(self, job_id: str) -> Job | None:
+        """Return the Job that retries another, or None if there is none or it was deleted."""
+        rows = self._read("get_retry", {"id": job_id})
         return _job(rows[0]) if rows else None
 
     async def list_jobs(self, *, limit: int, after: Place | None) -> list[Job]:
@@ -133,7 +145,7 @@ class SqliteStore:
         return await self._committer.write(change)
 
     async def publish_job(self, job_id: str, event: JobEvent, output: File, *, missing: Tally) -> None:
-        """Make an ASSEMBLING Job final, with its output File."""
+        """Make an ASSEMBLING Job final, with its output File unless it was deleted."""
         values = {
             "id": job_id,
             "state": advance(JobState.ASSEMBLING, event),
@@ -144,9 +156,11 @@ class SqliteStore:
         }
 
         def change(connection: apsw.Connection) -> None:
-            if _execute(connection, "publish_job", values) == 0:
+            rows = _rows(connection, "publish_job", values)
+            if not rows:
                 raise IllegalTransition(f"Job {job_id} is not assembling.")
-            _execute(connection, "create_file", asdict(output))
+            if not rows[0]["deleted"]:
+                _execute(connection, "create_file", asdict(output))
 
         await self._committer.write(change)
 
@@ -179,6 +193,12 @@ class SqliteStore:
     async def jobs_overdue(self) -> list[Job]:
         """Return the Jobs whose deadline has passed and which can still be stopped."""
         return [_job(row) for row in self._read("jobs_overdue", {"now": self._clock.now()})]
+
+    async def next_deadline(self) -> float | None:
+        """Return the earliest deadline of a Job that can still be stopped, None if there is none."""
+        (row,) = self._read("next_deadline", {})
+        deadline: float | None = row["deadline"]
+        return deadline
 
     async def jobs_to_forget(self, *, limit: int) -> list[Job]:
         """Return up to ``limit`` deleted Jobs that are final."""
@@ -307,10 +327,17 @@ class SqliteStore:
         (row,) = self._read("get_shard", {"job_id": job_id, "number": number})
         return Shard(**row)
 
-    async def segments(self, job_id: str, shard: int | None = None) -> list[SegmentRef]:
-        """Return the settled parts of a Job's Segments, or of one Shard's, in order."""
+    async def segments(
+        self, job_id: str, shard: int | None = None, *, from_shard: int = 0
+    ) -> list[SegmentRef]:
+        """Return the settled parts of a Job's Segments, of one Shard's, or from one Shard on, in order."""
         name = "segments" if shard is None else "segments_of_shard"
-        return [SegmentRef(**row) for row in self._read(name, {"job_id": job_id, "shard": shard})]
+        values = {"job_id": job_id, "shard": shard, "from_shard": from_shard}
+        return [SegmentRef(**row) for row in self._read(name, values)]
+
+    async def snapshot(self, job_id: str) -> Snapshot:
+        """Return which Results of a Job there are now."""
+        return _snapshot(job_id, self._read("snapshot", {"job_id": job_id}))
 
     # Files
 
@@ -503,6 +530,7 @@ def _job(row: Row) -> Job:
         promised_at=row["promised_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
+        retry_of=row["retry_of"],
         planned=bool(row["planned"]),
         stopped_by=Cause(row["stopped_by"]) if row["stopped_by"] else None,
         error=row["error"],
@@ -513,6 +541,17 @@ def _job(row: Row) -> Job:
         cost_picos=row["cost_picos"],
         interactive_cost_picos=row["interactive_cost_picos"],
     )
+
+
+def _snapshot(job_id: str, rows: list[Row]) -> Snapshot:
+    if not rows:
+        return Snapshot(job_id)
+    unfinished = (
+        SegmentRef(job_id, row["shard"], row["token"], row["settled_bytes"], row["results"])
+        for row in rows
+        if row["shard"] is not None
+    )
+    return Snapshot(job_id, rows[0]["shards"], tuple(unfinished))
 
 
 def _file(row: Row) -> File:

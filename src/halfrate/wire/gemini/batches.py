@@ -254,6 +254,8 @@ def _own_figures(job: Job, outlook: Outlook) -> dict[str, Any]:
         ),
         "costUsd": _usd(job.cost_picos),
         "interactiveCostUsd": _usd(job.interactive_cost_picos),
+        "deadline": timestamp(job.deadline),
+        "retryOf": f"batches/{job.retry_of}" if job.retry_of else None,
         "waitingCode": outlook.waiting.code if outlook.waiting else None,
         "waitingReason": outlook.waiting.sentence if outlook.waiting else None,
         "eta": f"{outlook.eta.left_seconds:.0f}s" if outlook.eta else None,
@@ -288,11 +290,10 @@ def _without_defaults(shown: dict[str, Any]) -> dict[str, Any]:
 
 
 def _output(job: Job, inline_items: Sequence[bytes] | None) -> dict[str, Any] | None:
-    if not has_output(job):
-        return None
-    if job.input_file is not None:
+    if job.input_file is not None and job.state not in (JobState.PENDING, JobState.FAILED):
+        # While it runs too: the file then holds the Results so far.
         return {"responsesFile": f"files/{output_file_id(job.id)}"}
-    if inline_items is None:
+    if inline_items is None or not has_output(job):
         return None
     return {"inlinedResponses": {"inlinedResponses": [Raw(item) for item in inline_items]}}
 

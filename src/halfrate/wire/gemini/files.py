@@ -246,11 +246,11 @@ def file_resource(file: File, *, base_url: str) -> dict[str, Any]:
         "sizeBytes": str(file.size_bytes) if file.size_bytes else None,
         "createTime": timestamp(file.created_at),
         "updateTime": timestamp(file.created_at),
-        "expirationTime": timestamp(file.expires_at),
+        "expirationTime": None if file.growing else timestamp(file.expires_at),
         "sha256Hash": base64.b64encode(file.sha256.encode()).decode(),
         "uri": f"{base_url}/files/{file.id}",
         "downloadUri": _download_uri(file, base_url),
-        "state": "ACTIVE",
+        "state": "PROCESSING" if file.growing else "ACTIVE",
         "source": file.source.value,
     }
     return {name: value for name, value in shown.items() if value}

@@ -1,1 +1,1 @@
-SELECT * FROM job WHERE ended_at IS NULL AND state IN ('PENDING', 'RUNNING') AND deadline <= :now
+SELECT * FROM job WHERE state IN ('PENDING', 'RUNNING') AND deadline <= :now

@@ -1,0 +1,1 @@
+SELECT * FROM job WHERE retry_of = :id AND NOT deleted

@@ -1,0 +1,1 @@
+SELECT min(deadline) AS deadline FROM job WHERE state IN ('PENDING', 'RUNNING')
