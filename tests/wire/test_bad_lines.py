@@ -140,6 +140,7 @@ async def client(app: App) -> AsyncIterator[httpx.AsyncClient]:
         files=app.files,
         uploads=app.uploads,
         jobs=app.jobs,
+        retries=app.retries,
         models=app.models,
         monitor=app.monitor,
         limits=app.config.limits,
