@@ -7,4 +7,4 @@ CREATE INDEX job_by_deadline ON job (deadline) WHERE state IN ('PENDING', 'RUNNI
 -- The Job whose failed Requests this one tries again. Each has one retry at most, until that is deleted.
 ALTER TABLE job ADD COLUMN retry_of TEXT;
 
-CREATE UNIQUE INDEX job_retry ON job (retry_of) WHERE NOT deleted;
+CREATE UNIQUE INDEX job_retry ON job (retry_of) WHERE retry_of IS NOT NULL AND NOT deleted;
