@@ -350,6 +350,8 @@ async def test_a_deleted_job_is_gone_with_its_output_and_its_work_stops(start):
         async def forgotten() -> bool:
             clock.advance(seconds=60)
             await asyncio.sleep(0.01)
+            if await app.store.get_file(f"batch-{job.id}") is not None:
+                return False  # it goes after its bytes
             return not list(app.blobs.names("jobs")) and not list(app.blobs.names("outputs"))
 
         await until(forgotten)
@@ -375,8 +377,10 @@ async def test_a_job_stopped_while_its_last_results_are_settled_keeps_them(start
         while not run.cancelling():
             await asyncio.sleep(0)
         await asyncio.sleep(0)
+        stopping.cancel()  # the client hangs up
+        await asyncio.wait({stopping})
+        await asyncio.sleep(0)
         settled.set()
-        await stopping
         job = await ended(app, job)
     assert (job.state, job.counts.succeeded) == (JobState.CANCELLED, 3)
 
