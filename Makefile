@@ -37,7 +37,7 @@ format: $(READY) ## rewrite the sources in the one format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-simulate: $(READY) ## live through 1,000 seeds of crashes, lost writes and lapsed leases
+simulate: $(READY) ## live through 1,000 seeds of deaths, lost writes, full disks and lapsed leases
 	@HALFRATE_SEEDS=1000 $(BIN)/python -m pytest tests/simulation $(ARGS)
 
 fuzz: $(READY) ## try a million mutated lines, and thousands of files, bodies and uploads

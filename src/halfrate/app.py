@@ -43,7 +43,8 @@ from halfrate.service.outputs import Outputs
 from halfrate.service.retries import Retries
 from halfrate.service.uploads import Uploads
 from halfrate.store.blob.api import BlobStore
-from halfrate.store.blob.local import LocalBlobStore, make_directories
+from halfrate.store.blob.disk import make_directories
+from halfrate.store.blob.local import LocalBlobStore
 from halfrate.store.meta.api import MetaStore
 from halfrate.store.meta.sqlite import SqliteStore
 from halfrate.upkeep.expirer import Expirer

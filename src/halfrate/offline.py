@@ -19,7 +19,7 @@ from halfrate.domain.job import Job, JobState
 from halfrate.domain.outlook import Outlook
 from halfrate.engines.api import EngineState
 from halfrate.store.blob.api import CHUNK_BYTES, read_chunks
-from halfrate.store.blob.local import sync_directory
+from halfrate.store.blob.disk import sync_directory
 from halfrate.store.blob.names import output_blob
 
 POLL_SECONDS = 0.1

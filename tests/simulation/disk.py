@@ -2,201 +2,219 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
 import random
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Self, TypeVar
+from io import FileIO
+from itertools import count
+from pathlib import Path
+from typing import Literal, TypeVar
 
 import apsw
+
+from halfrate.store.meta.group_commit import Change, commit
+from tests.simulation.fate import Crashed, Fate
 
 T = TypeVar("T")
 
 
-class Crashed(BaseException):
-    """The process died here. Nothing that it does afterwards has any effect."""
-
-
-class Fate:
-    """Lets the process die at the ``places_left``-th place it reaches from now on; never, if None."""
-
-    def __init__(self, places_left: int | None = None) -> None:
-        self._places_left = places_left
-        self.died_at: str | None = None
-
-    def reach(self, place: str) -> None:
-        """Pass a place where the process may die."""
-        if self.died_at is None and self._places_left is not None:
-            self._places_left -= 1
-            if self._places_left < 0:
-                self.died_at = place
-        if self.died_at is not None:
-            raise Crashed(self.died_at)
-
-
 @dataclass(slots=True, eq=False)
-class _Inode:
-    data: bytearray = field(default_factory=bytearray)
+class _File:
+    """One inode. ``kept`` is a second name of it, out of the way, for when the first is lost."""
+
+    kept: Path
     synced_bytes: int = 0
 
 
-class SimulatedDisk:
-    """A `BlobStore` in memory. `crash` takes back what was never made durable, and perhaps a little less."""
+@dataclass(slots=True, eq=False)
+class _Folder:
+    """The names in a directory as they are, as they would be after a power cut, and the steps between."""
 
-    def __init__(self) -> None:
-        self.fate = Fate()
-        self._names: dict[str, _Inode] = {}
-        self._durable_names: dict[str, _Inode] = {}
+    now: dict[str, _File | _Folder] = field(default_factory=dict)
+    durable: dict[str, _File | _Folder] = field(default_factory=dict)
+    changes: list[dict[str, _File | _Folder | None]] = field(default_factory=list)
 
-    def crash(self, chance: random.Random) -> None:
-        """Lose what a power cut may lose: unsynced bytes, from the end, and names of deleted blobs not."""
-        self.fate = Fate()
-        kept = {
-            name: inode
-            for name, inode in self._durable_names.items()
-            if name in self._names or chance.random() < 0.5
-        }
-        self._names, self._durable_names = dict(kept), dict(kept)
-        for inode in kept.values():
-            del inode.data[chance.randint(inode.synced_bytes, len(inode.data)) :]
-            inode.synced_bytes = len(inode.data)
-
-    def writer(self, name: str) -> _Writer:
-        self._check(name)
-        return _Writer(self, name)
-
-    def appender(self, name: str) -> _Appender:
-        self._check(name)
-        if name not in self._names:
-            self.fate.reach("create blob")
-            self._names[name] = self._durable_names[name] = _Inode()
-        return _Appender(self, self._names[name])
-
-    def reader(self, name: str) -> _Reader:
-        self._check(name)
-        if name not in self._names:
-            raise FileNotFoundError(name)
-        return _Reader(name, self._names[name])
-
-    def rename(self, name: str, new_name: str) -> None:
-        self._check(name)
-        self._check(new_name)
-        if name not in self._names:
-            raise FileNotFoundError(name)
-        self.fate.reach("rename blob")
-        self._names[new_name] = self._durable_names[new_name] = self._names.pop(name)
-        self._durable_names.pop(name, None)
-        self.fate.reach("blob renamed")
-
-    def delete(self, name: str) -> None:
-        self._check(name)
-        self.fate.reach("delete blob")
-        for known in [known for known in self._names if known == name or known.startswith(f"{name}/")]:
-            del self._names[known]
-
-    def sweep(self) -> None:
-        """Writers that died left nothing: their blobs never had a name."""
-
-    def names(self, prefix: str) -> Iterator[str]:
-        self._check(prefix)
-        return iter(sorted(name for name in self._names if name.startswith(f"{prefix}/")))
-
-    def put(self, name: str, inode: _Inode) -> None:
-        """Give a finished blob its name: synced, renamed, directory synced."""
-        self.fate.reach("sync blob")
-        inode.synced_bytes = len(inode.data)
-        self.fate.reach("name blob")
-        self._names[name] = inode
-        self.fate.reach("sync name of blob")
-        self._durable_names[name] = inode
-
-    @staticmethod
-    def _check(name: str) -> None:
-        if not name or any(part in ("", ".", "..") or "\0" in part for part in name.split("/")):
-            raise ValueError(f"{name!r} is no blob name")
-
-
-class _Writer:
-    def __init__(self, disk: SimulatedDisk, name: str) -> None:
-        self._disk = disk
-        self._name = name
-        self._inode = _Inode()
-
-    def write(self, data: bytes) -> None:
-        self._inode.data += data
-
-    def commit(self) -> int:
-        self._disk.put(self._name, self._inode)
-        return len(self._inode.data)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        pass
-
-
-class _Appender:
-    def __init__(self, disk: SimulatedDisk, inode: _Inode) -> None:
-        self._disk = disk
-        self._inode = inode
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self._inode.data)
-
-    def append(self, data: bytes) -> None:
-        self._disk.fate.reach("append")
-        self._inode.data += data
+    def change(self, names: dict[str, _File | _Folder | None]) -> None:
+        self.changes.append(names)
+        _apply(self.now, names)
 
     def sync(self) -> None:
-        self._disk.fate.reach("sync appended")
-        self._inode.synced_bytes = len(self._inode.data)
-        self._disk.fate.reach("appended synced")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        pass
+        self.durable = dict(self.now)
+        self.changes.clear()
 
 
-class _Reader:
-    def __init__(self, name: str, inode: _Inode) -> None:
-        self._name = name
-        self._inode = inode
-        self._size_bytes = len(inode.data)
+class LossyDisk:
+    """A `Disk` of real files below ``home`` that keeps count of what is durable.
 
-    @property
-    def name(self) -> str:
-        return self._name
+    `lose_power` takes back what is not: of each file its unsynced end, wholly or from anywhere on; of each
+    directory the latest of its changes since it was synced. What is left of the unsynced end of a Segment may
+    be garbage. A process that dies alone takes nothing along, but makes nothing durable either. While the
+    disk is ``full`` nothing grows.
+    """
 
-    @property
-    def size_bytes(self) -> int:
-        return self._size_bytes
+    def __init__(self, home: Path, vault: Path, chance: random.Random) -> None:
+        self.fate = Fate()
+        self.full = False
+        self._home = home
+        self._vault = vault
+        self._chance = chance
+        self._numbers = count()
+        self._root = _Folder()
+        self._open: dict[FileIO, _File] = {}
+        home.mkdir()
+        vault.mkdir()
 
-    def read(self, offset: int, length: int) -> bytes:
-        return bytes(self._inode.data[offset : offset + length])
+    # What a store asks for
 
-    def __enter__(self) -> Self:
-        return self
+    def open(self, path: Path, mode: Literal["xb", "ab"]) -> FileIO:
+        self.fate.check()
+        folder = self._folder(path.parent)
+        if path.name not in folder.now:
+            self._need_room()
+        file = path.open(mode, buffering=0)
+        if path.name not in folder.now:
+            node = _File(self._vault / str(next(self._numbers)))
+            os.link(path, node.kept)
+            folder.change({path.name: node})
+        known = folder.now[path.name]
+        assert isinstance(known, _File)
+        self._open[file] = known
+        return file
 
-    def __exit__(self, *exc: object) -> None:
-        pass
+    def write(self, file: FileIO, data: memoryview) -> int:
+        self.fate.check()
+        if self._chance.random() < 0.2 and len(data) > 1:
+            return file.write(data[: self._chance.randrange(1, len(data))])
+        self._need_room()
+        return file.write(data)
+
+    def sync(self, file: FileIO) -> None:
+        self.fate.check()
+        if self._chance.random() < 0.2:
+            self._need_room()
+        self._open[file].synced_bytes = os.fstat(file.fileno()).st_size
+
+    def rename(self, path: Path, new_path: Path) -> None:
+        self.fate.check()
+        path.rename(new_path)
+        old, new = self._folder(path.parent), self._folder(new_path.parent)
+        node = old.now[path.name]
+        if old is new:
+            old.change({path.name: None, new_path.name: node})
+        else:
+            new.change({new_path.name: node})
+            old.change({path.name: None})
+
+    def unlink(self, path: Path) -> None:
+        self.fate.check()
+        path.unlink()
+        self._folder(path.parent).change({path.name: None})
+
+    def make_directory(self, path: Path) -> None:
+        self.fate.check()
+        if path.name not in self._folder(path.parent).now:
+            self._need_room()
+            path.mkdir()
+            self._folder(path.parent).change({path.name: _Folder()})
+
+    def remove_directory(self, path: Path) -> None:
+        self.fate.check()
+        path.rmdir()
+        self._folder(path.parent).change({path.name: None})
+
+    def sync_directory(self, path: Path) -> None:
+        self.fate.check()
+        self._folder(path).sync()
+
+    # What happens to it
+
+    def lose_power(self) -> None:
+        """Take back what was not durable, or a little less."""
+        self._open.clear()
+        for name, node in self._root.now.items():
+            (self._home / name).unlink() if isinstance(node, _File) else shutil.rmtree(self._home / name)
+        self._lay_out(self._home, self._root, torn=set())
+
+    def _lay_out(self, path: Path, folder: _Folder, torn: set[_File]) -> None:
+        garbage = path.is_relative_to(self._home / "blobs" / "jobs")
+        made = self._chance.choice([0, len(folder.changes), self._chance.randint(0, len(folder.changes))])
+        for names in folder.changes[:made]:
+            _apply(folder.durable, names)
+        folder.now, folder.changes = dict(folder.durable), []
+        for name, node in folder.now.items():
+            if isinstance(node, _File):
+                if node not in torn:
+                    torn.add(node)
+                    self._tear(node, garbage=garbage)
+                os.link(node.kept, path / name)
+            else:
+                (path / name).mkdir()
+                self._lay_out(path / name, node, torn)
+
+    def _tear(self, node: _File, *, garbage: bool) -> None:
+        size_bytes, synced_bytes = node.kept.stat().st_size, node.synced_bytes
+        kept_bytes = self._chance.choice(
+            [synced_bytes, size_bytes, self._chance.randint(synced_bytes, size_bytes)]
+        )
+        os.truncate(node.kept, kept_bytes)
+        if garbage and kept_bytes > synced_bytes and self._chance.random() < 0.3:
+            good_bytes = self._chance.randrange(synced_bytes, kept_bytes)
+            with node.kept.open("r+b") as file:
+                file.seek(good_bytes)
+                file.write(self._chance.randbytes(kept_bytes - good_bytes))
+        node.synced_bytes = kept_bytes
+
+    def _need_room(self) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _folder(self, path: Path) -> _Folder:
+        folder = self._root
+        for name in path.relative_to(self._home).parts:
+            node = folder.now.get(name)
+            if not isinstance(node, _Folder):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+            folder = node
+        return folder
 
 
-class CommitAtOnce:
-    """A `Committer` without a thread, so that a seed always gives the same run."""
+def _apply(names: dict[str, _File | _Folder], change: dict[str, _File | _Folder | None]) -> None:
+    for name, node in change.items():
+        if node is None:
+            names.pop(name, None)
+        else:
+            names[name] = node
 
-    def __init__(self, connection: apsw.Connection, disk: SimulatedDisk) -> None:
+
+class CommitInTurn:
+    """A `Committer` without a thread, so that a seed always gives the same run.
+
+    What is asked for in one turn of the event loop is committed in the next, together.
+    """
+
+    def __init__(self, connection: apsw.Connection, disk: LossyDisk) -> None:
+        # The machine that runs the simulation does not lose power: its own syncs would only take time.
+        connection.execute("PRAGMA synchronous = OFF")
         self._connection = connection
         self._disk = disk
+        self._waiting: list[Change] = []
 
     async def write(self, change: Callable[[apsw.Connection], T]) -> T:
-        self._disk.fate.reach("commit")
-        with self._connection:
-            result = change(self._connection)
-        self._disk.fate.reach("committed")
-        return result
+        self._disk.fate.check()
+        done: Future[T] = Future()
+        self._waiting.append(Change(change, done))
+        if len(self._waiting) == 1:
+            asyncio.get_running_loop().call_soon(self.close)
+        return await asyncio.wrap_future(done)
 
     def close(self) -> None:
-        pass
+        group, self._waiting = self._waiting, []
+        if self._disk.fate.died_at is None:
+            commit(self._connection, group)
+        for change in group:
+            change.fail(Crashed())  # of no effect on what has been told

@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import islice
 
 from halfrate.clock import Clock
+from halfrate.crashpoints import CrashPoint, reach
 from halfrate.dispatch.bell import Bell
 from halfrate.dispatch.output import Output
 from halfrate.domain.errors import CorruptData, IllegalTransition
@@ -24,6 +25,7 @@ from halfrate.store.meta.api import MetaStore, Tally
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
+LINES_A_POINT = 16
 
 PIECE_LINES = 64
 """Lines written together. Few, because one may be 4 MiB long."""
@@ -114,9 +116,13 @@ class Assembler:
                 digest.update(data)
                 lines += len(piece)
                 self._lines_written[job.id] = lines
+                if lines % LINES_A_POINT == 0:
+                    reach(CrashPoint.ASSEMBLE_LINES_AFTER)
             if lines != job.counts.requests:
                 raise CorruptData(f"{lines} lines were made for {job.counts.requests} Requests.")
+            reach(CrashPoint.ASSEMBLE_WRITE_AFTER)
             size_bytes = writer.commit()
+        reach(CrashPoint.ASSEMBLE_COMMIT_AFTER)
         now = self._clock.now()
         return File(
             id=output_file_id(job.id),

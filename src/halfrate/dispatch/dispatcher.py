@@ -172,5 +172,7 @@ class Dispatcher:
         # A task that is cancelled before its first step runs no line of it, and gives no Shard back.
         await asyncio.sleep(0)
         for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+            if not task.cancelling():  # cancelled again, it would break off settling what was answered
+                task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)  # not gathered: whoever is cancelled here would cancel them again

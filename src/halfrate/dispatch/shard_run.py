@@ -9,6 +9,7 @@ from functools import partial
 
 from halfrate.clock import Clock
 from halfrate.config import DispatchConfig
+from halfrate.crashpoints import CrashPoint, reach
 from halfrate.dispatch.assignments import Asked, assignments
 from halfrate.dispatch.feed import Feed
 from halfrate.dispatch.lanes import Taken
@@ -72,6 +73,7 @@ class ShardRun:
         except BaseException:
             await self._store.release_shard(lease)
             raise
+        reach(CrashPoint.SHARD_READ_AFTER)
         with self._blobs.appender(segment_blob(lease.job_id, lease.shard, lease.token)) as appender:
             writer = SegmentWriter(appender)
             async with Sink(
@@ -84,11 +86,12 @@ class ShardRun:
             ) as sink:
                 try:
                     await self._answer_all(pending, sink, handed_out)
+                    reach(CrashPoint.SHARD_ANSWER_AFTER)
+                    await sink.close()
                 except BaseException:
                     await sink.close()
                     await self._store.release_shard(lease)
                     raise
-                await sink.close()
                 await self._store.finish_shard(lease)
 
     async def _answer_all(

@@ -79,12 +79,15 @@ class Sink:
         self._raise_failure()
 
     async def close(self) -> None:
-        """Return when everything added is settled. Raise `LeaseLost` if another holds the Shard now."""
+        """Return when everything added is settled. Raise `LeaseLost` if another holds the Shard now.
+
+        A caller that is cancelled stops nothing, and may call it again to wait.
+        """
         self._closing = True
         self._wake.set()
         self._enough.ring()
         if self._task is not None:
-            await self._task
+            await asyncio.shield(self._task)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run(), name=f"sink {self._lease.job_id}/{self._lease.shard}")

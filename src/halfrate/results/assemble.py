@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
+from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.errors import CorruptData
 from halfrate.domain.result import Result
 from halfrate.domain.shard import SegmentRef
@@ -65,6 +66,7 @@ def _assemble(
     except BaseException:
         assembly.close()
         raise
+    reach(CrashPoint.ASSEMBLE_LOCATE_AFTER)
     return assembly
 
 

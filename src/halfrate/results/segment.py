@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.errors import CorruptData
 from halfrate.domain.result import Result
 from halfrate.results.frames import encode_frames, read_frames
@@ -33,16 +34,19 @@ class SegmentWriter:
                 "An earlier append to this Segment failed; claim the Shard again for a new one."
             )
         frames = encode_frames(map(encode_result, results))
+        reach(CrashPoint.SEGMENT_APPEND_BEFORE)
         try:
             self._appender.append(frames)
         except BaseException:
             self._torn = True
             raise
+        reach(CrashPoint.SEGMENT_APPEND_AFTER)
         return self._appender.size_bytes
 
     def sync(self) -> None:
         """Return when everything appended is durable: only then may it be settled."""
         self._appender.sync()
+        reach(CrashPoint.SEGMENT_SYNC_AFTER)
 
 
 def read_segment(reader: BlobReader, settled_bytes: int) -> Iterator[Result]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
+from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.errors import FailedPrecondition, Forbidden, InvalidArgument
 from halfrate.domain.file import File, FileSource, output_file_id
 from halfrate.domain.job import Job, JobState
@@ -60,6 +61,7 @@ class Files:
                 f"files/{file_id} is the output of a batch that still runs. Delete the batch."
             )
         await self._store.delete_file(file_id)
+        reach(CrashPoint.FILE_DELETE_AFTER)
         if not await self._store.blob_in_use(file.blob):
             await asyncio.to_thread(self._inputs.discard, file.blob)
 

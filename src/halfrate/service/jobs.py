@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from halfrate.clock import Clock
 from halfrate.config import Limits
+from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.deadline import Deadline
 from halfrate.domain.errors import InvalidArgument, NotFound, Refusal
 from halfrate.domain.job import Counts, Job, JobState
@@ -109,6 +110,7 @@ class Jobs:
         resolved = self._models.resolve(model)
         blob = input_blob(new_id(24))
         await asyncio.to_thread(self._write, blob, items)
+        reach(CrashPoint.INLINE_WRITE_AFTER)
         try:
             summary = await self._inputs.read_summary(blob)
             refuse_bad_input(summary, keep_going=False)
@@ -158,11 +160,13 @@ class Jobs:
         # In this order: a Job that is hidden before it is stopped would run on if the process died between.
         await self.stop(await self.get(job_id), Cause.CANCELLED)
         await self._store.delete_job(job_id)
+        reach(CrashPoint.JOB_DELETE_AFTER)
 
     async def stop(self, job: Job, cause: Cause) -> bool:
         """Start no more of a Job's Requests and let go of those in flight. False if it is past that."""
         stopped = await self._store.stop_job(job.id, cause)
         if stopped:
+            reach(CrashPoint.JOB_STOP_AFTER)
             await self._let_go(job)
         return stopped
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from halfrate.clock import Clock
 from halfrate.config import Limits
+from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.errors import FailedPrecondition, InvalidArgument, NotFound
 from halfrate.domain.file import File, FileSource, Upload, output_file_id
 from halfrate.identity import new_id
@@ -129,6 +130,7 @@ class Uploads:
             md5=digests.md5,
         )
         await self._store.create_upload(upload)
+        reach(CrashPoint.UPLOAD_BEGIN_AFTER)
         await asyncio.to_thread(self._blobs.appender(upload_blob(upload.id)).__exit__)
         return upload
 
@@ -168,7 +170,9 @@ class Uploads:
                 known_bytes -= len(data) - len(fresh)
                 self._check_bound(upload, receiver.received_bytes + len(fresh))
                 if fresh:
+                    reach(CrashPoint.UPLOAD_APPEND_BEFORE)
                     await to_its_end(self._take(upload_id, receiver, fresh))
+                    reach(CrashPoint.UPLOAD_APPEND_AFTER)
             return receiver.received_bytes
 
     async def finish(self, upload_id: str, *, digests: Digests = Digests()) -> File:
@@ -200,9 +204,10 @@ class Uploads:
             await to_its_end(self._forget(upload_id))
 
     async def _forget(self, upload_id: str) -> None:
-        await self._store.delete_upload(upload_id)
+        # The row last: it leads to the bytes, should the process die between.
         await self._close(upload_id)
         await asyncio.to_thread(self._blobs.delete, upload_blob(upload_id))
+        await self._store.delete_upload(upload_id)
 
     def _give_up(self, upload_id: str) -> None:
         if upload_id in self._incoming:
@@ -240,7 +245,9 @@ class Uploads:
 
     async def _make_file(self, upload: Upload, receiver: Receiver, blob: str) -> File:
         size_bytes = receiver.received_bytes
+        reach(CrashPoint.UPLOAD_FINISH_BEFORE)
         sha256 = await receiver.finish(blob)
+        reach(CrashPoint.UPLOAD_RECEIVE_AFTER)
         now = self._clock.now()
         file = File(
             id=upload.file_id,

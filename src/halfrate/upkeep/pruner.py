@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from halfrate.clock import Clock
+from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.job import Job
 from halfrate.ingest.inputs import Inputs
 from halfrate.store.blob.api import BlobStore
@@ -92,6 +93,7 @@ class Pruner:
             # Bytes first: nobody can ask for them, and its row leads here again after a crash.
             await self._delete_work(job)
             await self._store.forget_job(job.id)
+            reach(CrashPoint.PRUNE_JOB_AFTER)
             await self._delete_input_if_unused(job.input_blob)
         return len(jobs)
 
@@ -101,12 +103,14 @@ class Pruner:
         for job in jobs:
             await self._delete_work(job)
             await self._store.clear_job(job.id)
+            reach(CrashPoint.PRUNE_CLEAR_AFTER)
         return len(jobs)
 
     async def _drop_expired_files(self) -> int:
         files = await self._store.files_expired(limit=ROUND_MAX)
         for file in files:
             await self._store.drop_expired_file(file.id)
+            reach(CrashPoint.PRUNE_FILE_AFTER)
             await self._delete_input_if_unused(file.blob)
         return len(files)
 
@@ -116,6 +120,7 @@ class Pruner:
         )
         for job in jobs:
             await self._store.release_input(job.id)
+            reach(CrashPoint.PRUNE_RELEASE_AFTER)
             await self._delete_input_if_unused(job.input_blob)
         return len(jobs)
 
@@ -123,17 +128,21 @@ class Pruner:
         uploads = await self._store.uploads_begun_before(now - self._keep_upload_seconds, limit=ROUND_MAX)
         for upload in uploads:
             await self._delete(upload_blob(upload.id))
+            reach(CrashPoint.PRUNE_UPLOAD_AFTER)
             await self._store.delete_upload(upload.id)
         return len(uploads)
 
     async def _delete_work(self, job: Job) -> None:
         await self._delete(job_folder(job.id))
+        reach(CrashPoint.PRUNE_FOLDER_AFTER)
         await self._delete(output_blob(job.id))
+        reach(CrashPoint.PRUNE_OUTPUT_AFTER)
 
     async def _delete_input_if_unused(self, blob: str) -> None:
         # The row that led here is gone by now, so that whoever creates a Job from these bytes was earlier,
         # and is seen here, or is refused.
         if not await self._store.blob_in_use(blob):
+            reach(CrashPoint.PRUNE_INPUT_BEFORE)
             await asyncio.to_thread(self._inputs.discard, blob)
 
     async def _delete(self, blob: str) -> None:

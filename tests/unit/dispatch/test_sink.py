@@ -157,6 +157,21 @@ async def test_a_watch_ends_when_all_went_well(writer, store):
         await watching
 
 
+async def test_who_is_cancelled_while_it_waits_for_the_end_stops_nothing(writer, store):
+    store.gate.clear()
+    async with Sink(LEASE, writer, store=store, price=PRICE, clock=WallClock()) as sink:
+        await sink.add([answer(0)])
+        closing = asyncio.create_task(sink.close())
+        while not writer.groups:
+            await asyncio.sleep(0.001)
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
+        assert closing.cancelled()
+        store.gate.set()
+        await sink.close()
+    assert store.settled == [(10, 1, 1)]
+
+
 def test_answers_are_paid_for_and_errors_are_not():
     failed = Result(Asker(1), Failed(Cause.INVALID, "why"))
     added = tally([answer(0), failed, answer(2)], PRICE)

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import errno
 import hashlib
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from halfrate.config import Limits
 from halfrate.domain.errors import AlreadyExists, FailedPrecondition, Forbidden, InvalidArgument, NotFound
 from halfrate.service.uploads import Progress
-from tests.fakes import FakeClock, line, open_files, pieces, until, upload
+from halfrate.store.blob.disk import OsDisk
+from tests.fakes import FakeClock, ended, line, open_files, pieces, results, text_of, until, upload
 
 
 async def begin(app, declared_bytes=None, file_id=None):
@@ -201,3 +203,53 @@ async def test_bytes_whose_row_was_never_written_are_removed_at_the_next_start(s
             return list(app.blobs.names("inputs")) == []
 
         await until(removed)
+
+
+async def test_an_append_that_a_full_disk_cut_off_can_be_gone_on_with(start, monkeypatch):
+    """Half of a chunk is in the blob and counts as received: index and digest have to know it too."""
+    data = line("one", "a") + b"\n" + line("two", "b")
+    real_write = OsDisk.write
+
+    def write_half(self, file, view):
+        monkeypatch.setattr(OsDisk, "write", full)
+        return real_write(self, file, view[: len(view) // 2])
+
+    def full(self, file, view):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with start() as app:
+        begun = await begin(app, len(data))
+        await app.uploads.progress(begun.id)
+        monkeypatch.setattr(OsDisk, "write", write_half)
+        with pytest.raises(OSError, match="No space"):
+            await app.uploads.append(begun.id, offset=0, chunks=pieces(data))
+        monkeypatch.setattr(OsDisk, "write", real_write)
+        arrived = (await app.uploads.progress(begun.id)).received_bytes
+        assert arrived == len(data) // 2
+        await app.uploads.append(begun.id, offset=arrived, chunks=pieces(data[arrived:]))
+        file = await app.uploads.finish(begun.id)
+        assert file.sha256 == hashlib.sha256(data).hexdigest()
+        job = await ended(
+            app,
+            await app.jobs.create_from_file(model="pocket-1", file_id=file.id, display_name="", priority=0),
+        )
+        assert [text_of(result) for result in await results(app, job)] == ["one", "two"]
+
+
+async def test_an_upload_whose_row_could_not_be_written_begins_again(start, monkeypatch):
+    data = line("one", "a")
+    async with start() as app:
+        begun = await begin(app, len(data))
+        await app.uploads.append(begun.id, offset=0, chunks=pieces(data))
+        with monkeypatch.context() as fault:
+
+            async def full(*arguments, **options):
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+            fault.setattr(app.store, "create_file", full)
+            with pytest.raises(OSError, match="No space"):
+                await app.uploads.finish(begun.id)
+        arrived = (await app.uploads.progress(begun.id)).received_bytes
+        await app.uploads.append(begun.id, offset=arrived, chunks=pieces(data[arrived:]))
+        file = await app.uploads.finish(begun.id)
+        assert await read(app, file.id) == (len(data), data)

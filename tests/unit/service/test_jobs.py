@@ -350,11 +350,53 @@ async def test_a_deleted_job_is_gone_with_its_output_and_its_work_stops(start):
         async def forgotten() -> bool:
             clock.advance(seconds=60)
             await asyncio.sleep(0.01)
+            if await app.store.get_file(f"batch-{job.id}") is not None:
+                return False  # it goes after its bytes
             return not list(app.blobs.names("jobs")) and not list(app.blobs.names("outputs"))
 
         await until(forgotten)
         with pytest.raises(Forbidden):
             await app.files.get(f"batch-{job.id}")
+
+
+async def test_a_job_stopped_while_its_last_results_are_settled_keeps_them(start, monkeypatch):
+    async with start() as app:
+        settling, settled = asyncio.Event(), asyncio.Event()
+        real_settle = app.store.settle
+
+        async def slow_settle(*arguments: object) -> None:
+            settling.set()
+            await settled.wait()
+            await real_settle(*arguments)
+
+        monkeypatch.setattr(app.store, "settle", slow_settle)
+        job = await submit(app, *[line(f"say {n}") for n in range(3)])
+        await settling.wait()
+        [run] = [task for task in asyncio.all_tasks() if task.get_name().startswith("shard ")]
+        stopping = asyncio.create_task(app.jobs.cancel(job.id))
+        while not run.cancelling():
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        stopping.cancel()  # the client hangs up
+        await asyncio.wait({stopping})
+        await asyncio.sleep(0)
+        settled.set()
+        job = await ended(app, job)
+    assert (job.state, job.counts.succeeded) == (JobState.CANCELLED, 3)
+
+
+async def test_a_job_is_not_hidden_before_it_is_stopped(start, monkeypatch):
+    """A process that died between the two would leave a Shard that is claimed and let go of for ever."""
+    async with start(ScriptedEngine(delay_seconds=60)) as app:
+        job = await submit(app, line("say it"))
+
+        async def dies(*arguments: object) -> bool:
+            raise OSError("the process dies here")
+
+        monkeypatch.setattr(app.store, "stop_job", dies)
+        with pytest.raises(OSError, match="dies here"):
+            await app.jobs.delete(job.id)
+        assert (await app.jobs.get(job.id)).id == job.id
 
 
 async def test_results_can_be_read_while_the_job_runs(start):

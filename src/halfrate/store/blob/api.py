@@ -85,11 +85,11 @@ class BlobStore(Protocol):
         ...
 
     def rename(self, name: str, new_name: str) -> None:
-        """Move a blob, durably."""
+        """Move a blob. Its new name is durable; the old one may be back, too, after a power cut."""
         ...
 
     def delete(self, name: str) -> None:
-        """Remove a blob, or every blob below ``name``; nothing if there is none."""
+        """Remove a blob, or every blob below ``name``, durably; nothing if there is none."""
         ...
 
     def sweep(self) -> None:

@@ -11,6 +11,8 @@ from typing import Any, Protocol, TypeVar
 
 import apsw
 
+from halfrate.crashpoints import CrashPoint, reach
+
 T = TypeVar("T")
 
 GROUP_MAX = 256
@@ -36,7 +38,7 @@ class GroupCommitter:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
-        self._waiting: SimpleQueue[_Change | None] = SimpleQueue()
+        self._waiting: SimpleQueue[Change | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="halfrate-store", daemon=True)
         self._thread.start()
 
@@ -46,7 +48,7 @@ class GroupCommitter:
         A caller that is cancelled while it waits does not know whether the change was made.
         """
         done: Future[T] = Future()
-        self._waiting.put(_Change(change, done))
+        self._waiting.put(Change(change, done))
         return await asyncio.wrap_future(done)
 
     def close(self) -> None:
@@ -64,31 +66,14 @@ class GroupCommitter:
                     closing = True
                     break
                 group.append(change)
-            self._commit(group)
+            commit(self._connection, group)
             if closing:
                 return
 
-    def _commit(self, group: list[_Change]) -> None:
-        try:
-            # IMMEDIATE: take the write lock now, so that no change reads what another may overtake.
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                for change in group:
-                    change.run(self._connection)
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-        except BaseException as error:  # the thread must outlive any failure
-            for change in group:
-                change.fail(error)
-            return
-        for change in group:
-            change.resolve()
 
+class Change:
+    """One change that waits for its commit, and the caller that waits for what comes of it."""
 
-class _Change:
     def __init__(self, change: Callable[[apsw.Connection], Any], done: Future[Any]) -> None:
         self._change = change
         self._done = done
@@ -106,6 +91,7 @@ class _Change:
         connection.execute("RELEASE change")
 
     def resolve(self) -> None:
+        """Tell the caller what the change returned or raised."""
         if self._done.cancelled():
             return
         if self._error is not None:
@@ -114,7 +100,31 @@ class _Change:
             _quietly(lambda: self._done.set_result(self._result))
 
     def fail(self, error: BaseException) -> None:
+        """Tell the caller why there was no change."""
         _quietly(lambda: self._done.set_exception(error))
+
+
+def commit(connection: apsw.Connection, group: list[Change]) -> None:
+    """Make changes in one transaction, then tell every caller. Raise nothing: each caller is told."""
+    try:
+        # IMMEDIATE: take the write lock now, so that no change reads what another may overtake.
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for change in group:
+                change.run(connection)
+            reach(CrashPoint.COMMIT_BEFORE)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        reach(CrashPoint.COMMIT_AFTER)
+    except BaseException as error:  # the writer's thread must outlive any failure
+        for change in group:
+            change.fail(error)
+        return
+    for change in group:
+        change.resolve()
 
 
 def _quietly(announce: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import apsw
 
 from halfrate.clock import Clock
+from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.errors import (
     AlreadyExists,
     CorruptData,
@@ -84,7 +85,9 @@ class SqliteStore:
                     "Wait until one ends, or cancel one."
                 )
 
+        reach(CrashPoint.JOB_CREATE_BEFORE)
         await self._committer.write(change)
+        reach(CrashPoint.JOB_CREATE_AFTER)
 
     async def get_job(self, job_id: str) -> Job | None:
         """Return a Job, or None if there is none or it was deleted."""
@@ -113,7 +116,9 @@ class SqliteStore:
                 first += requests
             self._drain(connection, job_id)
 
+        reach(CrashPoint.PLAN_SAVE_BEFORE)
         await self._committer.write(change)
+        reach(CrashPoint.PLAN_SAVE_AFTER)
 
     async def set_requests(self, job_id: str, requests: int) -> None:
         """Note how many Requests a Job has, once its input is indexed."""
@@ -162,7 +167,9 @@ class SqliteStore:
             if not rows[0]["deleted"]:
                 _execute(connection, "create_file", asdict(output))
 
+        reach(CrashPoint.JOB_PUBLISH_BEFORE)
         await self._committer.write(change)
+        reach(CrashPoint.JOB_PUBLISH_AFTER)
 
     async def delete_job(self, job_id: str) -> None:
         """Hide a Job from `get_job` and `list_jobs`, and its output. Its bytes stay until `forget_job`."""
@@ -271,13 +278,18 @@ class SqliteStore:
         # Most looks find nothing: look on this thread first, and pay for a transaction only to claim.
         if not self._read("find_open_shard", {"engine": engine}):
             return None
-        return await self._committer.write(change)
+        reach(CrashPoint.LEASE_CLAIM_BEFORE)
+        lease = await self._committer.write(change)
+        reach(CrashPoint.LEASE_CLAIM_AFTER)
+        return lease
 
     async def renew_lease(self, lease: Lease, *, lease_seconds: float) -> Lease:
         """Put off the lapse of a Lease. Raise `LeaseLost` if it is not the Shard's newest."""
         lapses_at = self._clock.now() + lease_seconds
         renewed = Lease(lease.job_id, lease.shard, lease.token, lease.worker, lapses_at)
+        reach(CrashPoint.LEASE_RENEW_BEFORE)
         await self._committer.write(lambda connection: _hold(connection, renewed))
+        reach(CrashPoint.LEASE_RENEW_AFTER)
         return renewed
 
     async def settle(self, lease: Lease, segment: SegmentRef, tally: Tally) -> None:
@@ -297,15 +309,21 @@ class SqliteStore:
             _execute(connection, "settle_segment", asdict(segment))
             _execute(connection, "settle_job", job_values)
 
+        reach(CrashPoint.SETTLE_BEFORE)
         await self._committer.write(change)
+        reach(CrashPoint.SETTLE_AFTER)
 
     async def finish_shard(self, lease: Lease) -> None:
         """Close a Shard whose Requests all have Results. The last one drains the Job."""
+        reach(CrashPoint.SHARD_FINISH_BEFORE)
         await self._let_go(lease, "finish_shard")
+        reach(CrashPoint.SHARD_FINISH_AFTER)
 
     async def release_shard(self, lease: Lease) -> None:
         """Give a Shard back for another to claim, or close it if its Job is being stopped."""
+        reach(CrashPoint.SHARD_RELEASE_BEFORE)
         await self._let_go(lease, "release_shard")
+        reach(CrashPoint.SHARD_RELEASE_AFTER)
 
     async def rescue_shards(self, *, lapsed_only: bool) -> int:
         """Give back the Shards whose Leases lapsed, or all leased ones. Return how many."""
@@ -354,7 +372,9 @@ class SqliteStore:
             if upload_id is not None:
                 _execute(connection, "finish_upload", {"id": upload_id})
 
+        reach(CrashPoint.FILE_CREATE_BEFORE)
         await self._committer.write(change)
+        reach(CrashPoint.FILE_CREATE_AFTER)
 
     async def get_file(self, file_id: str) -> File | None:
         """Return a File that has not expired, or None."""
