@@ -13,7 +13,7 @@ import os
 import random
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from halfrate.dispatch.assembling import Assembler
 from halfrate.dispatch.dispatcher import Dispatcher
 from halfrate.dispatch.output import Output
 from halfrate.dispatch.planning import Planner
-from halfrate.domain.errors import ConfigError
+from halfrate.dispatch.troubles import Troubles
+from halfrate.domain.errors import ConfigError, CorruptData
 from halfrate.domain.job import Job
 from halfrate.domain.result import Result
 from halfrate.engines.api import Engine
@@ -39,6 +40,7 @@ from halfrate.service.models import Model, Models
 from halfrate.service.monitor import Monitor
 from halfrate.service.outlooks import Outlooks
 from halfrate.service.uploads import Uploads
+from halfrate.store import disk
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.blob.local import LocalBlobStore, make_directories
 from halfrate.store.meta.api import MetaStore
@@ -126,7 +128,7 @@ async def open_app(
         stack.push_async_callback(parts.close)
         await parts.pruner.find_orphans()
         await parts.remember_paces()
-        tasks = [asyncio.create_task(_keep_running(loop, clock)) for loop in parts.loops()]
+        tasks = [asyncio.create_task(_keep_running(loop, clock, parts.troubles)) for loop in parts.loops()]
         stack.push_async_callback(_cancel, tasks)
         yield App(
             config=config,
@@ -160,11 +162,13 @@ class _Parts:
         self._inputs = inputs
         self._store = store
         output = Output(blobs, inputs=inputs, encode=_encoder(models), spill=spill)
+        self.troubles = Troubles(clock)
         self.assembler = Assembler(
             store=store,
             blobs=blobs,
             output=output,
             clock=clock,
+            troubles=self.troubles,
             keep_output_seconds=limits.output_days * 86_400,
         )
         self.meters = {model.name: Meter() for model in models.all()}
@@ -180,6 +184,7 @@ class _Parts:
                 clock=clock,
                 chance=chance,
                 config=config.dispatch,
+                troubles=self.troubles,
                 drained=self.assembler.bell.ring,
                 meter=self.meters[model.name],
             )
@@ -197,6 +202,7 @@ class _Parts:
             models=models,
             meters=self.meters,
             clock=clock,
+            troubles=self.troubles.of,
             indexed=inputs.percent,
             assembled=self.assembler.written_percent,
         )
@@ -309,9 +315,10 @@ def only_process(data: Path) -> Iterator[None]:
                 f"Another halfrate (process {lock.read().strip() or 'unknown'}) uses the data directory "
                 f"{data}. Stop it, or choose another directory with --data."
             ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        with suppress(OSError):  # on a full disk too: the name is only told, the lock is what counts
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
         yield
 
 
@@ -360,15 +367,20 @@ def _encoder(models: Models) -> Callable[[Job, Result], bytes]:
 def _empty_directory(path: Path) -> Path:
     """Make a directory for what is worthless after a restart, without what the last process left in it."""
     shutil.rmtree(path, ignore_errors=True)
-    path.mkdir()
+    path.mkdir(exist_ok=True)  # what is mounted stays
     return path
 
 
-async def _keep_running(loop: Callable[[], Awaitable[None]], clock: Clock) -> None:
+async def _keep_running(loop: Callable[[], Awaitable[None]], clock: Clock, troubles: Troubles) -> None:
     """Run a loop that should never end; a failure nobody foresaw is told, and it starts again."""
     while True:
         try:
             await loop()
+        except (OSError, CorruptData) as error:
+            why = disk.explain(error) if isinstance(error, OSError) else str(error)
+            logger.error("%s", why)
+            troubles.note(why)
+            await clock.sleep(RESTART_SECONDS)
         except Exception:
             logger.exception("%s failed and starts again in %g s.", loop, RESTART_SECONDS)
             await clock.sleep(RESTART_SECONDS)

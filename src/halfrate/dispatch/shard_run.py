@@ -84,11 +84,13 @@ class ShardRun:
             ) as sink:
                 try:
                     await self._answer_all(pending, sink, handed_out)
-                except BaseException:
                     await sink.close()
-                    await self._store.release_shard(lease)
+                except BaseException:
+                    try:
+                        await sink.close()
+                    finally:  # also when nothing can be settled any more, as on a full disk
+                        await self._store.release_shard(lease)
                     raise
-                await sink.close()
                 await self._store.finish_shard(lease)
 
     async def _answer_all(

@@ -10,6 +10,7 @@ from secrets import token_hex
 from typing import Self
 
 from halfrate.store.blob.api import BlobAppender, BlobReader, BlobWriter
+from halfrate.store.disk import named
 
 _TEMPORARY = ".writing"
 """The folder of blobs that are being written: all in one place, to be found without a search."""
@@ -95,14 +96,16 @@ class _LocalWriter:
         self._file = self._temporary.open("xb", buffering=1 << 20)
 
     def write(self, data: bytes) -> None:
-        self._file.write(data)
+        with named(self._path):
+            self._file.write(data)
 
     def commit(self) -> int:
-        self._file.flush()
-        # fsync before rename: after a crash the name must point at the old blob or the whole new one.
-        os.fsync(self._file.fileno())
-        size_bytes = self._file.tell()
-        self._file.close()
+        with named(self._path):
+            self._file.flush()
+            # fsync before rename: after a crash the name must point at the old blob or the whole new one.
+            os.fsync(self._file.fileno())
+            size_bytes = self._file.tell()
+            self._file.close()
         self._temporary.rename(self._path)
         sync_directory(self._path.parent)
         return size_bytes
@@ -111,14 +114,17 @@ class _LocalWriter:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        try:
+            self._file.close()
+        finally:  # also on a full disk, where closing fails: it writes what is buffered
+            self._temporary.unlink(missing_ok=True)
 
 
 class _LocalAppender:
     def __init__(self, path: Path) -> None:
         make_directories(path.parent)
         created = not path.exists()
+        self._path = path
         self._file = path.open("ab", buffering=0)
         self._size_bytes = self._file.tell()
         if created:
@@ -131,12 +137,14 @@ class _LocalAppender:
     def append(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            written = self._file.write(view)
+            with named(self._path):
+                written = self._file.write(view)
             self._size_bytes += written
             view = view[written:]
 
     def sync(self) -> None:
-        os.fdatasync(self._file.fileno())
+        with named(self._path):
+            os.fdatasync(self._file.fileno())
 
     def __enter__(self) -> Self:
         return self

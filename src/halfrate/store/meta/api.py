@@ -38,7 +38,8 @@ class Tally:
 class MetaStore(Protocol):
     """The state of everything but the bulk bytes. A method that returns has made its change durable.
 
-    Guards are part of each change: a call that loses a race raises and changes nothing.
+    Guards are part of each change: a call that loses a race raises and changes nothing. So does one that the
+    disk does not take: it raises `OSError`. What is damaged raises `CorruptData`.
     """
 
     # Jobs

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import apsw
 
@@ -30,6 +33,7 @@ from halfrate.store.meta.migrations import migrations
 from halfrate.store.meta.queries import query
 
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 class SqliteStore:
@@ -42,17 +46,16 @@ class SqliteStore:
     def __init__(
         self, path: Path, clock: Clock, committer: Callable[[apsw.Connection], Committer] = GroupCommitter
     ) -> None:
-        """Open or create the database. Raise `CorruptData` if the file is not a usable one."""
+        """Open or create the database.
+
+        Raise `CorruptData` if the file is not a usable one, `OSError` if the disk cannot be used.
+        """
         self._clock = clock
-        try:
+        self._path = path
+        with _translated(path):
             self._writer_connection = _connect(path)
             _migrate(self._writer_connection)
             self._reader = _connect(path)
-        except (apsw.NotADBError, apsw.CorruptError) as error:
-            raise CorruptData(
-                f"{path} is not a usable database ({error}). Restore it from a backup, or start with "
-                "another data directory."
-            ) from None
         self._committer = committer(self._writer_connection)
 
     def close(self) -> None:
@@ -77,7 +80,7 @@ class SqliteStore:
                     "Wait until one ends, or cancel one."
                 )
 
-        await self._committer.write(change)
+        await self._change(change)
 
     async def get_job(self, job_id: str) -> Job | None:
         """Return a Job, or None if there is none or it was deleted."""
@@ -101,12 +104,12 @@ class SqliteStore:
                 first += requests
             self._drain(connection, job_id)
 
-        await self._committer.write(change)
+        await self._change(change)
 
     async def set_requests(self, job_id: str, requests: int) -> None:
         """Note how many Requests a Job has, once its input is indexed."""
         values = {"id": job_id, "requests": requests, "now": self._clock.now()}
-        await self._committer.write(lambda connection: _execute(connection, "set_requests", values))
+        await self._change(lambda connection: _execute(connection, "set_requests", values))
 
     async def fail_job(self, job_id: str, error: str) -> None:
         """End a Job that cannot be run. Raise `IllegalTransition` if it is final."""
@@ -117,7 +120,7 @@ class SqliteStore:
                 raise IllegalTransition(f"Job {job_id} has ended and cannot fail.")
             _execute(connection, "close_shards", {"id": job_id})
 
-        await self._committer.write(change)
+        await self._change(change)
 
     async def stop_job(self, job_id: str, cause: Cause) -> bool:
         """Start no more of a Job's Requests. Return False, and change nothing, if it is past that."""
@@ -130,7 +133,7 @@ class SqliteStore:
             self._drain(connection, job_id)
             return True
 
-        return await self._committer.write(change)
+        return await self._change(change)
 
     async def publish_job(self, job_id: str, event: JobEvent, output: File, *, missing: Tally) -> None:
         """Make an ASSEMBLING Job final, with its output File."""
@@ -148,7 +151,7 @@ class SqliteStore:
                 raise IllegalTransition(f"Job {job_id} is not assembling.")
             _execute(connection, "create_file", asdict(output))
 
-        await self._committer.write(change)
+        await self._change(change)
 
     async def delete_job(self, job_id: str) -> None:
         """Hide a Job from `get_job` and `list_jobs`, and its output. Its bytes stay until `forget_job`."""
@@ -157,7 +160,7 @@ class SqliteStore:
             if _execute(connection, "delete_job", {"id": job_id}):
                 _execute(connection, "delete_file", {"id": output_file_id(job_id)})
 
-        await self._committer.write(change)
+        await self._change(change)
 
     async def forget_job(self, job_id: str) -> None:
         """Remove a deleted Job that is final, its Shards, its Segments and its output File."""
@@ -166,7 +169,7 @@ class SqliteStore:
             if _execute(connection, "forget_job", {"id": job_id}):
                 _execute(connection, "delete_file", {"id": output_file_id(job_id)})
 
-        await self._committer.write(change)
+        await self._change(change)
 
     async def jobs_to_plan(self) -> list[Job]:
         """Return the PENDING Jobs without a plan, those that go first at the front."""
@@ -191,7 +194,7 @@ class SqliteStore:
 
     async def release_input(self, job_id: str) -> None:
         """Note that a final Job holds its input no more."""
-        await self._committer.write(lambda connection: _execute(connection, "release_input", {"id": job_id}))
+        await self._change(lambda connection: _execute(connection, "release_input", {"id": job_id}))
 
     async def jobs_to_clear(self, *, failed_by: float, limit: int) -> list[Job]:
         """Return up to ``limit`` Jobs that still hold what was made while they ran, for no good reason."""
@@ -207,7 +210,7 @@ class SqliteStore:
                 _execute(connection, "drop_shards", {"id": job_id})
                 _execute(connection, "drop_expired_file", expired)
 
-        await self._committer.write(change)
+        await self._change(change)
 
     async def job_counts(self) -> dict[JobState, int]:
         """Return how many Jobs are in each state, deleted ones too until they are forgotten."""
@@ -251,13 +254,13 @@ class SqliteStore:
         # Most looks find nothing: look on this thread first, and pay for a transaction only to claim.
         if not self._read("find_open_shard", {"engine": engine}):
             return None
-        return await self._committer.write(change)
+        return await self._change(change)
 
     async def renew_lease(self, lease: Lease, *, lease_seconds: float) -> Lease:
         """Put off the lapse of a Lease. Raise `LeaseLost` if it is not the Shard's newest."""
         lapses_at = self._clock.now() + lease_seconds
         renewed = Lease(lease.job_id, lease.shard, lease.token, lease.worker, lapses_at)
-        await self._committer.write(lambda connection: _hold(connection, renewed))
+        await self._change(lambda connection: _hold(connection, renewed))
         return renewed
 
     async def settle(self, lease: Lease, segment: SegmentRef, tally: Tally) -> None:
@@ -277,7 +280,7 @@ class SqliteStore:
             _execute(connection, "settle_segment", asdict(segment))
             _execute(connection, "settle_job", job_values)
 
-        await self._committer.write(change)
+        await self._change(change)
 
     async def finish_shard(self, lease: Lease) -> None:
         """Close a Shard whose Requests all have Results. The last one drains the Job."""
@@ -300,7 +303,7 @@ class SqliteStore:
                 self._drain(connection, row["job_id"])
             return len(rows)
 
-        return await self._committer.write(change)
+        return await self._change(change)
 
     async def get_shard(self, job_id: str, number: int) -> Shard:
         """Return a Shard of a planned Job."""
@@ -327,7 +330,7 @@ class SqliteStore:
             if upload_id is not None:
                 _execute(connection, "finish_upload", {"id": upload_id})
 
-        await self._committer.write(change)
+        await self._change(change)
 
     async def get_file(self, file_id: str) -> File | None:
         """Return a File that has not expired, or None."""
@@ -342,7 +345,7 @@ class SqliteStore:
     async def delete_file(self, file_id: str) -> bool:
         """Remove a File. Return False if there is none."""
         values = {"id": file_id}
-        removed = await self._committer.write(lambda connection: _execute(connection, "delete_file", values))
+        removed = await self._change(lambda connection: _execute(connection, "delete_file", values))
         return removed > 0
 
     async def files_expired(self, *, limit: int) -> list[File]:
@@ -353,7 +356,7 @@ class SqliteStore:
     async def drop_expired_file(self, file_id: str) -> None:
         """Remove a File whose time has passed. One that took over its name stays."""
         values = {"id": file_id, "now": self._clock.now()}
-        await self._committer.write(lambda connection: _execute(connection, "drop_expired_file", values))
+        await self._change(lambda connection: _execute(connection, "drop_expired_file", values))
 
     async def blob_in_use(self, blob: str) -> bool:
         """Whether a File, an unfinished Job, or a Job whose Requests came inline still holds these bytes."""
@@ -371,7 +374,7 @@ class SqliteStore:
             if not added:
                 raise _name_taken(upload.file_id)
 
-        await self._committer.write(change)
+        await self._change(change)
 
     async def get_upload(self, upload_id: str) -> Upload | None:
         """Return an upload under way, or None."""
@@ -380,9 +383,7 @@ class SqliteStore:
 
     async def delete_upload(self, upload_id: str) -> None:
         """Forget an upload."""
-        await self._committer.write(
-            lambda connection: _execute(connection, "delete_upload", {"id": upload_id})
-        )
+        await self._change(lambda connection: _execute(connection, "delete_upload", {"id": upload_id}))
 
     async def uploads_begun_before(self, created_at: float, *, limit: int) -> list[Upload]:
         """Return up to ``limit`` uploads that were begun before ``created_at``, the oldest first."""
@@ -404,13 +405,41 @@ class SqliteStore:
                 raise _lost(lease)
             self._drain(connection, lease.job_id)
 
-        await self._committer.write(change)
+        await self._change(change)
 
     def _drain(self, connection: apsw.Connection, job_id: str) -> None:
         _execute(connection, "drain_job", {"id": job_id, "now": self._clock.now()})
 
+    async def _change(self, change: Callable[[apsw.Connection], T]) -> T:
+        with _translated(self._path):
+            return await self._committer.write(change)
+
     def _read(self, name: str, values: Row) -> list[Row]:
-        return _rows(self._reader, name, values)
+        with _translated(self._path):
+            return _rows(self._reader, name, values)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Raise what SQLite says of the disk as the disk's own errors, and what it says of the file as damage."""
+    try:
+        yield
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        raise CorruptData(
+            f"{path} is not a usable database ({error}). Stop halfrate and restore it from a backup, or "
+            "start with another data directory."
+        ) from None
+    except tuple(_DISK_ERRORS) as error:
+        number = _DISK_ERRORS[type(error)]
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
+_DISK_ERRORS: dict[type[apsw.Error], int] = {
+    apsw.FullError: errno.ENOSPC,
+    apsw.ReadOnlyError: errno.EROFS,
+    apsw.CantOpenError: errno.EIO,
+    apsw.IOError: errno.EIO,
+}
 
 
 def _connect(path: Path) -> apsw.Connection:
