@@ -46,6 +46,7 @@ from halfrate.store.blob.local import LocalBlobStore, make_directories
 from halfrate.store.meta.api import MetaStore
 from halfrate.store.meta.sqlite import SqliteStore
 from halfrate.upkeep.expirer import Expirer
+from halfrate.upkeep.inspector import Inspector, Tour
 from halfrate.upkeep.promises import PromiseWatch
 from halfrate.upkeep.pruner import Pruner
 from halfrate.upkeep.rescuer import Rescuer
@@ -53,6 +54,7 @@ from halfrate.wire.gemini.lines import asked_of, parse_lines, result_line
 
 logger = logging.getLogger(__name__)
 
+DATABASE = "halfrate.db"
 RESTART_SECONDS = 5.0
 EXPIRE_EVERY_SECONDS = 5.0
 PROMISES_EVERY_SECONDS = 30.0
@@ -93,7 +95,7 @@ def local_stores(data: Path, clock: Clock) -> Stores:
     """Open the stores of one machine: SQLite, and files. Raise `CorruptData` if they cannot be used."""
     root = data / "blobs"
     return Stores(
-        meta=SqliteStore(data / "halfrate.db", clock),
+        meta=SqliteStore(data / DATABASE, clock),
         blobs=LocalBlobStore(root),
         workers=ProcessWorkers(root),
     )
@@ -288,6 +290,29 @@ class _Parts:
         self.assembler.bell.ring()
 
 
+@contextmanager
+def open_inspector(
+    config: Config, *, quick: bool = False, on_progress: Callable[[Tour], None] = lambda tour: None
+) -> Iterator[Inspector]:
+    """Look at the data directory of ``config`` without touching it, also while a process works in it.
+
+    Raise `CorruptData` if its database cannot be used at all, `ConfigError` if another version wrote it.
+    """
+    data = config.data_path
+    prices = {name: _price(entry) for name, entry in config.models.items()}
+    store = SqliteStore(data / DATABASE, WallClock(), read_only=True)
+    try:
+        yield Inspector(
+            store=store,
+            blobs=LocalBlobStore(data / "blobs"),
+            price_of=prices.get,
+            quick=quick,
+            on_progress=on_progress,
+        )
+    finally:
+        store.close()
+
+
 def embedded_engine(entry: ModelConfig) -> Engine:
     """Return the embedded engine for a configured model."""
     settings = EmbeddedSettings(
@@ -326,23 +351,27 @@ async def _start_models(config: Config, make_engine: MakeEngine, stack: AsyncExi
     """Start the Engine of every configured model; each ends with ``stack``."""
     models = []
     for name, entry in config.models.items():
-        price = entry.price
         models.append(
             Model(
                 name=name,
                 version=model_name(entry.path),
                 engine=await stack.enter_async_context(make_engine(entry)),
-                price=Price.of(
-                    input=price.input,
-                    output=price.output,
-                    cached_input=price.cached_input,
-                    batch_percent=price.batch_percent,
-                ),
+                price=_price(entry),
                 aliases=entry.aliases,
                 description=entry.description,
             )
         )
     return Models(models)
+
+
+def _price(entry: ModelConfig) -> Price:
+    price = entry.price
+    return Price.of(
+        input=price.input,
+        output=price.output,
+        cached_input=price.cached_input,
+        batch_percent=price.batch_percent,
+    )
 
 
 def _encoder(models: Models) -> Callable[[Job, Result], bytes]:

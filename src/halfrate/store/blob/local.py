@@ -39,7 +39,6 @@ class LocalBlobStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        make_directories(root)
 
     def writer(self, name: str) -> BlobWriter:
         """Begin a new blob in a temporary file, on the same file system."""
@@ -71,9 +70,15 @@ class LocalBlobStore:
 
     def names(self, prefix: str) -> Iterator[str]:
         """Yield the names of all blobs below the folder ``prefix``, in order."""
-        for path in sorted(self._path(prefix).rglob("*")):
-            if path.is_file():
-                yield path.relative_to(self._root).as_posix()
+        try:
+            entries = sorted(os.scandir(self._path(prefix)), key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return
+        for entry in entries:  # memory for one folder, not for all there is
+            if entry.is_dir():
+                yield from self.names(f"{prefix}/{entry.name}")
+            else:
+                yield f"{prefix}/{entry.name}"
 
     def sweep(self) -> None:
         """Remove what writers left behind when their process died. Call it before there are any."""

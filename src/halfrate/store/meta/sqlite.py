@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from urllib.parse import quote
 
 import apsw
 
 from halfrate.clock import Clock
 from halfrate.domain.errors import (
     AlreadyExists,
+    ConfigError,
     CorruptData,
     IllegalTransition,
     LeaseLost,
@@ -27,7 +29,7 @@ from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef, Shard
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Ahead
-from halfrate.store.meta.api import Place, Tally
+from halfrate.store.meta.api import Place, StoredJob, Tally
 from halfrate.store.meta.group_commit import Committer, GroupCommitter
 from halfrate.store.meta.migrations import migrations
 from halfrate.store.meta.queries import query
@@ -44,25 +46,37 @@ class SqliteStore:
     """
 
     def __init__(
-        self, path: Path, clock: Clock, committer: Callable[[apsw.Connection], Committer] = GroupCommitter
+        self,
+        path: Path,
+        clock: Clock,
+        committer: Callable[[apsw.Connection], Committer] = GroupCommitter,
+        *,
+        read_only: bool = False,
     ) -> None:
-        """Open or create the database.
+        """Open or create the database; with ``read_only`` open one that is there, while others may change it.
 
-        Raise `CorruptData` if the file is not a usable one, `OSError` if the disk cannot be used.
+        Raise `CorruptData` if the file is not a usable one, `OSError` if the disk cannot be used. Read-only,
+        every change raises `OSError`, and a database of another version of halfrate `ConfigError`.
         """
         self._clock = clock
         self._path = path
         with _translated(path):
-            self._writer_connection = _connect(path)
-            _migrate(self._writer_connection)
-            self._reader = _connect(path)
-        self._committer = committer(self._writer_connection)
+            if read_only:
+                self._reader = _connect_to_read(path)
+                self._connections = [self._reader]
+                self._committer: Committer = _NoChanges(path)
+            else:
+                writer = _connect(path)
+                _migrate(writer)
+                self._reader = _connect(path)
+                self._connections = [self._reader, writer]
+                self._committer = committer(writer)
 
     def close(self) -> None:
         """Finish the changes that wait, and close the file."""
         self._committer.close()
-        self._reader.close()
-        self._writer_connection.close()
+        for connection in self._connections:
+            connection.close()
 
     # Jobs
 
@@ -390,11 +404,37 @@ class SqliteStore:
         values = {"created_at": created_at, "limit": limit}
         return [_upload(row) for row in self._read("uploads_begun_before", values)]
 
+    async def stored_jobs(self, *, limit: int, after: str) -> list[str]:
+        """Return the ids of up to ``limit`` Jobs, deleted ones too, in order, that come after ``after``."""
+        return [row["id"] for row in self._read("stored_jobs", {"limit": limit, "after": after})]
+
+    async def stored_job(self, job_id: str) -> StoredJob | None:
+        """Return a Job, also a deleted one, with its Segments."""
+        with _translated(self._path), self._reader:  # one transaction: both as they were at one moment
+            rows = _rows(self._reader, "stored_job", {"id": job_id})
+            segments = _rows(self._reader, "segments", {"job_id": job_id, "shard": None})
+        if not rows:
+            return None
+        (row,) = rows
+        refs = tuple(SegmentRef(**segment) for segment in segments)
+        return StoredJob(_job(row), refs, cleared=not row["work_held"])
+
+    async def stored_files(self, *, limit: int, after: str) -> list[File]:
+        """Return up to ``limit`` Files, expired ones too, in order of id, that come after ``after``."""
+        return [_file(row) for row in self._read("stored_files", {"limit": limit, "after": after})]
+
     async def check_integrity(self) -> list[str]:
         """Return a sentence for each thing in the store that contradicts another; none if all is well."""
-        damage = [row[0] for row in self._reader.execute("PRAGMA integrity_check") if row[0] != "ok"]
-        contradictions = (next(iter(row.values())) for row in self._read("contradictions", {}))
-        return [f"The database file is damaged: {text}" for text in damage] + list(contradictions)
+        damage = self._damage()
+        if damage:  # what is read from such a file says nothing
+            return [f"The database file is damaged: {text}" for text in damage]
+        return [next(iter(row.values())) for row in self._read("contradictions", {})]
+
+    def _damage(self) -> list[str]:
+        try:
+            return [row[0] for row in self._reader.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            return [str(error)]
 
     # Steps that several changes share
 
@@ -455,6 +495,42 @@ def _connect(path: Path) -> apsw.Connection:
         if expected is not None and answer != expected:
             raise CorruptData(f"SQLite did not take PRAGMA {pragma} for {path}: it answered {answer}.")
     return connection
+
+
+def _connect_to_read(path: Path) -> apsw.Connection:
+    """Open a database that is there, in a way that cannot change it."""
+    name = f"file:{quote(str(path))}"
+    try:
+        return _opened_to_read(f"{name}?mode=ro")
+    except (apsw.CantOpenError, apsw.ReadOnlyError):
+        # SQLite notes beside the database that it is being read. Where it cannot, on a read-only disk, nobody
+        # else changes anything either.
+        return _opened_to_read(f"{name}?mode=ro&immutable=1")
+
+
+def _opened_to_read(uri: str) -> apsw.Connection:
+    connection = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    connection.set_busy_timeout(10_000)
+    version, known = connection.execute("PRAGMA user_version").get, len(migrations())
+    if version != known:
+        raise ConfigError(
+            f"The database was written by another halfrate (schema {version}, this one knows {known}). Start "
+            "this version once to bring an older one up to date, or install the newer one again."
+        )
+    return connection
+
+
+class _NoChanges:
+    """A `Committer` for a database that is only looked at."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def write(self, change: Callable[[apsw.Connection], T]) -> T:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self._path))
+
+    def close(self) -> None:
+        pass
 
 
 def _migrate(connection: apsw.Connection) -> None:
