@@ -46,7 +46,8 @@ from halfrate.store.blob.local import LocalBlobStore, make_directories
 from halfrate.store.meta.api import MetaStore
 from halfrate.store.meta.sqlite import SqliteStore
 from halfrate.upkeep.expirer import Expirer
-from halfrate.upkeep.inspector import Inspector, Tour
+from halfrate.upkeep.flaws import Tour
+from halfrate.upkeep.inspector import Inspector
 from halfrate.upkeep.promises import PromiseWatch
 from halfrate.upkeep.pruner import Pruner
 from halfrate.upkeep.rescuer import Rescuer

@@ -104,7 +104,7 @@ def mount() -> Iterator[Mount]:
 
     yield mount
     for path in reversed(mounted):
-        subprocess.run(["umount", path], check=True)
+        subprocess.run(["umount", "--lazy", path], check=True)  # also after a test that left files open
 
 
 def _mount(*arguments: object) -> None:

@@ -14,7 +14,7 @@ from halfrate.config import Config, ModelConfig, PriceConfig
 from halfrate.domain.errors import ConfigError, CorruptData
 from halfrate.domain.job import Job, JobState
 from halfrate.engines.scripted import ScriptedEngine, failing
-from halfrate.upkeep.inspector import Flaw
+from halfrate.upkeep.flaws import Flaw, Tour
 from tests.fakes import ended, line, submit, until
 from tests.faults.conftest import Mount, Start
 
@@ -135,6 +135,17 @@ async def test_what_is_cut_off_or_missing_is_found(data: Path, jobs: dict[str, J
     assert await inspected(data) == []
 
 
+async def test_what_cannot_be_read_is_a_flaw_and_not_the_end(data: Path, jobs: dict[str, Job]) -> None:
+    (segment, _), *_ = segments_of(data, jobs["done"])
+    output = data / "blobs" / "outputs" / jobs["done"].id
+    for path in (segment, output):
+        path.unlink()
+        path.mkdir()
+    found = await harm(data)
+    assert sum("cannot be read: Is a directory" in sentence for sentence in found) >= 1
+    assert all(any(path.name in sentence for sentence in found) for path in (segment, output))
+
+
 async def test_what_lies_behind_the_settled_part_does_not_count(data: Path, jobs: dict[str, Job]) -> None:
     for path, _ in segments_of(data, jobs["done"]):
         path.write_bytes(path.read_bytes() + b"torn")
@@ -188,7 +199,7 @@ async def test_a_result_that_is_there_twice_is_found(data: Path, jobs: dict[str,
 async def test_an_input_that_an_unfinished_job_needs_is_missed(data: Path, jobs: dict[str, Job]) -> None:
     change(data, "DELETE FROM file WHERE id = ?", jobs["cut"].input_file)
     (data / "blobs" / jobs["cut"].input_blob).unlink()
-    assert [sentence for sentence in await harm(data) if "its input, is missing" in sentence]
+    assert [sentence for sentence in await harm(data) if "Its input: Blob" in sentence]
 
 
 async def test_blobs_that_belong_to_nothing_are_noted(data: Path, jobs: dict[str, Job]) -> None:
@@ -225,6 +236,35 @@ async def test_a_running_application_is_looked_at_without_a_false_alarm(start: S
         for job in running[:3]:
             await app.jobs.delete(job.id)
         assert await asyncio.to_thread(lambda: asyncio.run(harm(data))) == []
+
+
+async def test_a_finished_inline_job_leaves_nothing_that_belongs_to_nobody(start: Start, data: Path) -> None:
+    async with start() as app:
+        await ended(
+            app,
+            await app.jobs.create_inline(model="pocket-1", items=LINES[:3], display_name="", priority=0),
+        )
+    assert await inspected(data) == []
+
+
+@pytest.mark.parametrize("table", ["job", "file"])
+async def test_what_is_removed_while_it_is_looked_at_is_no_flaw(
+    data: Path, jobs: dict[str, Job], table: str
+) -> None:
+    def remove(tour: Tour) -> None:
+        """Remove all that is left, rows before bytes, as soon as something of the first one has been read."""
+        if tour.read_bytes and (table == "job" or tour.files):
+            with sqlite3.connect(data / "halfrate.db") as database:
+                database.execute(f"DELETE FROM {table}")
+            database.close()
+            for path in (data / "blobs").rglob("*"):
+                if path.is_file():
+                    path.unlink()
+
+    change(data, "UPDATE file SET expires_at = 9e9")
+    config = Config(data_dir=str(data), models={})
+    with open_inspector(config, on_progress=remove) as inspector:
+        assert [flaw async for flaw in inspector.flaws() if table in flaw.where.lower()] == []
 
 
 def everything(data: Path) -> dict[str, bytes]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Self
 from halfrate.domain.errors import HalfrateError
 
 if TYPE_CHECKING:
-    from halfrate.upkeep.inspector import Flaw, Inspector, Tour
+    from halfrate.upkeep.flaws import Flaw, Tour
+    from halfrate.upkeep.inspector import Inspector
 
 TICK_SECONDS = 0.2
 

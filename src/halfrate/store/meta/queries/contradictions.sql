@@ -1,8 +1,8 @@
 -- Each row is a sentence about two things that should agree and do not.
 SELECT format('Job %s counts %d Results, its Segments hold %d.', job.id, succeeded + failed, held)
   FROM (SELECT job.*, (SELECT coalesce(sum(results), 0) FROM segment WHERE job_id = job.id) AS held FROM job) AS job
- -- A Job that was stopped and published counts the Requests it never answered as failed.
- WHERE work_held AND CASE WHEN state IN ('CANCELLED', 'EXPIRED') THEN succeeded + failed < held ELSE succeeded + failed <> held END
+ -- One that was stopped and is published counts the Requests it never answered as failed.
+ WHERE succeeded + failed <> held AND state NOT IN ('CANCELLED', 'EXPIRED') AND work_held
 UNION ALL
 SELECT format('Job %s has %d Requests, its Shards hold %d.', job.id, job.requests, held)
   FROM job JOIN (SELECT job_id, sum(requests) AS held FROM shard GROUP BY job_id) ON job_id = job.id
