@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-CHUNK_BYTES = 24 << 10
+CHUNK_BYTES = 4 << 10
 PATIENCE_SECONDS = 60.0
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
 
@@ -46,8 +48,8 @@ class Customer:
         assert reply.status == 200, f"{method} {path}: {reply.status} {content[:500]!r}"
         return reply.headers, content
 
-    def upload(self, content: bytes) -> str:
-        """Upload a file in small chunks. Return its name."""
+    def upload(self, content: bytes) -> tuple[str, str]:
+        """Upload a file in small chunks. Return its name, and what the server says its SHA-256 is."""
         self.uploading.set()
         try:
             headers, _ = self.call("POST", "/upload/v1beta/files", b"{}", X_Goog_Upload_Command="start")
@@ -56,7 +58,7 @@ class Customer:
         finally:
             self.uploading.clear()
 
-    def _send(self, path: str, content: bytes) -> str:
+    def _send(self, path: str, content: bytes) -> tuple[str, str]:
         offset = 0
         while True:
             chunk = content[offset : offset + CHUNK_BYTES]
@@ -74,7 +76,13 @@ class Customer:
             else:
                 offset += len(chunk)
             if headers["X-Goog-Upload-Status"] == "final":
-                return str(json.loads(body)["file"]["name"])
+                file = json.loads(body)["file"]
+                return file["name"], base64.b64decode(file["sha256Hash"]).decode()
+
+    def forget(self, name: str) -> None:
+        """Delete a File, which may be gone already when the answer was lost."""
+        with suppress(OSError, http.client.HTTPException):
+            self._once("DELETE", f"/v1beta/{name}", b"", {})
 
     def create(self, display_name: str, source: dict[str, Any], *, skip: bool) -> None:
         """Make a Job, once: a call that was broken off may have made it."""

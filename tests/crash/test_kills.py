@@ -6,6 +6,7 @@ there are (`make crash`: 200), ``HALFRATE_SEED`` repeats a run.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -15,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count, cycle
@@ -55,20 +57,20 @@ class Order:
             items = [json.loads(line) for line in self.lines]
             source: dict[str, Any] = {"requests": {"requests": items}}
         else:
-            source = {"fileName": customer.upload(b"\n".join(self.lines))}
+            source = {"fileName": customer.upload(b"\n".join(self.lines))[0]}
         customer.create(display_name, source, skip=self.skip)
 
 
 def orders() -> list[Order]:
     """Jobs of several sizes: of files and inline, with twins, and with bad lines that are passed over."""
-    bad = [asked(number, "bad") for number in range(60 * SCALE)]
+    bad = [asked(number, "bad") for number in range(30 * SCALE)]
     bad[5::17] = [b'{"key": "no request"}'] * len(bad[5::17])
     bad[7::23] = [b"this is no JSON"] * len(bad[7::23])
     bad[9::31] = [bad[1]] * len(bad[9::31])
     return [
-        Order("large", [asked(number, "large") for number in range(300 * SCALE)]),
-        Order("inline", [inline(number) for number in range(15 * SCALE)], inline=True),
-        Order("twins", [asked(number, "twins", prompt=number % 30) for number in range(120 * SCALE)]),
+        Order("large", [asked(number, "large") for number in range(100 * SCALE)]),
+        Order("inline", [inline(number) for number in range(10 * SCALE)], inline=True),
+        Order("twins", [asked(number, "twins", prompt=number % 30) for number in range(60 * SCALE)]),
         Order("small", [asked(number, "small") for number in range(3)]),
         Order("bad", bad, skip=True),
     ]
@@ -158,34 +160,33 @@ def states(data: Path) -> Counter[str]:
 
 
 @contextmanager
-def ordering(customer: Customer, victim: Victim) -> Iterator[Counter[str]]:
-    """Have Jobs ordered all the time, so that there is work. Yields how many of each kind there are."""
+def ordering(customer: Customer) -> Iterator[Counter[str]]:
+    """Have Jobs ordered all the time, so that there is work. Yields how many of each kind there are.
+
+    The customer uploads while it waits, too, so that kills meet uploads.
+    """
     ordered: Counter[str] = Counter()
     over = threading.Event()
-    broken: list[BaseException] = []
 
     def order() -> None:
-        try:
-            for number, order in zip(count(), cycle(orders())):
-                while customer.unfinished() >= JOBS_AT_ONCE:
-                    if over.wait(0.05):
-                        return
-                if over.is_set():
-                    return
-                order.place(customer, f"{order.kind}-{number}")
-                ordered[order.kind] += 1
-        except BaseException as error:
-            broken.append(error)
+        content = b"\n".join(orders()[0].lines)
+        for number, order in zip(count(), cycle(orders())):
+            while customer.unfinished() >= JOBS_AT_ONCE and not over.wait(0.1):
+                name, sha256 = customer.upload(content)
+                assert sha256 == hashlib.sha256(content).hexdigest()
+                customer.forget(name)
+            if over.is_set():
+                return
+            order.place(customer, f"{order.kind}-{number}")
+            ordered[order.kind] += 1
 
-    thread = threading.Thread(target=order)
-    thread.start()
-    try:
-        yield ordered
-    finally:
-        over.set()
-        thread.join()
-    if broken:
-        raise broken[0]
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(order)
+        try:
+            yield ordered
+        finally:
+            over.set()
+    done.result()
 
 
 def until_all_ended(customer: Customer) -> None:
@@ -226,7 +227,7 @@ def lives(victim: Victim, chance: random.Random) -> dict[str, Any]:
 
     campaign = Campaign(victim, customer, chance)
     cancelling = min(10, KILLS // 5)
-    with ordering(customer, victim) as ordered:
+    with ordering(customer) as ordered:
         for _ in range(KILLS - cancelling):
             campaign.kill()
     until_all_ended(customer)
