@@ -130,7 +130,9 @@ async def test_what_is_cut_off_or_missing_is_found(data: Path, jobs: dict[str, J
             path.write_bytes(whole[: size_bytes - 1])
             assert any(name in sentence for sentence in await harm(data, quick=quick)), name
         path.unlink()
-        assert any(name in flaw.what for flaw in await inspected(data, quick=quick)), name
+        # An index that is not there is made when it is needed.
+        found = [flaw for flaw in await inspected(data, quick=quick) if name in flaw.what]
+        assert bool(found) == ("indexes" not in name), name
         path.write_bytes(whole)
     assert await inspected(data) == []
 

@@ -28,14 +28,14 @@ def flaws_of_file(file: File, blobs: BlobStore, tour: Tour) -> Iterator[Flaw]:
 
 
 def flaws_of_index(where: str, blob: str, blobs: BlobStore, tour: Tour) -> Iterator[Flaw]:
-    """Look at the index of an input."""
+    """Look at the index of an input. One that is not there is no flaw: it is made when it is needed."""
     try:
         with blobs.reader(index_blob(blob)) as reader:
             if not tour.quick:
                 IndexReader(reader).check()
                 tour.count(read_bytes=reader.size_bytes)
-    except FileNotFoundError as error:
-        yield Flaw(False, where, f"{unreadable(index_blob(blob), error)} It is made again when needed.")
+    except FileNotFoundError:
+        return
     except OSError as error:
         yield Flaw(True, where, f"{unreadable(index_blob(blob), error)} Upload the input file again.")
     except CorruptData as error:
