@@ -198,6 +198,7 @@ class _Parts:
             inputs=inputs,
             clock=clock,
             config=config.dispatch,
+            troubles=self.troubles,
             planned=self._ring,
         )
         outlooks = Outlooks(

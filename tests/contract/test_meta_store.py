@@ -111,6 +111,23 @@ async def test_every_job_and_file_is_found_in_pages(store, clock):
     assert await store.stored_job("job-9") is None
 
 
+async def test_a_log_that_grew_under_a_long_look_gives_its_room_back(tmp_path, clock, monkeypatch):
+    monkeypatch.setattr(sqlite, "LOG_BYTES_KEPT", 100_000)
+    store = SqliteStore(tmp_path / "halfrate.db", clock)
+    log = tmp_path / "halfrate.db-wal"
+    looking = apsw.Connection(str(tmp_path / "halfrate.db"))
+    looking.execute("BEGIN; SELECT count(*) FROM job")
+    names = [make_job(f"job-{number}", display_name="x" * 2_000) for number in range(2_000)]
+    await asyncio.gather(*(store.create_job(job, active_jobs_max=10_000) for job in names))
+    assert log.stat().st_size > 1_000_000
+    looking.execute("COMMIT")
+    for number in range(3):
+        await store.create_job(make_job(f"later-{number}"), active_jobs_max=10_000)
+    assert log.stat().st_size <= 100_000
+    looking.close()
+    store.close()
+
+
 async def test_a_created_job_reads_back_as_it_was_given(store):
     job = make_job()
     await store.create_job(job, active_jobs_max=1)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
+from google import genai
+from google.genai import errors as genai_errors
 
 from halfrate.app import App
 from halfrate.dispatch import troubles
@@ -15,9 +18,12 @@ from halfrate.domain.outcome import Outcome
 from halfrate.domain.request import Request
 from halfrate.domain.waiting import WaitingCode
 from halfrate.engines.scripted import Script, ScriptedEngine, always, echo
+from halfrate.ingest.inputs import Inputs
 from halfrate.store.meta.sqlite import SqliteStore
+from tests.engines import toy_model
 from tests.fakes import ended, line, make_job, pieces, results, submit, text_of, until, upload
 from tests.faults.conftest import Mount, SmallDisk, Start, client_of
+from tests.support.processes import serving
 
 LINES = [line(f"say {number}", f"k{number}", temperature=0) for number in range(200)]
 
@@ -101,6 +107,33 @@ async def test_a_job_that_has_not_begun_waits_with_the_reason_too(start: Start, 
         assert [(await ended(app, job)).state for job in jobs] == [JobState.SUCCEEDED] * 2
 
 
+async def test_a_job_whose_plan_finds_no_room_waits_with_the_reason(
+    start: Start, disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
+):
+    cut = Inputs.cut
+
+    async def fill_and_cut(inputs: Inputs, *arguments: Any, **options: Any) -> list[int]:
+        if not planned:
+            disk.fill()
+        return await cut(inputs, *arguments, **options)
+
+    planned: list[Job] = []
+    monkeypatch.setattr(Inputs, "cut", fill_and_cut)
+    monkeypatch.setattr(troubles, "FRESH_SECONDS", float("inf"))
+    async with start(ScriptedEngine(lanes=1, delay_seconds=0.3)) as app:
+        job = await submit(app, *LINES)
+        await waits_because_the_disk_is_full(app, job)
+        assert not (await app.jobs.get(job.id)).planned
+        planned.append(job)
+        disk.make_room()
+
+        async def goes_on() -> bool:
+            assert (await app.jobs.get(job.id)).counts.succeeded < 20, "a whole Shard was answered"
+            return not await held_up(app, await app.jobs.get(job.id))
+
+        await until(goes_on)
+
+
 async def test_the_reason_is_gone_as_soon_as_the_job_goes_on(
     start: Start, full: SmallDisk, monkeypatch: pytest.MonkeyPatch
 ):
@@ -178,6 +211,22 @@ async def test_an_upload_that_does_not_fit_is_refused_and_goes_on_from_where_it_
         assert file.sha256 == hashlib.sha256(content).hexdigest()
         job = await app.jobs.create_from_file(model="pocket-1", file_id=file.id, display_name="", priority=0)
         assert (await ended(app, job)).counts.succeeded == 300
+
+
+def test_the_sdk_is_told_and_the_next_upload_is_taken(mount: Mount, data: Path, tmp_path: Path):
+    blobs = mount(data / "blobs", "256k")
+    source = tmp_path / "requests.jsonl"
+    source.write_bytes(b"\n".join(line("word " * 300, f"k{number}") for number in range(300)))
+    with serving("--data", data, "-m", toy_model(tmp_path)) as server:
+        sdk = genai.Client(api_key="none", http_options={"base_url": server.url})
+        with pytest.raises(genai_errors.ServerError, match=r"503 UNAVAILABLE.*The disk is full"):
+            sdk.files.upload(file=str(source), config={"mime_type": "jsonl"})
+        assert list(sdk.files.list()) == []
+        blobs.change("size=8m")
+        assert (
+            sdk.files.upload(file=str(source), config={"mime_type": "jsonl"}).size_bytes
+            == source.stat().st_size
+        )
 
 
 @pytest.mark.parametrize("full", ["for rows"], indirect=True)

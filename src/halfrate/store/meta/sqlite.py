@@ -34,6 +34,8 @@ from halfrate.store.meta.group_commit import Committer, GroupCommitter
 from halfrate.store.meta.migrations import migrations
 from halfrate.store.meta.queries import query
 
+LOG_BYTES_KEPT = 16 << 20
+
 Row = dict[str, Any]
 T = TypeVar("T")
 
@@ -490,6 +492,8 @@ def _connect(path: Path) -> apsw.Connection:
         ("journal_mode = WAL", "wal"),
         ("synchronous = FULL", None),
         ("foreign_keys = ON", None),
+        # A long look, such as the doctor's, makes the log grow: what it took on the disk is given back.
+        (f"journal_size_limit = {LOG_BYTES_KEPT}", LOG_BYTES_KEPT),
     ):
         answer = connection.execute(f"PRAGMA {pragma}").get
         if expected is not None and answer != expected:
