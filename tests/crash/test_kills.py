@@ -37,7 +37,10 @@ SEED = int(os.environ.get("HALFRATE_SEED", "0")) or random.SystemRandom().randra
 SCALE = 10 if KILLS >= 50 else 1
 JOBS_AT_ONCE = 4
 LANES = 128
-MOMENT_SECONDS = 3.0
+STARTING = 0.2
+"""How many kills do not wait until there is work again: they meet servers and engines that start."""
+
+MOMENT_SECONDS = 2.0
 """How long a kill waits for the moment that was chosen for it."""
 
 pytestmark = pytest.mark.crash
@@ -63,14 +66,14 @@ class Order:
 
 def orders() -> list[Order]:
     """Jobs of several sizes: of files and inline, with twins, and with bad lines that are passed over."""
-    bad = [asked(number, "bad") for number in range(30 * SCALE)]
+    bad = [asked(number, "bad") for number in range(20 * SCALE)]
     bad[5::17] = [b'{"key": "no request"}'] * len(bad[5::17])
     bad[7::23] = [b"this is no JSON"] * len(bad[7::23])
     bad[9::31] = [bad[1]] * len(bad[9::31])
     return [
-        Order("large", [asked(number, "large") for number in range(100 * SCALE)]),
-        Order("inline", [inline(number) for number in range(10 * SCALE)], inline=True),
-        Order("twins", [asked(number, "twins", prompt=number % 30) for number in range(60 * SCALE)]),
+        Order("large", [asked(number, "large") for number in range(60 * SCALE)]),
+        Order("inline", [inline(number) for number in range(8 * SCALE)], inline=True),
+        Order("twins", [asked(number, "twins", prompt=number % 30) for number in range(40 * SCALE)]),
         Order("small", [asked(number, "small") for number in range(3)]),
         Order("bad", bad, skip=True),
     ]
@@ -114,12 +117,19 @@ class Campaign:
         self._turns = cycle(["server", "engine", "worker"])
         self.kills: Counter[str] = Counter()
         self.moments: Counter[str] = Counter()
+        self.at_work = 0
+        self._asked_at_kill = 0
 
     def kill(self) -> None:
         """Wait for a moment, and kill whose turn it is; where there is none of its kind, another one."""
-        moment = self._chance.choice(["any", "any", "upload", "assembly"])
+        if self._chance.random() < STARTING:
+            moment = "starting"
+        else:
+            moment = self._chance.choice(["any", "any", "upload", "assembly"])
+            self._await_work()
         if not self._await(moment):
             moment = "any"
+        self.at_work += self._asks() > self._asked_at_kill
         self.moments[moment] += 1
         kind = next(self._turns)
         if kind == "worker" and self._victim.child("worker") is None:
@@ -132,9 +142,19 @@ class Campaign:
             with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
         self.kills[kind] += 1
+        self._asked_at_kill = self._asks()
+
+    def _asks(self) -> int:
+        return asks_of(self._victim)
+
+    def _await_work(self) -> None:
+        """Wait until the engine is asked again, for a while."""
+        deadline = time.monotonic() + 2 * MOMENT_SECONDS
+        while self._asks() <= self._asked_at_kill and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def _await(self, moment: str) -> bool:
-        if moment == "any":
+        if moment in ("any", "starting"):
             time.sleep(self._chance.uniform(0, MOMENT_SECONDS / 2))
             return True
         if moment == "upload":
@@ -171,7 +191,7 @@ def ordering(customer: Customer) -> Iterator[Counter[str]]:
     def order() -> None:
         content = b"\n".join(orders()[0].lines)
         for number, order in zip(count(), cycle(orders())):
-            while customer.unfinished() >= JOBS_AT_ONCE and not over.wait(0.1):
+            while customer.unfinished() >= JOBS_AT_ONCE and not over.wait(0.3):
                 name, sha256 = customer.upload(content)
                 assert sha256 == hashlib.sha256(content).hexdigest()
                 customer.forget(name)
@@ -243,6 +263,7 @@ def lives(victim: Victim, chance: random.Random) -> dict[str, Any]:
     return {
         "kills": dict(campaign.kills),
         "moments": dict(campaign.moments),
+        "at_work": campaign.at_work,
         "restarts": victim.restarts,
         "jobs": ordered.total() + len(expected),
         "requests": requests,
