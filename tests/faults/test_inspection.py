@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from halfrate.app import App, open_inspector
+from halfrate.clock import WallClock
 from halfrate.config import Config, ModelConfig, PriceConfig
 from halfrate.domain.errors import ConfigError, CorruptData
 from halfrate.domain.job import Job, JobState
 from halfrate.engines.scripted import ScriptedEngine, failing
+from halfrate.store.meta.sqlite import SqliteStore
 from halfrate.upkeep.flaws import Flaw, Tour
 from tests.fakes import ended, line, submit, until
 from tests.faults.conftest import Mount, Start
@@ -297,3 +300,13 @@ async def test_a_database_of_another_version_is_told(data: Path, jobs: dict[str,
     database.close()
     with pytest.raises(ConfigError, match="written by another halfrate"):
         await inspected(data)
+
+
+async def test_a_job_whose_work_was_removed_with_age_has_no_flaw(data: Path, jobs: dict[str, Job]) -> None:
+    """It stays in the list with its counts, when its Segments and its output are long gone."""
+    done = jobs["done"].id
+    store = SqliteStore(data / "halfrate.db", WallClock())
+    await store.clear_job(done)
+    store.close()
+    shutil.rmtree(data / "blobs" / "jobs" / done)
+    assert await inspected(data) == []
