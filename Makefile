@@ -12,7 +12,7 @@ TRAINER := .cache/train
 TRAINER_READY := $(TRAINER)/.ready-$(PYTHON_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format simulate fuzz big sdk bench pocket-eval pocket-train constraints clean
+.PHONY: help setup demo test check format simulate crash fuzz big sdk bench pocket-eval pocket-train constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ format: $(READY) ## rewrite the sources in the one format
 
 simulate: $(READY) ## live through 1,000 seeds of deaths, lost writes, full disks and lapsed leases
 	@HALFRATE_SEEDS=1000 $(BIN)/python -m pytest tests/simulation $(ARGS)
+
+crash: $(READY) ## kill -9 a server and its children 200 times, and compare every output
+	@HALFRATE_KILLS=$${HALFRATE_KILLS:-200} HALFRATE_REPORT=1 $(BIN)/python -m pytest tests/crash $(ARGS)
 
 fuzz: $(READY) ## try a million mutated lines, and thousands of files, bodies and uploads
 	@HALFRATE_FUZZ=1000000 $(BIN)/python -m pytest tests/fuzz $(ARGS)

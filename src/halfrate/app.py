@@ -13,7 +13,7 @@ import os
 import random
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from halfrate.dispatch.bell import Bell
 from halfrate.dispatch.dispatcher import Dispatcher
 from halfrate.dispatch.output import Output
 from halfrate.dispatch.planning import Planner
-from halfrate.domain.errors import ConfigError
+from halfrate.dispatch.troubles import Troubles
+from halfrate.domain.errors import ConfigError, CorruptData
 from halfrate.domain.job import Job
 from halfrate.domain.result import Result
 from halfrate.engines.api import Engine
@@ -42,12 +43,15 @@ from halfrate.service.outlooks import Outlooks
 from halfrate.service.outputs import Outputs
 from halfrate.service.retries import Retries
 from halfrate.service.uploads import Uploads
+from halfrate.store import disk
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.blob.disk import make_directories
 from halfrate.store.blob.local import LocalBlobStore
 from halfrate.store.meta.api import MetaStore
 from halfrate.store.meta.sqlite import SqliteStore
 from halfrate.upkeep.expirer import Expirer
+from halfrate.upkeep.flaws import Tour
+from halfrate.upkeep.inspector import Inspector
 from halfrate.upkeep.promises import PromiseWatch
 from halfrate.upkeep.pruner import Pruner
 from halfrate.upkeep.rescuer import Rescuer
@@ -55,6 +59,7 @@ from halfrate.wire.gemini.lines import asked_of, parse_lines, result_line
 
 logger = logging.getLogger(__name__)
 
+DATABASE = "halfrate.db"
 RESTART_SECONDS = 5.0
 PROMISES_EVERY_SECONDS = 30.0
 PRUNE_EVERY_SECONDS = 60.0
@@ -95,7 +100,7 @@ def local_stores(data: Path, clock: Clock) -> Stores:
     """Open the stores of one machine: SQLite, and files. Raise `CorruptData` if they cannot be used."""
     root = data / "blobs"
     return Stores(
-        meta=SqliteStore(data / "halfrate.db", clock),
+        meta=SqliteStore(data / DATABASE, clock),
         blobs=LocalBlobStore(root),
         workers=ProcessWorkers(root),
     )
@@ -130,7 +135,7 @@ async def open_app(
         stack.push_async_callback(parts.close)
         await parts.pruner.find_orphans()
         await parts.remember_paces()
-        tasks = [asyncio.create_task(_keep_running(loop, clock)) for loop in parts.loops()]
+        tasks = [asyncio.create_task(_keep_running(loop, clock, parts.troubles)) for loop in parts.loops()]
         stack.push_async_callback(_cancel, tasks)
         yield App(
             config=config,
@@ -165,12 +170,14 @@ class _Parts:
         self._inputs = inputs
         self._store = store
         output = Output(blobs, inputs=inputs, encode=_encoder(models), spill=spill)
+        self.troubles = Troubles(clock)
         self.assembler = Assembler(
             store=store,
             blobs=blobs,
             output=output,
             count=_counter(inputs),
             clock=clock,
+            troubles=self.troubles,
             keep_output_seconds=limits.output_days * 86_400,
         )
         self.meters = {model.name: Meter() for model in models.all()}
@@ -186,6 +193,7 @@ class _Parts:
                 clock=clock,
                 chance=chance,
                 config=config.dispatch,
+                troubles=self.troubles,
                 drained=self.assembler.bell.ring,
                 meter=self.meters[model.name],
             )
@@ -196,6 +204,7 @@ class _Parts:
             inputs=inputs,
             clock=clock,
             config=config.dispatch,
+            troubles=self.troubles,
             planned=self._ring,
         )
         outlooks = Outlooks(
@@ -203,6 +212,7 @@ class _Parts:
             models=models,
             meters=self.meters,
             clock=clock,
+            troubles=self.troubles.of,
             indexed=inputs.percent,
             assembled=self.assembler.written_percent,
         )
@@ -303,6 +313,29 @@ class _Parts:
         self.assembler.bell.ring()
 
 
+@contextmanager
+def open_inspector(
+    config: Config, *, quick: bool = False, on_progress: Callable[[Tour], None] = lambda tour: None
+) -> Iterator[Inspector]:
+    """Look at the data directory of ``config`` without touching it, also while a process works in it.
+
+    Raise `CorruptData` if its database cannot be used at all, `ConfigError` if another version wrote it.
+    """
+    data = config.data_path
+    prices = {name: _price(entry) for name, entry in config.models.items()}
+    store = SqliteStore(data / DATABASE, WallClock(), read_only=True)
+    try:
+        yield Inspector(
+            store=store,
+            blobs=LocalBlobStore(data / "blobs"),
+            price_of=prices.get,
+            quick=quick,
+            on_progress=on_progress,
+        )
+    finally:
+        store.close()
+
+
 def embedded_engine(entry: ModelConfig) -> Engine:
     """Return the embedded engine for a configured model."""
     settings = EmbeddedSettings(
@@ -330,9 +363,10 @@ def only_process(data: Path) -> Iterator[None]:
                 f"Another halfrate (process {lock.read().strip() or 'unknown'}) uses the data directory "
                 f"{data}. Stop it, or choose another directory with --data."
             ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        with suppress(OSError):  # on a full disk too: the name is only told, the lock is what counts
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
         yield
 
 
@@ -340,23 +374,27 @@ async def _start_models(config: Config, make_engine: MakeEngine, stack: AsyncExi
     """Start the Engine of every configured model; each ends with ``stack``."""
     models = []
     for name, entry in config.models.items():
-        price = entry.price
         models.append(
             Model(
                 name=name,
                 version=model_name(entry.path),
                 engine=await stack.enter_async_context(make_engine(entry)),
-                price=Price.of(
-                    input=price.input,
-                    output=price.output,
-                    cached_input=price.cached_input,
-                    batch_percent=price.batch_percent,
-                ),
+                price=_price(entry),
                 aliases=entry.aliases,
                 description=entry.description,
             )
         )
     return Models(models)
+
+
+def _price(entry: ModelConfig) -> Price:
+    price = entry.price
+    return Price.of(
+        input=price.input,
+        output=price.output,
+        cached_input=price.cached_input,
+        batch_percent=price.batch_percent,
+    )
 
 
 def _model_version(models: Models) -> Callable[[Job], str]:
@@ -394,15 +432,20 @@ def _counter(inputs: Inputs) -> Callable[[str], Awaitable[int]]:
 def _empty_directory(path: Path) -> Path:
     """Make a directory for what is worthless after a restart, without what the last process left in it."""
     shutil.rmtree(path, ignore_errors=True)
-    path.mkdir()
+    path.mkdir(exist_ok=True)  # what is mounted stays
     return path
 
 
-async def _keep_running(loop: Callable[[], Awaitable[None]], clock: Clock) -> None:
+async def _keep_running(loop: Callable[[], Awaitable[None]], clock: Clock, troubles: Troubles) -> None:
     """Run a loop that should never end; a failure nobody foresaw is told, and it starts again."""
     while True:
         try:
             await loop()
+        except (OSError, CorruptData) as error:
+            why = disk.explain(error) if isinstance(error, OSError) else str(error)
+            logger.error("%s", why)
+            troubles.note(why)
+            await clock.sleep(RESTART_SECONDS)
         except Exception:
             logger.exception("%s failed and starts again in %g s.", loop, RESTART_SECONDS)
             await clock.sleep(RESTART_SECONDS)

@@ -21,6 +21,7 @@ from halfrate.domain.shard import Lease, SegmentRef
 from halfrate.domain.snapshot import Snapshot, stretches
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Ahead
+from halfrate.store.meta import sqlite
 from halfrate.store.meta.api import Tally
 from halfrate.store.meta.queries import query
 from halfrate.store.meta.sqlite import SqliteStore
@@ -84,6 +85,53 @@ async def claim(store, worker: str = "worker-a") -> Lease:
 
 async def state_of(store, job_id: str = "job-1") -> JobState:
     return (await store.get_job(job_id)).state
+
+
+async def test_a_stored_job_and_its_segments_are_of_one_moment(store, monkeypatch):
+    await planned_job(store, 2)
+    lease = await claim(store)
+    await store.settle(lease, segment_of(lease, settled_bytes=10, results=1), tally(succeeded=1))
+    rows = sqlite._rows
+
+    def settled_in_between(connection, name, values):
+        if name == "segments":
+            other = apsw.Connection(str(store._path))
+            other.execute("UPDATE segment SET results = 2; UPDATE job SET succeeded = 2")
+            other.close()
+        return rows(connection, name, values)
+
+    monkeypatch.setattr(sqlite, "_rows", settled_in_between)
+    stored = await store.stored_job("job-1")
+    assert stored.job.counts.succeeded == sum(segment.results for segment in stored.segments) == 1
+
+
+async def test_every_job_and_file_is_found_in_pages(store, clock):
+    for number in range(5):
+        await store.create_job(make_job(f"job-{number}"), active_jobs_max=100)
+        await store.create_file(uploaded(f"file-{number}"))
+    await store.delete_job("job-2")
+    clock.advance(seconds=2_000)
+    assert await store.stored_jobs(limit=3, after="job-0") == ["job-1", "job-2", "job-3"]
+    assert [file.id for file in await store.stored_files(limit=3, after="file-3")] == ["file-4"]
+    assert (await store.stored_job("job-2")).job.id == "job-2"
+    assert await store.stored_job("job-9") is None
+
+
+async def test_a_log_that_grew_under_a_long_look_gives_its_room_back(tmp_path, clock, monkeypatch):
+    monkeypatch.setattr(sqlite, "LOG_BYTES_KEPT", 100_000)
+    store = SqliteStore(tmp_path / "halfrate.db", clock)
+    log = tmp_path / "halfrate.db-wal"
+    looking = apsw.Connection(str(tmp_path / "halfrate.db"))
+    looking.execute("BEGIN; SELECT count(*) FROM job")
+    names = [make_job(f"job-{number}", display_name="x" * 2_000) for number in range(2_000)]
+    await asyncio.gather(*(store.create_job(job, active_jobs_max=10_000) for job in names))
+    assert log.stat().st_size > 1_000_000
+    looking.execute("COMMIT")
+    for number in range(3):
+        await store.create_job(make_job(f"later-{number}"), active_jobs_max=10_000)
+    assert log.stat().st_size <= 100_000
+    looking.close()
+    store.close()
 
 
 async def test_a_created_job_reads_back_as_it_was_given(store):

@@ -51,7 +51,7 @@ def test_no_query_walks_through_a_whole_table(connection, name):
         ("list_jobs", "SEARCH job USING INDEX job_by_age ((created_at,id)<(?,?))"),
         ("find_open_shard", "SEARCH job USING INDEX job_runnable (engine=?)"),
         ("ahead", "SEARCH job USING INDEX job_runnable (engine=?)"),
-        ("jobs_overdue", "SEARCH job USING INDEX job_unfinished (state=?)"),
+        ("jobs_overdue", "SEARCH job USING INDEX job_by_deadline (deadline<?)"),
         ("blob_in_use", "SEARCH job USING INDEX job_by_input (input_blob=?)"),
         ("drain_job", "SEARCH shard USING COVERING INDEX shard_open (job_id=?)"),
         ("drain_job", "SEARCH shard USING COVERING INDEX shard_leased_of (job_id=?)"),

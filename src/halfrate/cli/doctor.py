@@ -1,4 +1,4 @@
-"""`halfrate doctor`: what this machine and this installation can do."""
+"""`halfrate doctor`: what this machine and this installation can do, and whether what is stored is whole."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from halfrate.cli.connect import connect
 from halfrate.cli.console import write_json
 from halfrate.cli.exits import Exit
+from halfrate.cli.inspection import Finding, inspection
 from halfrate.cli.options import DEFAULT_URL, Config, Data, Json, Url
 from halfrate.domain.errors import HalfrateError
 
@@ -24,25 +27,23 @@ FREE_BYTES_MIN = 2 << 30
 MEMORY_BYTES_MIN = 2 << 30
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. ``verdict`` is ``ok``, ``note`` or ``bad``; only ``bad`` stops halfrate."""
-
-    verdict: str
-    subject: str
-    detail: str
-
-
 def doctor(
-    *, data: Data = None, config: Config = None, url: Url = DEFAULT_URL, as_json: Json = False
+    *,
+    data: Data = None,
+    config: Config = None,
+    url: Url = DEFAULT_URL,
+    quick: Annotated[bool, typer.Option("--quick", help="Do not read the stored bytes.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Say what this machine and this installation can do, and what is wrong with them."""
-    findings = [*_installation(), *_machine(), *_settings(config, data), *_server(url)]
+    """Say what this machine and this installation can do, and check everything that is stored."""
+    machine = chain(_installation(), _machine(), _settings(config, data), _server(url))
+    findings = []
+    for finding in chain(machine, inspection(config, data, quick=quick)):
+        findings.append(finding)
+        if not as_json:
+            print(f"{finding.verdict:4}  {finding.subject:9}  {finding.detail}", flush=True)
     if as_json:
         write_json({"findings": [asdict(finding) for finding in findings]})
-    else:
-        for finding in findings:
-            print(f"{finding.verdict:4}  {finding.subject:9}  {finding.detail}")
     bad = any(finding.verdict == "bad" for finding in findings)
     raise typer.Exit(Exit.FAILED if bad else Exit.OK)
 

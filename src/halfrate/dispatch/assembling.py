@@ -13,11 +13,13 @@ from halfrate.clock import Clock
 from halfrate.crashpoints import CrashPoint, reach
 from halfrate.dispatch.bell import Bell
 from halfrate.dispatch.output import Output
+from halfrate.dispatch.troubles import Troubles
 from halfrate.domain.errors import CorruptData, IllegalTransition
 from halfrate.domain.file import File, FileSource, output_file_id
 from halfrate.domain.job import Counts, Job, JobEvent
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import SegmentRef
+from halfrate.store import disk
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.blob.names import output_blob
 from halfrate.store.meta.api import MetaStore, Tally
@@ -51,6 +53,7 @@ class Assembler:
         output: Output,
         count: Callable[[str], Awaitable[int]],
         clock: Clock,
+        troubles: Troubles,
         keep_output_seconds: float,
     ) -> None:
         self._store = store
@@ -58,6 +61,7 @@ class Assembler:
         self._output = output
         self._count = count
         self._clock = clock
+        self._troubles = troubles
         self._keep_output_seconds = keep_output_seconds
         self._lines_written: dict[str, int] = {}
         self.bell = Bell(clock)
@@ -80,10 +84,15 @@ class Assembler:
         except IllegalTransition:
             logger.info("Job %s ended while it was being assembled.", job.id)
         except (CorruptData, FileNotFoundError) as error:
-            logger.error("Job %s cannot be assembled: %s", job.id, error)
-            await self._store.fail_job(job.id, f"The output cannot be assembled: {error}")
+            why = disk.explain(error) if isinstance(error, OSError) else str(error)
+            logger.error("Job %s cannot be assembled: %s", job.id, why)
+            await self._store.fail_job(job.id, f"The output cannot be assembled: {why}")
         except OSError as error:
-            logger.error("Job %s cannot be assembled now, and will be tried again: %s", job.id, error)
+            why = disk.explain(error)
+            logger.error("Job %s cannot be assembled now, and will be tried again: %s", job.id, why)
+            self._troubles.note(why, job_id=job.id)
+        else:
+            self._troubles.clear(job.id)
 
     async def _publish(self, job: Job) -> None:
         job = await self._counted(job)

@@ -12,13 +12,15 @@ from halfrate.dispatch.assignments import Asked
 from halfrate.dispatch.bell import Bell
 from halfrate.dispatch.feed import Feed
 from halfrate.dispatch.shard_run import ShardRun
-from halfrate.domain.errors import CorruptData, EngineBroken, LeaseLost
+from halfrate.dispatch.troubles import Troubles
+from halfrate.domain.errors import CorruptData, EngineBroken, IllegalTransition, LeaseLost
 from halfrate.domain.job import JobState
 from halfrate.domain.shard import Lease
 from halfrate.engines.api import Engine, EngineFacts
 from halfrate.ingest.inputs import Inputs
 from halfrate.metering.meter import Meter
 from halfrate.metering.price import Price
+from halfrate.store import disk
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.meta.api import MetaStore
 
@@ -48,6 +50,7 @@ class Dispatcher:
         clock: Clock,
         chance: Callable[[], float],
         config: DispatchConfig,
+        troubles: Troubles,
         drained: Callable[[], None],
         meter: Meter,
     ) -> None:
@@ -62,6 +65,7 @@ class Dispatcher:
         self._clock = clock
         self._chance = chance
         self._config = config
+        self._troubles = troubles
         self._drained = drained
         self._meter = meter
         self._feed: Feed | None = None
@@ -130,6 +134,8 @@ class Dispatcher:
             await run.run(handed_out.set)
         except BaseException as error:
             await self._explain(lease, error)
+        else:
+            self._troubles.clear(lease.job_id)
         finally:
             self._meter.end(lease.job_id, self._clock.now())
             handed_out.set()
@@ -144,16 +150,35 @@ class Dispatcher:
                     raise cause
                 case LeaseLost():
                     logger.warning("%s", cause)
-                case CorruptData() | FileNotFoundError():
-                    logger.error("Job %s cannot go on: %s", lease.job_id, cause)
-                    await self._store.fail_job(lease.job_id, str(cause))
+                case CorruptData():
+                    await self._fail(lease, str(cause))
+                case FileNotFoundError():
+                    await self._fail(lease, disk.explain(cause))
+                case OSError():
+                    await self._wait_out(lease, disk.explain(cause))
                 case _:
-                    logger.error("Shard %d of Job %s stopped: %s", lease.shard, lease.job_id, cause)
-                    # A full disk or a broken engine does not get better by being asked without a pause. But
-                    # who lets go of the Shard is not to be kept waiting.
-                    task = asyncio.current_task()
-                    if task is not None and not task.cancelling():
-                        await self._clock.sleep(PAUSE_SECONDS)
+                    await self._pause(lease, str(cause))
+
+    async def _fail(self, lease: Lease, why: str) -> None:
+        logger.error("Job %s cannot go on: %s", lease.job_id, why)
+        try:
+            await self._store.fail_job(lease.job_id, why)
+        except IllegalTransition:
+            logger.info("Job %s has ended in the meantime.", lease.job_id)
+        except OSError as error:  # the next claim comes to the same end
+            await self._wait_out(lease, disk.explain(error))
+
+    async def _wait_out(self, lease: Lease, why: str) -> None:
+        self._troubles.note(why, job_id=lease.job_id)
+        await self._pause(lease, why)
+
+    async def _pause(self, lease: Lease, why: str) -> None:
+        """Wait a moment: a full disk or a broken engine does not get better by being asked at once."""
+        logger.error("Shard %d of Job %s stopped: %s", lease.shard, lease.job_id, why)
+        task = asyncio.current_task()
+        # Who lets go of the Shard is not to be kept waiting.
+        if task is not None and not task.cancelling():
+            await self._clock.sleep(PAUSE_SECONDS)
 
     async def _await_engine(self) -> EngineFacts:
         """Wait for the Engine as long as it takes: Jobs say why they wait. What is wrong is logged once."""

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from halfrate.clock import Clock
 from halfrate.config import DispatchConfig
 from halfrate.dispatch.bell import Bell
+from halfrate.dispatch.troubles import Troubles
 from halfrate.domain.errors import CorruptData, IllegalTransition, InvalidArgument
 from halfrate.domain.job import Job
 from halfrate.ingest.inputs import Inputs, refuse_bad_input
+from halfrate.store import disk
 from halfrate.store.meta.api import MetaStore
 
 logger = logging.getLogger(__name__)
@@ -32,11 +34,13 @@ class Planner:
         inputs: Inputs,
         clock: Clock,
         config: DispatchConfig,
+        troubles: Troubles,
         planned: Callable[[], None],
     ) -> None:
         self._store = store
         self._inputs = inputs
         self._config = config
+        self._troubles = troubles
         self._planned = planned
         self._planning: dict[str, asyncio.Task[None]] = {}
         self.bell = Bell(clock)
@@ -68,12 +72,16 @@ class Planner:
         except InvalidArgument as error:
             await self._fail(job, str(error))
         except (CorruptData, FileNotFoundError) as error:
-            await self._fail(job, f"The input cannot be read: {error}")
+            why = disk.explain(error) if isinstance(error, OSError) else str(error)
+            await self._fail(job, f"The input cannot be read: {why}")
         except OSError as error:
-            logger.error("Job %s cannot be planned now, and will be tried again: %s", job.id, error)
+            why = disk.explain(error)
+            logger.error("Job %s cannot be planned now, and will be tried again: %s", job.id, why)
+            self._troubles.note(why, job_id=job.id)
         except Exception:
             logger.exception("Job %s cannot be planned now, and will be tried again.", job.id)
         else:
+            self._troubles.clear(job.id)
             self._planned()
 
     async def _plan(self, job: Job) -> None:

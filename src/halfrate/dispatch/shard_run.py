@@ -89,8 +89,10 @@ class ShardRun:
                     reach(CrashPoint.SHARD_ANSWER_AFTER)
                     await sink.close()
                 except BaseException:
-                    await sink.close()
-                    await self._store.release_shard(lease)
+                    try:
+                        await sink.close()
+                    finally:  # also when nothing can be settled any more, as on a full disk
+                        await self._store.release_shard(lease)
                     raise
                 await self._store.finish_shard(lease)
 

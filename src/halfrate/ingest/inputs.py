@@ -75,8 +75,9 @@ class Inputs:
 
     async def mend(self, blob: str) -> None:
         """Make a damaged index again. It holds nothing that the input does not, in the same order."""
-        await asyncio.to_thread(self._blobs.delete, index_blob(blob))
-        await self.read_summary(blob)
+        # Written over, not removed first: another Job may be reading it, or have mended it just now.
+        again = f"{blob} again"
+        await asyncio.shield(self._building.get(again) or self._build(again, self._make_index(blob)))
 
     @contextmanager
     def lines(self, blob: str) -> Iterator[IndexedLines]:

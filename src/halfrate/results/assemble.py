@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Self
 
 from halfrate.crashpoints import CrashPoint, reach
-from halfrate.domain.errors import CorruptData
 from halfrate.domain.result import Result
 from halfrate.domain.shard import SegmentRef
 from halfrate.domain.snapshot import Stretch, whole
 from halfrate.results.frames import read_frames
 from halfrate.results.order import Ordering
 from halfrate.results.records import decode_ordinal, decode_result
+from halfrate.results.roll import Roll
 from halfrate.store.blob.api import BlobReader
 
 HELD_BYTES_MAX = 8 << 20
@@ -84,30 +84,15 @@ class Assembly:
 
     def __init__(self, requests: int, ordering: Ordering) -> None:
         self.missing = requests
-        self._requests = requests
         self._ordering = ordering
-        self._there = bytearray((requests + 7) // 8)  # a bit for each ordinal
+        self._roll = Roll(requests)
 
     def take(self, piece: Stretch, reader: BlobReader) -> None:
         """Take the settled Results in a piece of a Segment. Raise `CorruptData` as `assemble` does."""
-        there, add, results = self._there, self._ordering.add, 0
-        start, stop = piece.since.settled_bytes, piece.upto.settled_bytes
-        for offset, payload in read_frames(reader, start=start, stop=stop):
-            ordinal = decode_ordinal(payload)
-            if not 0 <= ordinal < self._requests:
-                whose = f"of Request {ordinal}, and the Job has {self._requests} Requests"
-                raise _broken(reader, offset, whose)
-            if there[ordinal >> 3] & 1 << (ordinal & 7):
-                raise _broken(reader, offset, f"of Request {ordinal}, which has one already")
-            there[ordinal >> 3] |= 1 << (ordinal & 7)
+        add = self._ordering.add
+        for ordinal, payload in self._roll.read(reader, piece):
             add(ordinal, payload)
-            results += 1
-        if results != piece.results:
-            raise CorruptData(
-                f"Blob {reader.name}: {piece.results} Results were settled, and {results} are there. "
-                "Restore it from a backup, or run the Job again."
-            )
-        self.missing -= results
+        self.missing -= piece.results
 
     def results(self) -> Iterator[Result | int]:
         """Yield for every ordinal, from 0, its Result, or the bare ordinal where there is none."""
@@ -127,10 +112,3 @@ class Assembly:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _broken(reader: BlobReader, offset: int, whose: str) -> CorruptData:
-    return CorruptData(
-        f"Blob {reader.name}: at byte {offset} is a Result {whose}. No output is written from this; "
-        "please report it, and run the Job again."
-    )

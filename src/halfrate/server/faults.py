@@ -11,8 +11,9 @@ from starlette.requests import Request as Call
 from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
-from halfrate.domain.errors import Refusal
+from halfrate.domain.errors import CorruptData, Refusal
 from halfrate.server.answers import Answer
+from halfrate.store import disk
 from halfrate.wire.gemini import errors
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,12 @@ def answer_for(error: Exception, *, headers: Mapping[str, str] | None = None) ->
         case HTTPException(status_code=status, detail=detail):
             name = _STATUS_NAMES.get(status, "INVALID_ARGUMENT")
             return refused(status, name, detail, headers=headers or error.headers)
+        case OSError() if disk.may_pass(error):
+            logger.error("A call failed: %s", disk.explain(error))
+            return refused(503, "UNAVAILABLE", disk.explain(error), headers=headers)
+        case CorruptData():
+            logger.error("A call failed: %s", error)
+            return refused(500, "DATA_LOSS", str(error), headers=headers)
         case _:
             logger.error("A call failed", exc_info=error)
             return refused(500, "INTERNAL", "An internal error has occurred.", headers=headers)

@@ -111,8 +111,8 @@ class Jobs:
         blob = input_blob(new_id(24))
         await asyncio.to_thread(self._write, blob, items)
         reach(CrashPoint.INLINE_WRITE_AFTER)
+        summary = await self._store_inline(blob, items)
         try:
-            summary = await self._inputs.read_summary(blob)
             refuse_bad_input(summary, keep_going=False)
             return await self._accept(
                 resolved,
@@ -220,6 +220,15 @@ class Jobs:
                 f"{self._limits.job_hours:g} hours."
             )
         return instant
+
+    async def _store_inline(self, blob: str, items: Iterable[bytes]) -> IndexSummary:
+        """Make an input of Requests that came in a call. A full disk keeps nothing of it."""
+        try:
+            await asyncio.to_thread(self._write, blob, items)
+            return await self._inputs.read_summary(blob)
+        except OSError:
+            await asyncio.to_thread(self._inputs.discard, blob)
+            raise
 
     def _write(self, blob: str, items: Iterable[bytes]) -> None:
         with self._blobs.writer(blob) as writer:

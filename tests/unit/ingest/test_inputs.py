@@ -1,14 +1,17 @@
-"""Inputs while their index is being made."""
+"""Inputs while their index is being made, and made again."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from halfrate.config import Limits
+from halfrate.ingest.index import IndexReader
 from halfrate.ingest.inputs import Inputs
 from halfrate.ingest.tasks import IndexChunk
 from halfrate.ingest.workers import ThreadWorkers
 from halfrate.store.blob.local import LocalBlobStore
+from halfrate.store.blob.names import index_blob
 from tests.unit.ingest.conftest import parse_lines
 
 LINE = b'{"text": "%s"}\n' % (b"x" * 1_000_000)
@@ -57,4 +60,27 @@ async def test_an_input_says_how_much_of_it_is_read(tmp_path, how):
     workers.let.set()
     assert (await building).requests == 20
     assert inputs.percent("inputs/x") is None
+    await inputs.close()
+
+
+async def test_an_index_is_there_all_the_time_while_it_is_made_again(tmp_path: Path) -> None:
+    """Two Jobs of one input may find the damage at once, and a third one may read what is whole."""
+    blobs = LocalBlobStore(tmp_path / "blobs")
+    workers = ThreadWorkers(blobs, parse_lines)
+    inputs = Inputs(blobs, workers, parse=parse_lines, spill=tmp_path / "spill", limits=Limits())
+    with blobs.writer("inputs/x") as writer:
+        writer.write(b'{"key": "a"}\n{"key": "b"}\n')
+        writer.commit()
+    await inputs.read_summary("inputs/x")
+    with blobs.writer(index_blob("inputs/x")) as writer:
+        writer.write(b"nonsense")
+        writer.commit()
+
+    mending = [asyncio.create_task(inputs.mend("inputs/x")) for _ in range(2)]
+    while not all(task.done() for task in mending):
+        blobs.reader(index_blob("inputs/x")).__exit__(None, None, None)
+        await asyncio.sleep(0)
+    await asyncio.gather(*mending)
+    with blobs.reader(index_blob("inputs/x")) as reader:
+        IndexReader(reader).check()
     await inputs.close()

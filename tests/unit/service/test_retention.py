@@ -115,7 +115,7 @@ async def test_what_a_failed_job_made_goes_when_an_output_would(start, clock):
         job = await submit(app, line("x", "a"))
         await ended(app, job)
     store = SqliteStore(app.config.data_path / "halfrate.db", clock)
-    store._writer_connection.execute(
+    store._connections[-1].execute(
         "UPDATE job SET state = 'FAILED', error = 'x', output_expires_at = NULL; DELETE FROM file"
     )
     store.close()

@@ -12,6 +12,7 @@ from typing import Self
 from halfrate.crashpoints import CrashPoint, reach
 from halfrate.store.blob.api import CHUNK_BYTES, BlobAppender, BlobReader, BlobWriter
 from halfrate.store.blob.disk import Disk, OsDisk
+from halfrate.store.disk import named
 
 _TEMPORARY = ".writing"
 """The folder of blobs that are being written: all in one place, to be found without a search."""
@@ -60,9 +61,15 @@ class LocalBlobStore:
 
     def names(self, prefix: str) -> Iterator[str]:
         """Yield the names of all blobs below the folder ``prefix``, in order."""
-        for path in sorted(self._path(prefix).rglob("*")):
-            if path.is_file():
-                yield path.relative_to(self._root).as_posix()
+        try:
+            entries = sorted(os.scandir(self._path(prefix)), key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return
+        for entry in entries:  # memory for one folder, not for all there is
+            if entry.is_dir():
+                yield from self.names(f"{prefix}/{entry.name}")
+            else:
+                yield f"{prefix}/{entry.name}"
 
     def sweep(self) -> None:
         """Remove what writers left behind when their process died. Call it before there are any."""
@@ -152,7 +159,8 @@ class _LocalWriter:
         self._flush()
         reach(CrashPoint.BLOB_WRITE_AFTER)
         # Synced before it is renamed: after a crash the name must point at the old blob or the whole new one.
-        self._disk.sync(self._file)
+        with named(self._path):
+            self._disk.sync(self._file)
         reach(CrashPoint.BLOB_SYNC_AFTER)
         self._file.close()
         self._disk.rename(self._temporary, self._path)
@@ -164,8 +172,9 @@ class _LocalWriter:
     def _flush(self) -> None:
         data, self._buffer = self._buffer, bytearray()
         view = memoryview(data)
-        while view:
-            view = view[self._disk.write(self._file, view) :]
+        with named(self._path):
+            while view:
+                view = view[self._disk.write(self._file, view) :]
         self._size_bytes += len(data)
 
     def __enter__(self) -> Self:
@@ -179,6 +188,7 @@ class _LocalWriter:
 
 class _LocalAppender:
     def __init__(self, path: Path, disk: Disk) -> None:
+        self._path = path
         self._disk = disk
         reach(CrashPoint.APPENDER_CREATE_BEFORE)
         self._file = disk.open(path, "ab")
@@ -196,14 +206,16 @@ class _LocalAppender:
         view = memoryview(data)
         while view:
             reach(CrashPoint.APPENDER_WRITE_BEFORE)
-            written = self._disk.write(self._file, view)
+            with named(self._path):
+                written = self._disk.write(self._file, view)
             self._size_bytes += written
             view = view[written:]
         reach(CrashPoint.APPENDER_WRITE_AFTER)
 
     def sync(self) -> None:
         reach(CrashPoint.APPENDER_SYNC_BEFORE)
-        self._disk.sync(self._file)
+        with named(self._path):
+            self._disk.sync(self._file)
         reach(CrashPoint.APPENDER_SYNC_AFTER)
 
     def __enter__(self) -> Self:

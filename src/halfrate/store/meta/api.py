@@ -36,10 +36,23 @@ class Tally:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class StoredJob:
+    """A Job and the settled parts of its Segments, as both were at one moment.
+
+    The Segments of a ``cleared`` Job have been removed.
+    """
+
+    job: Job
+    segments: tuple[SegmentRef, ...]
+    cleared: bool = False
+
+
 class MetaStore(Protocol):
     """The state of everything but the bulk bytes. A method that returns has made its change durable.
 
-    Guards are part of each change: a call that loses a race raises and changes nothing.
+    Guards are part of each change: a call that loses a race raises and changes nothing. So does one that the
+    disk does not take: it raises `OSError`. What is damaged raises `CorruptData`.
     """
 
     # Jobs
@@ -253,6 +266,20 @@ class MetaStore(Protocol):
 
     async def uploads_begun_before(self, created_at: float, *, limit: int) -> list[Upload]:
         """Return up to ``limit`` uploads that were begun before ``created_at``, the oldest first."""
+        ...
+
+    # Everything there is
+
+    async def stored_jobs(self, *, limit: int, after: str) -> list[str]:
+        """Return the ids of up to ``limit`` Jobs, deleted ones too, in order, that come after ``after``."""
+        ...
+
+    async def stored_job(self, job_id: str) -> StoredJob | None:
+        """Return a Job, also a deleted one, with its Segments."""
+        ...
+
+    async def stored_files(self, *, limit: int, after: str) -> list[File]:
+        """Return up to ``limit`` Files, expired ones too, in order of id, that come after ``after``."""
         ...
 
     def close(self) -> None:

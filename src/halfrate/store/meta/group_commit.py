@@ -86,6 +86,8 @@ class Change:
         try:
             self._result = self._change(connection)
         except Exception as error:
+            if not connection.in_transaction:
+                raise  # a full disk: SQLite has undone the whole group, and every savepoint with it
             self._error = error
             connection.execute("ROLLBACK TO change")
         connection.execute("RELEASE change")

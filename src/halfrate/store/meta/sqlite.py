@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
+from urllib.parse import quote
 
 import apsw
 
@@ -13,6 +17,7 @@ from halfrate.clock import Clock
 from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.errors import (
     AlreadyExists,
+    ConfigError,
     CorruptData,
     IllegalTransition,
     LeaseLost,
@@ -26,12 +31,15 @@ from halfrate.domain.shard import Lease, SegmentRef, Shard
 from halfrate.domain.snapshot import Snapshot
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Ahead
-from halfrate.store.meta.api import Place, Tally
+from halfrate.store.meta.api import Place, StoredJob, Tally
 from halfrate.store.meta.group_commit import Committer, GroupCommitter
 from halfrate.store.meta.migrations import migrations
 from halfrate.store.meta.queries import query
 
+LOG_BYTES_KEPT = 16 << 20
+
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 class SqliteStore:
@@ -42,26 +50,37 @@ class SqliteStore:
     """
 
     def __init__(
-        self, path: Path, clock: Clock, committer: Callable[[apsw.Connection], Committer] = GroupCommitter
+        self,
+        path: Path,
+        clock: Clock,
+        committer: Callable[[apsw.Connection], Committer] = GroupCommitter,
+        *,
+        read_only: bool = False,
     ) -> None:
-        """Open or create the database. Raise `CorruptData` if the file is not a usable one."""
+        """Open or create the database; with ``read_only`` open one that is there, while others may change it.
+
+        Raise `CorruptData` if the file is not a usable one, `OSError` if the disk cannot be used. Read-only,
+        every change raises `OSError`, and a database of another version of halfrate `ConfigError`.
+        """
         self._clock = clock
-        try:
-            self._writer_connection = _connect(path)
-            _migrate(self._writer_connection)
-            self._reader = _connect(path)
-        except (apsw.NotADBError, apsw.CorruptError) as error:
-            raise CorruptData(
-                f"{path} is not a usable database ({error}). Restore it from a backup, or start with "
-                "another data directory."
-            ) from None
-        self._committer = committer(self._writer_connection)
+        self._path = path
+        with _translated(path):
+            if read_only:
+                self._reader = _connect_to_read(path)
+                self._connections = [self._reader]
+                self._committer: Committer = _NoChanges(path)
+            else:
+                writer = _connect(path)
+                _migrate(writer)
+                self._reader = _connect(path)
+                self._connections = [self._reader, writer]
+                self._committer = committer(writer)
 
     def close(self) -> None:
         """Finish the changes that wait, and close the file."""
         self._committer.close()
-        self._reader.close()
-        self._writer_connection.close()
+        for connection in self._connections:
+            connection.close()
 
     # Jobs
 
@@ -86,7 +105,7 @@ class SqliteStore:
                 )
 
         reach(CrashPoint.JOB_CREATE_BEFORE)
-        await self._committer.write(change)
+        await self._change(change)
         reach(CrashPoint.JOB_CREATE_AFTER)
 
     async def get_job(self, job_id: str) -> Job | None:
@@ -117,13 +136,13 @@ class SqliteStore:
             self._drain(connection, job_id)
 
         reach(CrashPoint.PLAN_SAVE_BEFORE)
-        await self._committer.write(change)
+        await self._change(change)
         reach(CrashPoint.PLAN_SAVE_AFTER)
 
     async def set_requests(self, job_id: str, requests: int) -> None:
         """Note how many Requests a Job has, once its input is indexed."""
         values = {"id": job_id, "requests": requests, "now": self._clock.now()}
-        await self._committer.write(lambda connection: _execute(connection, "set_requests", values))
+        await self._change(lambda connection: _execute(connection, "set_requests", values))
 
     async def fail_job(self, job_id: str, error: str) -> None:
         """End a Job that cannot be run. Raise `IllegalTransition` if it is final."""
@@ -134,7 +153,7 @@ class SqliteStore:
                 raise IllegalTransition(f"Job {job_id} has ended and cannot fail.")
             _execute(connection, "close_shards", {"id": job_id})
 
-        await self._committer.write(change)
+        await self._change(change)
 
     async def stop_job(self, job_id: str, cause: Cause) -> bool:
         """Start no more of a Job's Requests. Return False, and change nothing, if it is past that."""
@@ -147,7 +166,7 @@ class SqliteStore:
             self._drain(connection, job_id)
             return True
 
-        return await self._committer.write(change)
+        return await self._change(change)
 
     async def publish_job(self, job_id: str, event: JobEvent, output: File, *, missing: Tally) -> None:
         """Make an ASSEMBLING Job final, with its output File unless it was deleted."""
@@ -168,7 +187,7 @@ class SqliteStore:
                 _execute(connection, "create_file", asdict(output))
 
         reach(CrashPoint.JOB_PUBLISH_BEFORE)
-        await self._committer.write(change)
+        await self._change(change)
         reach(CrashPoint.JOB_PUBLISH_AFTER)
 
     async def delete_job(self, job_id: str) -> None:
@@ -178,7 +197,7 @@ class SqliteStore:
             if _execute(connection, "delete_job", {"id": job_id}):
                 _execute(connection, "delete_file", {"id": output_file_id(job_id)})
 
-        await self._committer.write(change)
+        await self._change(change)
 
     async def forget_job(self, job_id: str) -> None:
         """Remove a deleted Job that is final, its Shards, its Segments and its output File."""
@@ -187,7 +206,7 @@ class SqliteStore:
             if _execute(connection, "forget_job", {"id": job_id}):
                 _execute(connection, "delete_file", {"id": output_file_id(job_id)})
 
-        await self._committer.write(change)
+        await self._change(change)
 
     async def jobs_to_plan(self) -> list[Job]:
         """Return the PENDING Jobs without a plan, those that go first at the front."""
@@ -218,7 +237,7 @@ class SqliteStore:
 
     async def release_input(self, job_id: str) -> None:
         """Note that a final Job holds its input no more."""
-        await self._committer.write(lambda connection: _execute(connection, "release_input", {"id": job_id}))
+        await self._change(lambda connection: _execute(connection, "release_input", {"id": job_id}))
 
     async def jobs_to_clear(self, *, failed_by: float, limit: int) -> list[Job]:
         """Return up to ``limit`` Jobs that still hold what was made while they ran, for no good reason."""
@@ -234,7 +253,7 @@ class SqliteStore:
                 _execute(connection, "drop_shards", {"id": job_id})
                 _execute(connection, "drop_expired_file", expired)
 
-        await self._committer.write(change)
+        await self._change(change)
 
     async def job_counts(self) -> dict[JobState, int]:
         """Return how many Jobs are in each state, deleted ones too until they are forgotten."""
@@ -279,7 +298,7 @@ class SqliteStore:
         if not self._read("find_open_shard", {"engine": engine}):
             return None
         reach(CrashPoint.LEASE_CLAIM_BEFORE)
-        lease = await self._committer.write(change)
+        lease = await self._change(change)
         reach(CrashPoint.LEASE_CLAIM_AFTER)
         return lease
 
@@ -288,7 +307,7 @@ class SqliteStore:
         lapses_at = self._clock.now() + lease_seconds
         renewed = Lease(lease.job_id, lease.shard, lease.token, lease.worker, lapses_at)
         reach(CrashPoint.LEASE_RENEW_BEFORE)
-        await self._committer.write(lambda connection: _hold(connection, renewed))
+        await self._change(lambda connection: _hold(connection, renewed))
         reach(CrashPoint.LEASE_RENEW_AFTER)
         return renewed
 
@@ -310,7 +329,7 @@ class SqliteStore:
             _execute(connection, "settle_job", job_values)
 
         reach(CrashPoint.SETTLE_BEFORE)
-        await self._committer.write(change)
+        await self._change(change)
         reach(CrashPoint.SETTLE_AFTER)
 
     async def finish_shard(self, lease: Lease) -> None:
@@ -338,7 +357,7 @@ class SqliteStore:
                 self._drain(connection, row["job_id"])
             return len(rows)
 
-        return await self._committer.write(change)
+        return await self._change(change)
 
     async def get_shard(self, job_id: str, number: int) -> Shard:
         """Return a Shard of a planned Job."""
@@ -373,7 +392,7 @@ class SqliteStore:
                 _execute(connection, "finish_upload", {"id": upload_id})
 
         reach(CrashPoint.FILE_CREATE_BEFORE)
-        await self._committer.write(change)
+        await self._change(change)
         reach(CrashPoint.FILE_CREATE_AFTER)
 
     async def get_file(self, file_id: str) -> File | None:
@@ -389,7 +408,7 @@ class SqliteStore:
     async def delete_file(self, file_id: str) -> bool:
         """Remove a File. Return False if there is none."""
         values = {"id": file_id}
-        removed = await self._committer.write(lambda connection: _execute(connection, "delete_file", values))
+        removed = await self._change(lambda connection: _execute(connection, "delete_file", values))
         return removed > 0
 
     async def files_expired(self, *, limit: int) -> list[File]:
@@ -400,7 +419,7 @@ class SqliteStore:
     async def drop_expired_file(self, file_id: str) -> None:
         """Remove a File whose time has passed. One that took over its name stays."""
         values = {"id": file_id, "now": self._clock.now()}
-        await self._committer.write(lambda connection: _execute(connection, "drop_expired_file", values))
+        await self._change(lambda connection: _execute(connection, "drop_expired_file", values))
 
     async def blob_in_use(self, blob: str) -> bool:
         """Whether a File, an unfinished Job, or a Job whose Requests came inline still holds these bytes."""
@@ -418,7 +437,7 @@ class SqliteStore:
             if not added:
                 raise _name_taken(upload.file_id)
 
-        await self._committer.write(change)
+        await self._change(change)
 
     async def get_upload(self, upload_id: str) -> Upload | None:
         """Return an upload under way, or None."""
@@ -427,20 +446,44 @@ class SqliteStore:
 
     async def delete_upload(self, upload_id: str) -> None:
         """Forget an upload."""
-        await self._committer.write(
-            lambda connection: _execute(connection, "delete_upload", {"id": upload_id})
-        )
+        await self._change(lambda connection: _execute(connection, "delete_upload", {"id": upload_id}))
 
     async def uploads_begun_before(self, created_at: float, *, limit: int) -> list[Upload]:
         """Return up to ``limit`` uploads that were begun before ``created_at``, the oldest first."""
         values = {"created_at": created_at, "limit": limit}
         return [_upload(row) for row in self._read("uploads_begun_before", values)]
 
+    async def stored_jobs(self, *, limit: int, after: str) -> list[str]:
+        """Return the ids of up to ``limit`` Jobs, deleted ones too, in order, that come after ``after``."""
+        return [row["id"] for row in self._read("stored_jobs", {"limit": limit, "after": after})]
+
+    async def stored_job(self, job_id: str) -> StoredJob | None:
+        """Return a Job, also a deleted one, with its Segments."""
+        with _translated(self._path), self._reader:  # one transaction: both as they were at one moment
+            rows = _rows(self._reader, "stored_job", {"id": job_id})
+            segments = _rows(self._reader, "segments", {"job_id": job_id, "from_shard": 0})
+        if not rows:
+            return None
+        (row,) = rows
+        refs = tuple(SegmentRef(**segment) for segment in segments)
+        return StoredJob(_job(row), refs, cleared=not row["work_held"])
+
+    async def stored_files(self, *, limit: int, after: str) -> list[File]:
+        """Return up to ``limit`` Files, expired ones too, in order of id, that come after ``after``."""
+        return [_file(row) for row in self._read("stored_files", {"limit": limit, "after": after})]
+
     async def check_integrity(self) -> list[str]:
         """Return a sentence for each thing in the store that contradicts another; none if all is well."""
-        damage = [row[0] for row in self._reader.execute("PRAGMA integrity_check") if row[0] != "ok"]
-        contradictions = (next(iter(row.values())) for row in self._read("contradictions", {}))
-        return [f"The database file is damaged: {text}" for text in damage] + list(contradictions)
+        damage = self._damage()
+        if damage:  # what is read from such a file says nothing
+            return [f"The database file is damaged: {text}" for text in damage]
+        return [next(iter(row.values())) for row in self._read("contradictions", {})]
+
+    def _damage(self) -> list[str]:
+        try:
+            return [row[0] for row in self._reader.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            return [str(error)]
 
     # Steps that several changes share
 
@@ -451,13 +494,41 @@ class SqliteStore:
                 raise _lost(lease)
             self._drain(connection, lease.job_id)
 
-        await self._committer.write(change)
+        await self._change(change)
 
     def _drain(self, connection: apsw.Connection, job_id: str) -> None:
         _execute(connection, "drain_job", {"id": job_id, "now": self._clock.now()})
 
+    async def _change(self, change: Callable[[apsw.Connection], T]) -> T:
+        with _translated(self._path):
+            return await self._committer.write(change)
+
     def _read(self, name: str, values: Row) -> list[Row]:
-        return _rows(self._reader, name, values)
+        with _translated(self._path):
+            return _rows(self._reader, name, values)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Raise what SQLite says of the disk as the disk's own errors, and what it says of the file as damage."""
+    try:
+        yield
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        raise CorruptData(
+            f"{path} is not a usable database ({error}). Stop halfrate and restore it from a backup, or "
+            "start with another data directory."
+        ) from None
+    except tuple(_DISK_ERRORS) as error:
+        number = _DISK_ERRORS[type(error)]
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
+_DISK_ERRORS: dict[type[apsw.Error], int] = {
+    apsw.FullError: errno.ENOSPC,
+    apsw.ReadOnlyError: errno.EROFS,
+    apsw.CantOpenError: errno.EIO,
+    apsw.IOError: errno.EIO,
+}
 
 
 def _connect(path: Path) -> apsw.Connection:
@@ -468,11 +539,49 @@ def _connect(path: Path) -> apsw.Connection:
         ("journal_mode = WAL", "wal"),
         ("synchronous = FULL", None),
         ("foreign_keys = ON", None),
+        # A long look, such as the doctor's, makes the log grow: what it took on the disk is given back.
+        (f"journal_size_limit = {LOG_BYTES_KEPT}", LOG_BYTES_KEPT),
     ):
         answer = connection.execute(f"PRAGMA {pragma}").get
         if expected is not None and answer != expected:
             raise CorruptData(f"SQLite did not take PRAGMA {pragma} for {path}: it answered {answer}.")
     return connection
+
+
+def _connect_to_read(path: Path) -> apsw.Connection:
+    """Open a database that is there, in a way that cannot change it."""
+    name = f"file:{quote(str(path))}"
+    try:
+        return _opened_to_read(f"{name}?mode=ro")
+    except (apsw.CantOpenError, apsw.ReadOnlyError):
+        # SQLite notes beside the database that it is being read. Where it cannot, on a read-only disk, nobody
+        # else changes anything either.
+        return _opened_to_read(f"{name}?mode=ro&immutable=1")
+
+
+def _opened_to_read(uri: str) -> apsw.Connection:
+    connection = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    connection.set_busy_timeout(10_000)
+    version, known = connection.execute("PRAGMA user_version").get, len(migrations())
+    if version != known:
+        raise ConfigError(
+            f"The database was written by another halfrate (schema {version}, this one knows {known}). Start "
+            "this version once to bring an older one up to date, or install the newer one again."
+        )
+    return connection
+
+
+class _NoChanges:
+    """A `Committer` for a database that is only looked at."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def write(self, change: Callable[[apsw.Connection], T]) -> T:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self._path))
+
+    def close(self) -> None:
+        pass
 
 
 def _migrate(connection: apsw.Connection) -> None:

@@ -1,7 +1,8 @@
 -- Each row is a sentence about two things that should agree and do not.
 SELECT format('Job %s counts %d Results, its Segments hold %d.', job.id, succeeded + failed, held)
-  FROM job JOIN (SELECT job_id, sum(results) AS held FROM segment GROUP BY job_id) ON job_id = job.id
- WHERE succeeded + failed <> held AND ended_at IS NULL
+  FROM (SELECT job.*, (SELECT coalesce(sum(results), 0) FROM segment WHERE job_id = job.id) AS held FROM job) AS job
+ -- One that was stopped and is published counts the Requests it never answered as failed.
+ WHERE succeeded + failed <> held AND state NOT IN ('CANCELLED', 'EXPIRED') AND work_held
 UNION ALL
 SELECT format('Job %s has %d Requests, its Shards hold %d.', job.id, job.requests, held)
   FROM job JOIN (SELECT job_id, sum(requests) AS held FROM shard GROUP BY job_id) ON job_id = job.id
@@ -15,6 +16,11 @@ SELECT format('Shard %d of Job %s holds %d Results for %d Requests.', shard.numb
   FROM shard JOIN (SELECT job_id, shard, sum(results) AS held FROM segment GROUP BY job_id, shard) AS s
     ON s.job_id = shard.job_id AND s.shard = shard.number
  WHERE held > requests
+UNION ALL
+SELECT format('Shard %d of Job %s was claimed %d times, and has a Segment of claim %d.', number, shard.job_id,
+              shard.token, segment.token)
+  FROM segment JOIN shard ON shard.job_id = segment.job_id AND shard.number = segment.shard
+ WHERE segment.token > shard.token
 UNION ALL
 SELECT format('Job %s is complete with %d Results for %d Requests.', id, succeeded + failed, requests)
   FROM job

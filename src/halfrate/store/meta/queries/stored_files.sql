@@ -1,0 +1,1 @@
+SELECT * FROM file WHERE id > :after ORDER BY id LIMIT :limit

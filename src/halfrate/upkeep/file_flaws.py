@@ -1,0 +1,62 @@
+"""What is wrong with a File: its bytes and their index."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from halfrate.domain.errors import CorruptData
+from halfrate.domain.file import File, FileSource
+from halfrate.ingest.index import IndexReader
+from halfrate.store.blob.api import BlobReader, BlobStore, read_chunks
+from halfrate.store.blob.names import index_blob
+from halfrate.upkeep.flaws import Flaw, Tour, unreadable
+
+_REMEDIES = {
+    FileSource.UPLOADED: "Delete the file and upload it again, or restore the blob from a backup.",
+    FileSource.GENERATED: "Restore the blob from a backup, or submit the batch again.",
+}
+
+
+def flaws_of_file(file: File, blobs: BlobStore, tour: Tour) -> Iterator[Flaw]:
+    """Look at a File's bytes, and at the index of an uploaded one."""
+    where = f"File files/{file.id}"
+    if wrong := _wrong_with_bytes(file, blobs, tour):
+        yield Flaw(True, where, f"{wrong} {_REMEDIES[file.source]}")
+    if file.source is FileSource.UPLOADED:
+        yield from flaws_of_index(where, file.blob, blobs, tour)
+
+
+def flaws_of_index(where: str, blob: str, blobs: BlobStore, tour: Tour) -> Iterator[Flaw]:
+    """Look at the index of an input. One that is not there is no flaw: it is made when it is needed."""
+    try:
+        with blobs.reader(index_blob(blob)) as reader:
+            if not tour.quick:
+                IndexReader(reader).check()
+                tour.count(read_bytes=reader.size_bytes)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield Flaw(True, where, f"{unreadable(index_blob(blob), error)} Upload the input file again.")
+    except CorruptData as error:
+        yield Flaw(True, where, str(error))
+
+
+def _wrong_with_bytes(file: File, blobs: BlobStore, tour: Tour) -> str | None:
+    try:
+        with blobs.reader(file.blob) as reader:
+            if reader.size_bytes != file.size_bytes:
+                return f"Blob {file.blob} has {reader.size_bytes} bytes, and {file.size_bytes} were stored."
+            if not tour.quick and _sha256(reader, tour) != file.sha256:
+                return f"Blob {file.blob} does not match its SHA-256: something has changed it."
+            return None
+    except OSError as error:
+        return unreadable(file.blob, error)
+
+
+def _sha256(reader: BlobReader, tour: Tour) -> str:
+    digest = hashlib.sha256()
+    for chunk in read_chunks(reader):
+        digest.update(chunk)
+        tour.count(read_bytes=len(chunk))
+    return digest.hexdigest()
