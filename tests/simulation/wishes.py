@@ -47,6 +47,7 @@ class Wish:
     gives_up: bool
     upload: Upload | None = None
     received_bytes: int = 0
+    finishing: bool = False
     file: File | None = None
     job: Job | None = None
     deleted: bool = False
@@ -152,7 +153,9 @@ class Client:
             await self._upload(data)
         except NotFound:
             assert wish.upload is not None
-            assert self._clock.now() - wish.upload.created_at > KEEP_UPLOAD_SECONDS, "an upload is gone"
+            # A death while it becomes a File may send its client back to the start.
+            given_up = self._clock.now() - wish.upload.created_at > KEEP_UPLOAD_SECONDS
+            assert given_up or wish.finishing, "an upload is gone"
             wish.upload = None
             return await self._have_a_file()
         assert wish.file is not None
@@ -164,7 +167,7 @@ class Client:
     async def _upload(self, data: bytes) -> None:
         wish, uploads = self._wish, self._app.uploads
         if wish.upload is None:
-            wish.received_bytes = 0
+            wish.received_bytes, wish.finishing = 0, False
             wish.upload = await uploads.begin(
                 file_id=None, display_name="", mime_type="jsonl", declared_bytes=len(data)
             )
@@ -180,7 +183,7 @@ class Client:
                 wish.received_bytes = await uploads.append(
                     wish.upload.id, offset=offset, chunks=pieces(rest[start : start + 700], 300)
                 )
-        wish.received_bytes = 0  # a death while it becomes a File may send the client back to the start
+        wish.received_bytes, wish.finishing = 0, True
         wish.file = progress.file or await uploads.finish(wish.upload.id)
 
     async def _look(self) -> None:

@@ -160,7 +160,7 @@ async def test_a_watch_ends_when_all_went_well(writer, store):
 async def test_who_is_cancelled_while_it_waits_for_the_end_stops_nothing(writer, store):
     store.gate.clear()
     async with Sink(LEASE, writer, store=store, price=PRICE, clock=WallClock()) as sink:
-        await sink.add([answer(0)])
+        sink.add([answer(0)])
         closing = asyncio.create_task(sink.close())
         while not writer.groups:
             await asyncio.sleep(0.001)
