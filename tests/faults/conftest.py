@@ -117,6 +117,7 @@ def client_of(app: App) -> httpx.AsyncClient:
         files=app.files,
         uploads=app.uploads,
         jobs=app.jobs,
+        retries=app.retries,
         models=app.models,
         monitor=app.monitor,
         limits=app.config.limits,

@@ -109,8 +109,6 @@ class Jobs:
         """
         resolved = self._models.resolve(model)
         blob = input_blob(new_id(24))
-        await asyncio.to_thread(self._write, blob, items)
-        reach(CrashPoint.INLINE_WRITE_AFTER)
         summary = await self._store_inline(blob, items)
         try:
             refuse_bad_input(summary, keep_going=False)
@@ -225,6 +223,7 @@ class Jobs:
         """Make an input of Requests that came in a call. A full disk keeps nothing of it."""
         try:
             await asyncio.to_thread(self._write, blob, items)
+            reach(CrashPoint.INLINE_WRITE_AFTER)
             return await self._inputs.read_summary(blob)
         except OSError:
             await asyncio.to_thread(self._inputs.discard, blob)
