@@ -17,11 +17,9 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
-import msgspec
-
-MERGE_BYTES = 12 << 20
+MERGE_BYTES = 6 << 20
 """Memory for the rows of one batch, and their keys, while runs are merged."""
 
 _ROW_OVERHEAD_BYTES = 120  # what CPython needs for a row beside its key's bytes
@@ -97,19 +95,48 @@ class Run:
 # A run's file is blocks of rows in order (key lengths, columns, keys), and a footer that says where they are.
 
 _COUNTS = struct.Struct("<II")
-_FOOTER = struct.Struct("<QI")
+_TRAILER = struct.Struct("<QI")
 
 
-class _Footer(NamedTuple):
-    """Where each block begins, and where the last one ends; its weight in memory; its first key.
+@dataclass(frozen=True, slots=True)
+class _Footer:
+    """Of each block: where it ends, its weight in memory, and its first key.
 
-    Of a first key the part is kept that it shares with the one before, as a length, and what follows.
+    Of a first key the part is kept that it shares with the one before, as a length, and what follows. In
+    columns, because merging holds the footers of all runs.
     """
 
-    offsets: list[int]
-    weights: list[int]
-    shared: list[int]
-    following: list[bytes]
+    ends: array[int] = field(default_factory=lambda: array("Q"))
+    weights: array[int] = field(default_factory=lambda: array("I"))
+    shared: array[int] = field(default_factory=lambda: array("I"))
+    following_bytes: array[int] = field(default_factory=lambda: array("I"))
+    following: bytearray = field(default_factory=bytearray)
+
+    def add(self, *, end: int, weight: int, shared: int, following: bytes) -> None:
+        """Add a block."""
+        self.ends.append(end)
+        self.weights.append(weight)
+        self.shared.append(shared)
+        self.following_bytes.append(len(following))
+        self.following.extend(following)
+
+    def columns(self) -> tuple[array[int], ...]:
+        """Return what has one number for each block."""
+        return self.ends, self.weights, self.shared, self.following_bytes
+
+    def tobytes(self) -> bytes:
+        """Return all of it."""
+        return b"".join([*(column.tobytes() for column in self.columns()), self.following])
+
+    @classmethod
+    def frombytes(cls, data: bytes, blocks: int) -> _Footer:
+        """Return what `tobytes` made bytes of."""
+        footer, at = cls(), 0
+        for column in footer.columns():
+            column.frombytes(data[at : at + blocks * column.itemsize])
+            at += blocks * column.itemsize
+        footer.following.extend(data[at:])
+        return footer
 
 
 def write_run(path: Path, keys: Sequence[bytes], rows: Rows) -> None:
@@ -117,7 +144,7 @@ def write_run(path: Path, keys: Sequence[bytes], rows: Rows) -> None:
     order = sorted(range(len(keys)), key=keys.__getitem__)
     in_order = [keys[position] for position in order]
     rows = rows.taken(order)
-    footer = _Footer([0], [], [], [])
+    footer = _Footer()
     last_first, last_told = b"", b""
     with path.open("wb", buffering=_WRITE_BYTES) as file:
         start = 0
@@ -131,15 +158,13 @@ def write_run(path: Path, keys: Sequence[bytes], rows: Rows) -> None:
             # As much as tells it apart from the first key before, which often is alike for long.
             told = block[0][: _shared_bytes(last_first, block[0]) + _TOLD_APART_BYTES]
             shared = _shared_bytes(last_told, told)
-            footer.offsets.append(file.tell())
-            footer.weights.append(len(text) + len(block) * _ROW_OVERHEAD_BYTES)
-            footer.shared.append(shared)
-            footer.following.append(told[shared:])
+            weight = len(text) + len(block) * _ROW_OVERHEAD_BYTES
+            footer.add(end=file.tell(), weight=weight, shared=shared, following=told[shared:])
             last_first, last_told = block[0], told
             start = stop
-        packed = msgspec.msgpack.encode(footer)
+        packed = footer.tobytes()
         file.write(packed)
-        file.write(_FOOTER.pack(file.tell() - len(packed), len(packed)))
+        file.write(_TRAILER.pack(len(packed), len(footer.ends)))
 
 
 def merge(runs: Sequence[Run]) -> Iterator[tuple[list[bytes], Rows]]:
@@ -222,17 +247,17 @@ class _RunReader:
         self._unread = self.firsts()
         self._next_first = next(self._unread, None)
         self._next_block = 0
+        self._next_offset = 0
         self._keys: list[bytes] = []
         self._rows = Rows()
         self._position = 0
 
     def firsts(self) -> Iterator[tuple[bytes, int]]:
         """Yield for each block a beginning of its first key, which is not after that key, and its weight."""
-        first = b""
-        for shared, following, weight in zip(
-            self._footer.shared, self._footer.following, self._footer.weights, strict=True
-        ):
-            first = first[:shared] + following
+        footer, first, at = self._footer, b"", 0
+        for shared, length, weight in zip(footer.shared, footer.following_bytes, footer.weights, strict=True):
+            first = first[:shared] + footer.following[at : at + length]
+            at += length
             yield first, weight
 
     def below(self, border: bytes | None) -> Iterator[tuple[list[bytes], Rows]]:
@@ -263,7 +288,7 @@ class _RunReader:
             return True
         if self._next_first is None or not wanted(self._next_first[0]):
             return False
-        start, stop = self._footer.offsets[self._next_block : self._next_block + 2]
+        start, stop = self._next_offset, self._footer.ends[self._next_block]
         data = memoryview(self._read(start, stop - start))
         count, text_bytes = _COUNTS.unpack_from(data)
         lengths = array("I")
@@ -273,7 +298,7 @@ class _RunReader:
         self._keys = [text[a:b] for a, b in pairwise(accumulate(lengths, initial=0))]
         self._rows = self._based(Rows.frombytes(data[columns:], count))
         self._position = 0
-        self._next_block += 1
+        self._next_block, self._next_offset = self._next_block + 1, stop
         self._next_first = next(self._unread, None)
         return True
 
@@ -284,9 +309,9 @@ class _RunReader:
         return rows
 
     def _read_footer(self) -> _Footer:
-        end = self._file.seek(0, os.SEEK_END) - _FOOTER.size
-        offset, length = _FOOTER.unpack(self._read(end, _FOOTER.size))
-        return msgspec.msgpack.decode(self._read(offset, length), type=_Footer)
+        end = self._file.seek(0, os.SEEK_END) - _TRAILER.size
+        length, blocks = _TRAILER.unpack(self._read(end, _TRAILER.size))
+        return _Footer.frombytes(self._read(end - length, length), blocks)
 
     def _read(self, offset: int, length: int) -> bytes:
         self._file.seek(offset)
