@@ -22,6 +22,7 @@ from tests.simulation.world import World
 
 SEEDS_TO_REACH_ALL, SEEDS_TO_DIE_AT_ALL = 40, 400
 DEATHS_MAX = 7
+HANGS_AFTER_SECONDS = 300  # a world takes less than one: this only gives a hang its seed
 
 POINTS = list(CrashPoint)
 LATE = {point for point in POINTS if point.startswith(("prune.", "delete."))}
@@ -66,13 +67,14 @@ def world(seed, tmp_path, monkeypatch):
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_every_job_ends_as_if_nothing_had_happened(world, seed):
     try:
-        while len(world.story) < DEATHS_MAX and not world.withered:
-            if world.chance.random() < 0.25:
-                await world.live(Fate(), wither=False, stop_after_seconds=world.chance.randint(0, 15))
-            fate, wither = next_life(world, seed)
-            await world.live(fate, wither=wither)
-        for wither in (False, False, True, True):
-            await world.live(Fate(), wither=wither)
+        async with asyncio.timeout(HANGS_AFTER_SECONDS):
+            while len(world.story) < DEATHS_MAX and not world.withered:
+                if world.chance.random() < 0.25:
+                    await world.live(Fate(), wither=False, stop_after_seconds=world.chance.randint(0, 15))
+                fate, wither = next_life(world, seed)
+                await world.live(fate, wither=wither)
+            for wither in (False, False, True, True):
+                await world.live(Fate(), wither=wither)
     except BaseException as error:
         error.add_note(f"seed {seed}, died at: {', '.join(world.story) or 'nothing'}")
         raise

@@ -70,6 +70,7 @@ class Dispatcher:
         self._meter = meter
         self._feed: Feed | None = None
         self._runs: dict[asyncio.Task[None], str] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self.bell = Bell(clock)
 
     async def run(self) -> None:
@@ -192,12 +193,14 @@ class Dispatcher:
                     logger.warning("%s", told)
                 await self._clock.sleep(PAUSE_SECONDS)
 
-    @staticmethod
-    async def _let_go(tasks: list[asyncio.Task[None]]) -> None:
+    async def _let_go(self, tasks: list[asyncio.Task[None]]) -> None:
         # A task that is cancelled before its first step runs no line of it, and gives no Shard back.
         await asyncio.sleep(0)
         for task in tasks:
-            if not task.cancelling():  # cancelled again, it would break off settling what was answered
+            # Cancelled twice, it would break off settling what was answered.
+            if task not in self._leaving:
+                self._leaving.add(task)
+                task.add_done_callback(self._leaving.discard)
                 task.cancel()
         if tasks:
             await asyncio.wait(tasks)  # not gathered: whoever is cancelled here would cancel them again
