@@ -36,6 +36,8 @@ CLAIMS = {2_000: 150.0, 200: 60.0}
 
 TIMES_NAIVE = 10
 
+_AROUND_TEXT_BYTES = 72
+
 
 def lines(line_bytes: int) -> Iterator[bytes]:
     """Yield lines without end, no two alike. A tenth of the prompts have one beginning in common."""
@@ -45,7 +47,7 @@ def lines(line_bytes: int) -> Iterator[bytes]:
     while True:
         beginning = "Is the review positive or negative?" if number % 10 == 0 else chance.choice(words)
         text = f"{beginning} {number} "
-        while len(text) < line_bytes - 85:
+        while len(text) < line_bytes - _AROUND_TEXT_BYTES:
             text += chance.choice(words) + " "
         request = {"contents": [{"parts": [{"text": text}]}]}
         yield msgspec.json.encode({"key": f"review-{number}", "request": request}) + b"\n"
@@ -142,7 +144,10 @@ def _create(client: http.client.HTTPConnection, file: str) -> None:
 def _wait_for_the_plan(folder: Path) -> None:
     database = sqlite3.connect(f"file:{folder / 'halfrate.db'}?mode=ro", uri=True)
     for _ in range(PLANNED_SECONDS_MAX * 100):
-        if database.execute("SELECT planned FROM job").fetchone()[0]:
+        planned, error = database.execute("SELECT planned, error FROM job").fetchone()
+        if error:
+            raise RuntimeError(error)
+        if planned:
             database.close()
             return
         time.sleep(0.01)
