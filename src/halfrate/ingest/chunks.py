@@ -136,19 +136,18 @@ class _Chunk:
     def _take(self, batch: LineBatch, lines: list[Plain | Line | Rejection], *, cut_off: bool) -> None:
         flags = array("B", bytes(len(lines)))
         first = len(self.prompt_rows)
-        for position, line in enumerate(lines):
-            if line.__class__ is Plain:
-                continue
-            if isinstance(line, Rejection):
-                flags[position] = BAD
-                self._reject(first + position, batch, position, line.message, cut_off=cut_off)
-            elif isinstance(line, Line) and isinstance(line.request, Failed):
-                self._doom(batch.numbers[position], line.request)
+        if set(map(type, lines)) != {Plain}:
+            for position, line in enumerate(lines):
+                if isinstance(line, Rejection):
+                    flags[position] = BAD
+                    self._reject(first + position, batch, position, line.message, cut_off=cut_off)
+                elif isinstance(line, Line) and isinstance(line.request, Failed):
+                    self._doom(batch.numbers[position], line.request)
         rows = Rows(
             array("Q", batch.offsets),
             array("I", range(first, first + len(lines))),
             array("I", batch.numbers),
-            array("I", [min(length, _LENGTH_MAX) for length in batch.lengths]),
+            array("I", _bounded(batch.lengths)),
             flags,
         )
         self.prompts += _prompts(lines)
@@ -188,6 +187,12 @@ class _Chunk:
         if len(self.warnings) < WARNINGS_MAX:
             message = f"it will get an error result: {failed.detail}"
             self.warnings.append((number, shortened(message, MESSAGE_CHARS_MAX)))
+
+
+def _bounded(lengths: list[int]) -> list[int]:
+    if not lengths or max(lengths) <= _LENGTH_MAX:
+        return lengths
+    return [min(length, _LENGTH_MAX) for length in lengths]
 
 
 def _prompts(lines: list[Plain | Line | Rejection]) -> list[bytes]:

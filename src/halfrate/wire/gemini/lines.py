@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import msgspec
 from msgspec import Raw
@@ -73,6 +74,8 @@ def read_lines(raws: Sequence[bytes]) -> list[Plain | Line | Rejection]:
     plain = plain_lines(raws)
     if plain is None:
         return [parse_line(raw) for raw in raws]
+    if all(plain):
+        return cast("list[Plain | Line | Rejection]", plain)
     return [one or parse_line(raw) for one, raw in zip(plain, raws, strict=True)]
 
 
