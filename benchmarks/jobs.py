@@ -26,7 +26,7 @@ from halfrate.cli.loop import run_async
 from halfrate.config import Config, ModelConfig
 from halfrate.domain.job import Counts, Job, JobState
 from halfrate.engines.scripted import ScriptedEngine
-from halfrate.server.app import make_asgi
+from halfrate.serve import asgi_of
 from halfrate.store.meta.migrations import migrations
 from halfrate.store.meta.queries import query
 
@@ -194,15 +194,7 @@ async def opened(folder: Path, count: int, stack: AsyncExitStack) -> tuple[Arm, 
         )
     )
     seconds = time.perf_counter() - began
-    asgi = make_asgi(
-        files=app.files,
-        uploads=app.uploads,
-        jobs=app.jobs,
-        retries=app.retries,
-        models=app.models,
-        monitor=app.monitor,
-        limits=config.limits,
-    )
+    asgi = asgi_of(app)
     client = httpx.AsyncClient(transport=httpx.ASGITransport(asgi), base_url="http://localhost")
     await stack.enter_async_context(client)
     return Arm(app, client, f"job-{count // 4:07}", await _token_after(app, count * 4 // 5)), seconds

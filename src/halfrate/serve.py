@@ -7,10 +7,12 @@ import ipaddress
 import resource
 import socket
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
 
-from halfrate.app import MakeEngine, embedded_engine, open_app
+from halfrate.app import App, MakeEngine, embedded_engine, open_app
 from halfrate.config import Config
 from halfrate.domain.errors import ConfigError
 from halfrate.server.app import make_asgi
@@ -39,17 +41,7 @@ async def serve(
     _allow_open_files()
     with _listening(host, port) as listener:
         async with open_app(config, make_engine=make_engine) as app:
-            asgi = make_asgi(
-                files=app.files,
-                uploads=app.uploads,
-                jobs=app.jobs,
-                retries=app.retries,
-                models=app.models,
-                monitor=app.monitor,
-                limits=config.limits,
-                server=config.server,
-                public_url=public_url,
-            )
+            asgi = asgi_of(app, public_url=public_url)
             server = uvicorn.Server(
                 uvicorn.Config(
                     Spelled(asgi),
@@ -70,6 +62,20 @@ def _allow_open_files() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, OPEN_FILES)), hard))
+
+
+def asgi_of(app: App, **settings: Any) -> Starlette:
+    """Return the HTTP face of a running application. ``settings`` go to `make_asgi` beside it."""
+    return make_asgi(
+        files=app.files,
+        uploads=app.uploads,
+        jobs=app.jobs,
+        retries=app.retries,
+        models=app.models,
+        monitor=app.monitor,
+        limits=app.config.limits,
+        **{"server": app.config.server, **settings},
+    )
 
 
 @contextlib.contextmanager

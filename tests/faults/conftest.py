@@ -17,7 +17,7 @@ import pytest
 from halfrate.app import App, open_app
 from halfrate.config import Config, DispatchConfig, ModelConfig
 from halfrate.engines.scripted import ScriptedEngine
-from halfrate.server.app import make_asgi
+from halfrate.serve import asgi_of
 from tests.fakes import EPOCH
 
 HASTE = 50.0
@@ -113,13 +113,5 @@ def _mount(*arguments: object) -> None:
 
 def client_of(app: App) -> httpx.AsyncClient:
     """Return a client of the application behind its HTTP face."""
-    asgi = make_asgi(
-        files=app.files,
-        uploads=app.uploads,
-        jobs=app.jobs,
-        retries=app.retries,
-        models=app.models,
-        monitor=app.monitor,
-        limits=app.config.limits,
-    )
+    asgi = asgi_of(app)
     return httpx.AsyncClient(transport=httpx.ASGITransport(asgi), base_url="http://localhost:8080")

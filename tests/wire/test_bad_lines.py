@@ -25,7 +25,7 @@ from halfrate.domain.line import Line, Rejection
 from halfrate.engines.scripted import ScriptedEngine
 from halfrate.ingest.hints import EXAMPLE
 from halfrate.offline import run_file
-from halfrate.server.app import make_asgi
+from halfrate.serve import asgi_of
 from halfrate.wire.gemini.lines import parse_line
 from tests.support.measured import MEBIBYTE, Measured, measured
 
@@ -136,15 +136,7 @@ async def app(tmp_path: Path) -> AsyncIterator[App]:
 
 @pytest.fixture
 async def client(app: App) -> AsyncIterator[httpx.AsyncClient]:
-    asgi = make_asgi(
-        files=app.files,
-        uploads=app.uploads,
-        jobs=app.jobs,
-        retries=app.retries,
-        models=app.models,
-        monitor=app.monitor,
-        limits=app.config.limits,
-    )
+    asgi = asgi_of(app)
     transport = httpx.ASGITransport(asgi)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client

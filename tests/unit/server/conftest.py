@@ -12,7 +12,7 @@ import pytest
 from halfrate.app import App, open_app
 from halfrate.config import Config, Limits, ModelConfig
 from halfrate.engines.scripted import ScriptedEngine, failing
-from halfrate.server.app import make_asgi
+from halfrate.serve import asgi_of
 
 LIMITS = Limits(inline_bytes=1_000_000, file_bytes=3_000_000)
 
@@ -38,20 +38,11 @@ Connect = Callable[..., httpx.AsyncClient]
 
 @pytest.fixture
 async def connect(app: App) -> AsyncIterator[Connect]:
-    """Make clients: keyword arguments go to `make_asgi`, ``base_url`` to the client."""
+    """Make clients: keyword arguments go to `asgi_of`, ``base_url`` to the client."""
     clients = []
 
     def make(*, base_url: str = "http://localhost:8080", **settings: object) -> httpx.AsyncClient:
-        asgi = make_asgi(
-            files=app.files,
-            uploads=app.uploads,
-            jobs=app.jobs,
-            retries=app.retries,
-            models=app.models,
-            monitor=app.monitor,
-            limits=app.config.limits,
-            **settings,
-        )
+        asgi = asgi_of(app, **settings)
         client = httpx.AsyncClient(transport=httpx.ASGITransport(asgi), base_url=base_url)
         clients.append(client)
         return client

@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 
 from halfrate.config import ServerConfig
-from halfrate.server.app import make_asgi
+from halfrate.serve import asgi_of
 from halfrate.server.patience import patient_protocol
 from halfrate.server.spelling import Spelled
 from tests.fakes import until
@@ -25,16 +25,7 @@ ASK = json.dumps({"contents": [{"parts": [{"text": "hello"}]}]}).encode()
 @asynccontextmanager
 async def listening(app, settings: ServerConfig) -> AsyncIterator[int]:
     """Serve on a free port, as `halfrate serve` does."""
-    asgi = make_asgi(
-        files=app.files,
-        uploads=app.uploads,
-        jobs=app.jobs,
-        retries=app.retries,
-        models=app.models,
-        monitor=app.monitor,
-        limits=app.config.limits,
-        server=settings,
-    )
+    asgi = asgi_of(app, server=settings)
     config = uvicorn.Config(
         Spelled(asgi), http=patient_protocol(settings), log_level="warning", lifespan="off"
     )
