@@ -67,7 +67,7 @@ def lines(count: int) -> Iterator[bytes]:
 
 def answer_at_once(request: Request) -> Outcome:
     """Give an answer that belongs to its Request, at hardly any cost of the engine's own."""
-    return Answered(request.messages[-1].text[:ANSWER_CHARS], Finish.STOP, Usage(40, 10))
+    return Answered.of(request.messages[-1].text[:ANSWER_CHARS], Finish.STOP, Usage(40, 10))
 
 
 async def chunks(count: int) -> AsyncIterator[bytes]:

@@ -51,7 +51,7 @@ def check(raw: bytes) -> None:
             check_result(line, Failed(line.request.cause, detail))
         case Line(request=Request() as request):
             check_request(request)
-            check_result(line, Answered(request.messages[-1].text, Finish.STOP, Usage(1, 1, 0)))
+            check_result(line, Answered.of(request.messages[-1].text, Finish.STOP, Usage(1, 1, 0)))
 
 
 def check_request(request: Request) -> None:

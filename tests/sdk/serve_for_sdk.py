@@ -26,7 +26,7 @@ def play(request: Request) -> Outcome:
     if request.sampling.json_schema is None:
         return echo(request)
     text = json.dumps({"name": "Brie", "soft": True})
-    return Answered(text, Finish.STOP, Usage(count_words(request), len(text.split())))
+    return Answered.of(text, Finish.STOP, Usage(count_words(request), len(text.split())))
 
 
 def scripted(_: ModelConfig) -> ScriptedEngine:

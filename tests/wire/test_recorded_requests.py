@@ -75,12 +75,11 @@ def test_the_creation_of_a_batch(exchange):
 
 @pytest.mark.parametrize("exchange", of_kind(":generateContent"))
 def test_a_generate_call(exchange):
-    if exchange["body"].keys() & {"tools", "cachedContent"}:
-        with pytest.raises(Unimplemented, match=r"not built yet|cannot be used yet"):
-            models.parse_generate(body(exchange), model="stub-model")
-    else:
-        request = models.parse_generate(body(exchange), model="stub-model")
-        assert request.messages[0].text == exchange["body"]["contents"][0]["parts"][0]["text"]
+    sent = exchange["body"]
+    request = models.parse_generate(body(exchange), model="stub-model")
+    assert request.messages[0].text == sent["contents"][0]["parts"][0]["text"]
+    assert request.cache == (sent["cachedContent"].split("/")[1] if "cachedContent" in sent else None)
+    assert (request.functions is None) == ("tools" not in sent)
 
 
 @pytest.mark.parametrize("exchange", of_kind(":countTokens"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from halfrate.domain.request import FunctionCall
 from halfrate.domain.usage import Usage
 
 
@@ -38,12 +39,62 @@ _RETRIABLE = frozenset({Cause.OVERLOADED, Cause.TIMED_OUT, Cause.ENGINE_DIED})
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """The model's answer."""
+class TokenLogprob:
+    """A token and its natural log probability. ``top`` are the likeliest in its place, in order."""
+
+    token: str
+    token_id: int
+    logprob: float
+    top: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One answer. It has ``calls`` where the model wants functions called, beside its text or instead of it.
+
+    ``thought`` is what the model thought before, if the Request asked to be told; ``thought_tokens`` are the
+    tokens that took in any case, and a part of the Usage's ``output_tokens``. ``logprobs`` are those of the
+    answer's tokens, if asked for.
+    """
 
     text: str
     finish: Finish
+    thought: str = ""
+    thought_tokens: int = 0
+    calls: tuple[FunctionCall, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the model answered: as many Candidates as were asked for, and what they took together."""
+
+    candidates: tuple[Candidate, ...]
     usage: Usage
+
+    @classmethod
+    def of(cls, text: str, finish: Finish, usage: Usage) -> Answered:
+        """Return an answer that is one text."""
+        return cls((Candidate(text, finish),), usage)
+
+    @property
+    def text(self) -> str:
+        """The text of the first Candidate."""
+        return self.candidates[0].text
+
+    @property
+    def finish(self) -> Finish:
+        """Why the first Candidate ends where it does."""
+        return self.candidates[0].finish
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of an answer in the making: more of what the Candidate at ``index`` says, or thinks."""
+
+    text: str = ""
+    thought: str = ""
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)

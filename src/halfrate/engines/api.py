@@ -7,12 +7,26 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, Self
 
-from halfrate.domain.outcome import Outcome
+from halfrate.domain.outcome import Delta, Outcome
 from halfrate.domain.request import Request
 from halfrate.domain.trouble import Trouble
 
 Took = Callable[[int, Outcome], None]
 """Takes the Outcome of the Request at a position. Called in the Engine's event loop; it must not raise."""
+
+
+Wrote = Callable[[Delta], None]
+"""Takes a piece of an answer as it is written. Called in the Engine's event loop; it must not raise."""
+
+
+class Ability(StrEnum):
+    """What not every Engine can do."""
+
+    CANDIDATES = "candidates"  # more than one answer to a Request
+    CHOICES = "choices"  # an answer that is one of some texts
+    FUNCTIONS = "functions"  # know of functions, and call them
+    IMAGES = "images"  # see what is attached
+    LOGPROBS = "logprobs"  # tell how likely each token was
 
 
 class EngineState(StrEnum):
@@ -28,13 +42,17 @@ class EngineFacts:
     """What is true of a loaded Engine.
 
     ``context_tokens`` bounds prompt and answer together. ``lanes`` is how many Requests in flight
-    keep it busy: more gain nothing, fewer leave it hungry.
+    keep it busy: more gain nothing, fewer leave it hungry. ``logprobs_max`` bounds how many likely tokens
+    it tells at each step, besides the one chosen. ``thinks`` is whether its model thinks before it answers.
     """
 
     model_version: str
     context_tokens: int
     default_temperature: float
     lanes: int
+    abilities: frozenset[Ability] = frozenset()
+    logprobs_max: int = 0
+    thinks: bool = False
 
 
 class Engine(Protocol):
@@ -61,10 +79,17 @@ class Engine(Protocol):
         """Wait until READY and say what was loaded. Raise `EngineBroken` if it cannot load."""
         ...
 
-    async def answer(self, request: Request, *, interactive: bool = False) -> Outcome:
+    async def answer(
+        self, request: Request, *, interactive: bool = False, wrote: Wrote | None = None
+    ) -> Outcome:
         """Make one Attempt. Interactive Requests go ahead of the others.
 
-        Every failure is a returned `Failed`. Cancelling the awaiting task frees what the Attempt holds.
+        ``wrote`` is called with each piece of the answer as soon as it is final: the pieces of a Candidate,
+        one after the other, are the beginning of what the Outcome says, or all of it. Function calls and log
+        probabilities come with the Outcome only.
+
+        Every failure is a returned `Failed`; what the Engine cannot do is one of Cause.UNSUPPORTED.
+        Cancelling the awaiting task frees what the Attempt holds.
         """
         ...
 

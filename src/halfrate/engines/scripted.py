@@ -11,11 +11,12 @@ from typing import Self
 
 from halfrate.clock import Clock, WallClock
 from halfrate.domain.errors import EngineBroken
-from halfrate.domain.outcome import Answered, Cause, Failed, Finish, Outcome
-from halfrate.domain.request import Request
+from halfrate.domain.outcome import Answered, Candidate, Cause, Delta, Failed, Finish, Outcome
+from halfrate.domain.request import Choice, FunctionCall, Request
 from halfrate.domain.trouble import Trouble
 from halfrate.domain.usage import Usage
-from halfrate.engines.api import EngineFacts, EngineState, Took
+from halfrate.engines.abilities import inability
+from halfrate.engines.api import Ability, EngineFacts, EngineState, Took, Wrote
 
 Script = Callable[[Request], Outcome]
 
@@ -25,6 +26,9 @@ _CONTEXT_TOKENS = 4096
 def count_words(request: Request) -> int:
     """The tokens of a scripted prompt: its words, and one for each Message's speaker."""
     return sum(1 + len(message.text.split()) for message in request.messages)
+
+
+ABILITIES = frozenset(Ability) - {Ability.LOGPROBS}
 
 
 def echo(request: Request) -> Outcome:
@@ -107,6 +111,7 @@ class ScriptedEngine:
         script: Script = echo,
         *,
         delay_seconds: float = 0.0,
+        word_seconds: float = 0.0,
         lanes: int = 8,
         deadly: str | None = None,
         restart_seconds: float = 0.0,
@@ -114,16 +119,20 @@ class ScriptedEngine:
         model_version: str = "scripted-1",
         broken: str | None = None,
         remember: bool = True,
+        abilities: frozenset[Ability] = ABILITIES,
         clock: Clock | None = None,
     ) -> None:
         self._script = script
         self._delay_seconds = delay_seconds
+        self._word_seconds = word_seconds
         self._deadly = None if deadly is None else re.compile(deadly)
         self._restart_seconds = restart_seconds
         self._broken = broken
         self._remember = remember
         self._clock = clock or WallClock()
-        self._facts = EngineFacts(model_version, _CONTEXT_TOKENS, default_temperature, lanes)
+        self._facts = EngineFacts(
+            model_version, _CONTEXT_TOKENS, default_temperature, lanes, abilities=abilities
+        )
         self._state = EngineState.LOADING
         self._again_at: float | None = None
         self._changed = asyncio.Condition()
@@ -164,12 +173,22 @@ class ScriptedEngine:
             raise EngineBroken(self._broken or "the engine has been stopped")
         return self._facts
 
-    async def answer(self, request: Request, *, interactive: bool = False) -> Outcome:
-        """Make one Attempt. Interactive Requests go ahead of the others."""
+    async def answer(
+        self, request: Request, *, interactive: bool = False, wrote: Wrote | None = None
+    ) -> Outcome:
+        """Make one Attempt. Interactive Requests go ahead of the others. It writes a word at a time."""
         outcomes: list[Outcome] = []
         queue = self._interactive if interactive else self._batch
         await self._ask([request], lambda _, outcome: outcomes.append(outcome), queue)
+        if wrote is not None and isinstance(outcomes[0], Answered):
+            await self._write(outcomes[0], wrote)
         return outcomes[0]
+
+    async def _write(self, answered: Answered, wrote: Wrote) -> None:
+        for index, candidate in enumerate(answered.candidates):
+            for word in re.findall(r"\s*\S+|\s+", candidate.text):
+                wrote(Delta(word, index=index))
+                await self._clock.sleep(self._word_seconds)
 
     async def answer_many(self, requests: Sequence[Request], took: Took) -> None:
         """Make one Attempt of each, behind interactive Requests, and return when all have their Outcome."""
@@ -254,7 +273,8 @@ class ScriptedEngine:
             return
         if self._remember:
             self.answered.append(held.request)
-        self._tell(held, self._script(held.request))
+        unable = inability(held.request, self._facts)
+        self._tell(held, self._script(held.request) if unable is None else unable)
 
     def _fail_all(self, detail: str) -> None:
         for held in list(self._held.values()):
@@ -283,13 +303,23 @@ class ScriptedEngine:
 
 
 def _answered(request: Request, text: str) -> Outcome:
-    """This text, within the Request's own bounds."""
+    """This text, within the Request's own bounds; or what its bounds leave no choice about."""
     sampling, input_tokens = request.sampling, count_words(request)
     if input_tokens >= _CONTEXT_TOKENS:
         return Failed(Cause.TOO_LONG, f"The script's context is {_CONTEXT_TOKENS} words.")
+    candidate = _candidate(request, text)
+    words = len(candidate.text.split()) + len(candidate.calls)
+    return Answered((candidate,) * sampling.candidates, Usage(input_tokens, words * sampling.candidates))
+
+
+def _candidate(request: Request, text: str) -> Candidate:
+    sampling, functions = request.sampling, request.functions
+    if sampling.choices:
+        return Candidate(sampling.choices[0], Finish.STOP)
+    if functions is not None and functions.choice is Choice.ANY:
+        return Candidate("", Finish.STOP, calls=(FunctionCall(functions.callable[0].name, "{}"),))
     text = min((text.split(stop, 1)[0] for stop in sampling.stop), key=len, default=text)
     words = text.split()
     if sampling.max_output_tokens is None or len(words) <= sampling.max_output_tokens:
-        return Answered(text, Finish.STOP, Usage(input_tokens, len(words)))
-    words = words[: sampling.max_output_tokens]
-    return Answered(" ".join(words), Finish.LENGTH, Usage(input_tokens, len(words)))
+        return Candidate(text, Finish.STOP)
+    return Candidate(" ".join(words[: sampling.max_output_tokens]), Finish.LENGTH)

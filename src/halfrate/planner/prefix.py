@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from hashlib import blake2b
 
 from halfrate.domain.outcome import Failed
-from halfrate.domain.request import UNASKED, Request, Role, Sampling
+from halfrate.domain.request import UNASKED, Message, Request, Role, Sampling
 
 # No UTF-8 text contains the bytes F8 to FF, so these marks cannot be mistaken for a prompt's own.
 _END_OF_MESSAGE = b"\xff"
 _END_OF_PROMPT = b"\xfe"
+_BESIDE = b"\xfd"
 _AFTER_ONE = _END_OF_MESSAGE + _END_OF_PROMPT
-_MARKS = {Role.SYSTEM: b"\x01", Role.USER: b"\x02", Role.MODEL: b"\x03"}
+_MARKS = {Role.SYSTEM: b"\x01", Role.USER: b"\x02", Role.MODEL: b"\x03", Role.TOOL: b"\x04"}
+_CONTEXT = b"\x05"
 _WITHOUT_PROMPT = b"\x00"
 
 
@@ -25,7 +28,33 @@ def sort_key(request: Request | Failed) -> bytes:
     """
     if isinstance(request, Failed):
         return _WITHOUT_PROMPT
-    return prompt_key([(message.role, message.text) for message in request.messages], request.sampling)
+    messages, sampling = request.messages, request.sampling
+    if any(message.calls or message.returns or message.attachments for message in messages):
+        key = _long_key(messages, sampling)
+    else:
+        key = prompt_key([(message.role, message.text) for message in messages], sampling)
+    if request.functions is None and request.cache is None:
+        return key
+    # Templates write the functions before everything else, and what is cached goes before them.
+    return _CONTEXT + f"{request.cache!r}{request.functions!r}".encode() + _END_OF_MESSAGE + key
+
+
+def _long_key(messages: Sequence[Message], sampling: Sampling) -> bytes:
+    """Return the key of Messages that hold more than text."""
+    prompt = b"".join(
+        _MARKS[message.role] + message.text.encode() + _BESIDE + _beside(message) + _END_OF_MESSAGE
+        for message in messages
+    )
+    return prompt + _END_OF_PROMPT + _sampling_key(sampling)
+
+
+def _beside(message: Message) -> bytes:
+    """Return what stands for all that a Message holds beside its text."""
+    attached = [
+        (each.at, each.mime_type, each.uri, blake2b(each.data, digest_size=16).digest())
+        for each in message.attachments
+    ]
+    return repr((message.calls, message.returns, attached)).encode()
 
 
 def prompt_key(turns: Sequence[tuple[Role, str]], sampling: Sampling) -> bytes:

@@ -7,7 +7,8 @@ from typing import TypeVar
 import msgspec
 
 from halfrate.domain.errors import CorruptData
-from halfrate.domain.outcome import Answered, Cause, Failed, Finish
+from halfrate.domain.outcome import Answered, Candidate, Cause, Failed, Finish, TokenLogprob
+from halfrate.domain.request import FunctionCall
 from halfrate.domain.result import Asker, Result
 from halfrate.domain.usage import Usage
 
@@ -21,12 +22,9 @@ def encode_result(result: Result) -> bytes:
     """Return the bytes that `decode_result` turns back into an equal Result."""
     # Millions of times in a Job: `match` with class patterns would take half the time of all this.
     asker, outcome = result.asker, result.outcome
-    packed: _Answered | _Failed
+    packed: _Answered | _Candidates | _Failed
     if isinstance(outcome, Answered):
-        usage = outcome.usage
-        packed = _Answered(
-            outcome.text, outcome.finish, usage.input_tokens, usage.output_tokens, usage.cached_tokens
-        )
+        packed = _pack_answered(outcome)
     else:
         packed = _Failed(outcome.cause, outcome.detail)
     return _encode(_Result(_Asker(asker.ordinal, asker.key, asker.metadata), packed))
@@ -37,9 +35,8 @@ def decode_result(payload: bytes) -> Result:
     result = _decode(_RESULT, payload)
     packed, asker = result.outcome, result.asker
     outcome: Answered | Failed
-    if isinstance(packed, _Answered):
-        usage = Usage(packed.input_tokens, packed.output_tokens, packed.cached_tokens)
-        outcome = Answered(packed.text, packed.finish, usage)
+    if isinstance(packed, _Answered | _Candidates):
+        outcome = _unpack_answered(packed)
     else:
         outcome = Failed(packed.cause, packed.detail)
     return Result(Asker(asker.ordinal, asker.key, asker.metadata), outcome)
@@ -62,6 +59,31 @@ class _Answered(_Packed, frozen=True, tag="a"):
     cached_tokens: int
 
 
+class _Logprob(_Packed, frozen=True):
+    token: str
+    token_id: int
+    logprob: float
+    top: tuple[tuple[str, int, float], ...] = ()
+
+
+class _Candidate(_Packed, frozen=True):
+    text: str
+    finish: Finish
+    thought: str
+    thought_tokens: int
+    calls: tuple[tuple[str, str, str | None], ...]
+    logprobs: tuple[_Logprob, ...]
+
+
+class _Candidates(_Packed, frozen=True, tag="c"):
+    """Anything but one plain text."""
+
+    candidates: tuple[_Candidate, ...]
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+
+
 class _Failed(_Packed, frozen=True, tag="f"):
     cause: Cause
     detail: str
@@ -75,7 +97,7 @@ class _Asker(_Packed, frozen=True):
 
 class _Result(_Packed, frozen=True):
     asker: _Asker
-    outcome: _Answered | _Failed
+    outcome: _Answered | _Candidates | _Failed
 
 
 class _AskerOrdinal(_Packed, frozen=True):
@@ -91,12 +113,56 @@ _RESULT = msgspec.msgpack.Decoder(_Result)
 _RESULT_ORDINAL = msgspec.msgpack.Decoder(_ResultOrdinal)
 
 
-def _pack_asker(asker: Asker) -> _Asker:
-    return _Asker(asker.ordinal, asker.key, asker.metadata)
+def _pack_answered(answered: Answered) -> _Answered | _Candidates:
+    usage = answered.usage
+    tokens = usage.input_tokens, usage.output_tokens, usage.cached_tokens
+    if len(answered.candidates) == 1:
+        one = answered.candidates[0]
+        if not (one.thought_tokens or one.calls or one.logprobs or one.thought):
+            return _Answered(one.text, one.finish, *tokens)
+    return _Candidates(tuple(map(_pack_candidate, answered.candidates)), *tokens)
 
 
-def _unpack_asker(packed: _Asker) -> Asker:
-    return Asker(packed.ordinal, packed.key, packed.metadata)
+def _unpack_answered(packed: _Answered | _Candidates) -> Answered:
+    usage = Usage(packed.input_tokens, packed.output_tokens, packed.cached_tokens)
+    if isinstance(packed, _Answered):
+        return Answered.of(packed.text, packed.finish, usage)
+    return Answered(tuple(map(_unpack_candidate, packed.candidates)), usage)
+
+
+def _pack_candidate(candidate: Candidate) -> _Candidate:
+    return _Candidate(
+        candidate.text,
+        candidate.finish,
+        candidate.thought,
+        candidate.thought_tokens,
+        tuple((call.name, call.arguments, call.id) for call in candidate.calls),
+        tuple(
+            _Logprob(
+                step.token,
+                step.token_id,
+                step.logprob,
+                tuple((likely.token, likely.token_id, likely.logprob) for likely in step.top),
+            )
+            for step in candidate.logprobs
+        ),
+    )
+
+
+def _unpack_candidate(packed: _Candidate) -> Candidate:
+    return Candidate(
+        packed.text,
+        packed.finish,
+        packed.thought,
+        packed.thought_tokens,
+        tuple(FunctionCall(*call) for call in packed.calls),
+        tuple(
+            TokenLogprob(
+                step.token, step.token_id, step.logprob, tuple(TokenLogprob(*likely) for likely in step.top)
+            )
+            for step in packed.logprobs
+        ),
+    )
 
 
 def _encode(packed: _Packed) -> bytes:

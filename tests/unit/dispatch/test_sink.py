@@ -21,7 +21,7 @@ PRICE = Price.of(input=2, output=4, cached_input=0)
 
 
 def answer(ordinal: int) -> Result:
-    return Result(Asker(ordinal), Answered("yes", Finish.STOP, Usage(10, 5, 0)))
+    return Result(Asker(ordinal), Answered.of("yes", Finish.STOP, Usage(10, 5, 0)))
 
 
 class Writer:

@@ -8,7 +8,7 @@ from halfrate.domain.outcome import Answered, Cause, Failed, Finish, Keep, TryAg
 from halfrate.domain.request import Sampling
 from halfrate.domain.usage import Usage
 
-ANSWER = Answered("yes", Finish.STOP, Usage(1, 1, 0))
+ANSWER = Answered.of("yes", Finish.STOP, Usage(1, 1, 0))
 
 
 def verdict(outcome, *, attempt=1, chance=0.0):

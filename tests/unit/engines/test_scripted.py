@@ -23,9 +23,9 @@ async def test_echo_says_what_it_was_told_within_bounds() -> None:
     assert await play(
         echo, ask("one two three"), ask("one two three", max_output_tokens=2), ask("a b END c", stop=("END",))
     ) == [
-        Answered("one two three", Finish.STOP, Usage(4, 3)),
-        Answered("one two", Finish.LENGTH, Usage(4, 2)),
-        Answered("a b ", Finish.STOP, Usage(5, 2)),
+        Answered.of("one two three", Finish.STOP, Usage(4, 3)),
+        Answered.of("one two", Finish.LENGTH, Usage(4, 2)),
+        Answered.of("a b ", Finish.STOP, Usage(5, 2)),
     ]
 
 

@@ -18,7 +18,9 @@ from tests.unit.blobs import MemoryBlob
 
 
 def answer(ordinal):
-    return Result(Asker(ordinal, f"key-{ordinal}"), Answered(f"answer {ordinal}", Finish.STOP, Usage(1, 2)))
+    return Result(
+        Asker(ordinal, f"key-{ordinal}"), Answered.of(f"answer {ordinal}", Finish.STOP, Usage(1, 2))
+    )
 
 
 class Segments:

@@ -18,7 +18,7 @@ from halfrate.results.records import encode_result
 
 
 def encoded(ordinal: int, length: int) -> bytes:
-    return encode_result(Result(Asker(ordinal), Answered("x" * length, Finish.STOP, Usage())))
+    return encode_result(Result(Asker(ordinal), Answered.of("x" * length, Finish.STOP, Usage())))
 
 
 def ordered(results: dict[int, bytes], ordinals: range, spill: Path) -> list[bytes | None]:

@@ -21,7 +21,7 @@ def test_a_result_comes_back_equal(result):
 
 
 def test_records_are_compact():
-    answer = Answered("x" * 100, Finish.STOP, Usage(100, 50))
+    answer = Answered.of("x" * 100, Finish.STOP, Usage(100, 50))
     assert len(encode_result(Result(Asker(7, "key-7"), answer))) < 140
 
 

@@ -79,7 +79,7 @@ async def test_inline_requests_are_answered_with_their_metadata(client):
     ]
     assert results[0]["response"]["candidates"][0]["content"]["parts"] == [{"text": "hello"}]
     assert results[2]["error"]["code"] == 12
-    assert "googleSearch" in results[2]["error"]["message"]
+    assert "google_search" in results[2]["error"]["message"]
     assert results[3]["error"]["code"] == 3
     assert all(set(result.get("error", {})) <= {"code", "message"} for result in results)
     (listed,) = (await client.get("/v1beta/batches")).json()["operations"]

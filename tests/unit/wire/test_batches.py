@@ -242,7 +242,7 @@ def test_a_finished_job_shows_its_output_twice():
 
 def test_inline_results_are_doubly_nested_and_left_out_of_lists():
     job = dataclasses.replace(JOB, state=JobState.SUCCEEDED, input_file=None)
-    answered = Answered("x", Finish.STOP, Usage(1, 1))
+    answered = Answered.of("x", Finish.STOP, Usage(1, 1))
     item = result_line(None, answered, metadata=b'{"k":"v"}', model_version="m", response_id="r")
     complete = shown(job, inline_items=[item, item])
     nested = {"inlinedResponses": {"inlinedResponses": [json.loads(item)] * 2}}

@@ -80,7 +80,7 @@ def test_everything_that_can_be_asked_is_read():
             "seed": 7,
             "responseModalities": ["TEXT"],
             "mediaResolution": "MEDIA_RESOLUTION_LOW",
-            "thinkingConfig": {"include_thoughts": True, "thinkingBudget": 128, "thinkingLevel": "LOW"},
+            "thinkingConfig": {"include_thoughts": True, "thinkingBudget": 128},
         },
     }
     line = parse_line(json.dumps({"key": "k", "request": request, "metadata": {"a": "b"}}).encode())
@@ -104,6 +104,8 @@ def test_everything_that_can_be_asked_is_read():
             presence_penalty=0.1,
             frequency_penalty=-0.2,
             seed=7,
+            thinking_budget=128,
+            include_thoughts=True,
         ),
     )
 
@@ -229,24 +231,44 @@ def test_hostile_depth_and_size_are_rejected(raw):
         ({"contents": [{"parts": [{}]}]}, Cause.INVALID, "contents[0].parts[0] is empty"),
         ({"contents": [{"role": "wizard", "parts": [{"text": "q"}]}]}, Cause.INVALID, "valid role"),
         ({"contents": [{"role": "model", "parts": [{"text": "q"}]}]}, Cause.UNSUPPORTED, "ends with a turn"),
-        (ask() | {"tools": [{"googleSearch": {}}]}, Cause.UNSUPPORTED, "googleSearch"),
-        (ask() | {"cachedContent": "cachedContents/c"}, Cause.UNSUPPORTED, "cached_content"),
+        (ask() | {"tools": [{"googleSearch": {}}]}, Cause.UNSUPPORTED, "google_search"),
+        (ask() | {"cachedContent": "c"}, Cause.INVALID, "cached_content"),
         (
-            {"contents": [{"parts": [{"inline_data": {"mimeType": "image/png", "data": "AAE="}}]}]},
+            {"contents": [{"parts": [{"inline_data": {"mimeType": "audio/mp3", "data": "AAE="}}]}]},
             Cause.UNSUPPORTED,
             "contents[0].parts[0].inline_data",
         ),
         (
-            {"contents": [{"parts": [{"text": "a"}, {"fileData": {"file_uri": "x"}}]}]},
+            {"contents": [{"parts": [{"inline_data": {"mimeType": "bad/mime_type", "data": "AAE="}}]}]},
+            Cause.INVALID,
+            "Unsupported MIME type: bad/mime_type",
+        ),
+        (
+            {"contents": [{"parts": [{"inline_data": {"mimeType": "image/png", "data": "A"}}]}]},
+            Cause.INVALID,
+            "not base64",
+        ),
+        (
+            {"contents": [{"parts": [{"inline_data": {"mimeType": "text/csv", "data": "/w=="}}]}]},
+            Cause.INVALID,
+            "not UTF-8",
+        ),
+        (
+            {"contents": [{"parts": [{"text": "a"}, {"fileData": {"mimeType": "text/plain"}}]}]},
+            Cause.INVALID,
+            "contents[0].parts[1].file_data.file_uri",
+        ),
+        (
+            {"contents": [{"parts": [{"executableCode": {"code": "1"}}]}]},
             Cause.UNSUPPORTED,
-            "contents[0].parts[1].file_data",
+            "contents[0].parts[0].executable_code",
         ),
         (
             {"contents": [{"parts": [{"text": "a", "functionCall": {"name": "f"}}]}]},
             Cause.INVALID,
             "both text and function_call",
         ),
-        (ask(candidateCount=2), Cause.UNSUPPORTED, "candidate_count"),
+        (ask(candidateCount=9), Cause.INVALID, "candidate_count"),
         (ask(candidateCount=0), Cause.INVALID, "candidate_count"),
         (ask(maxOutputTokens=0), Cause.INVALID, "max_output_tokens"),
         (ask(temperature=2.1), Cause.INVALID, "temperature is 2.1; it must be from 0 to 2"),
@@ -257,12 +279,22 @@ def test_hostile_depth_and_size_are_rejected(raw):
         (ask(seed=2**31), Cause.INVALID, "seed"),
         (ask(presencePenalty=3), Cause.INVALID, "presence_penalty"),
         (ask(logprobs=3), Cause.INVALID, "response_logprobs is true"),
-        (ask(responseLogprobs=True), Cause.UNSUPPORTED, "response_logprobs"),
+        (ask(responseLogprobs=True, logprobs=21), Cause.INVALID, "logprobs is 21"),
         (ask(stopSequences=list("abcdef")), Cause.INVALID, "at most 5"),
         (ask(stopSequences=[""]), Cause.INVALID, "stop_sequences"),
         (ask(responseModalities=["AUDIO"]), Cause.UNSUPPORTED, "response_modalities"),
         (ask(speechConfig={}), Cause.UNSUPPORTED, "speech_config"),
-        (ask(responseMimeType="text/x.enum"), Cause.UNSUPPORTED, "text/x.enum"),
+        (ask(responseMimeType="text/x.enum"), Cause.INVALID, "Give a response_schema with an enum"),
+        (
+            ask(responseMimeType="text/x.enum", responseSchema={"type": "STRING"}),
+            Cause.INVALID,
+            "of type STRING and have an enum",
+        ),
+        (
+            ask(thinkingConfig={"thinkingBudget": 1, "thinkingLevel": "LOW"}),
+            Cause.INVALID,
+            "both thinking_budget and thinking_level",
+        ),
         (ask(responseMimeType="image/png"), Cause.INVALID, "response_mime_type"),
         (ask(responseSchema={"type": "STRING"}), Cause.INVALID, "text/plain"),
         (
@@ -444,7 +476,7 @@ def test_a_wrong_value_anywhere_is_a_line_or_a_rejection(request_, wrong, data):
 
 
 def test_an_answer_is_written_as_the_api_does():
-    answered = Answered("Hello", Finish.STOP, Usage(input_tokens=3, output_tokens=4, cached_tokens=2))
+    answered = Answered.of("Hello", Finish.STOP, Usage(input_tokens=3, output_tokens=4, cached_tokens=2))
     assert json.loads(result_line("k", answered, model_version="m", response_id="r")) == {
         "key": "k",
         "response": {
@@ -470,7 +502,7 @@ def test_an_answer_is_written_as_the_api_does():
 
 
 def test_an_answer_without_cached_tokens_does_not_mention_them():
-    answered = Answered("", Finish.LENGTH, Usage(input_tokens=3))
+    answered = Answered.of("", Finish.LENGTH, Usage(input_tokens=3))
     result = json.loads(result_line(None, answered, model_version="m", response_id="r"))
     assert "key" not in result
     assert "cachedContentTokenCount" not in result["response"]["usageMetadata"]
@@ -507,7 +539,7 @@ def test_inline_metadata_is_echoed_byte_for_byte():
 
 @given(texts, texts, st.builds(Usage, st.integers(0, 99), st.integers(0, 99), st.integers(0, 9)))
 def test_a_result_is_one_line_of_json(key, text, usage):
-    line = result_line(key, Answered(text, Finish.STOP, usage), model_version="m", response_id="r")
+    line = result_line(key, Answered.of(text, Finish.STOP, usage), model_version="m", response_id="r")
     assert b"\n" not in line
     read = json.loads(line)
     assert read["key"] == key

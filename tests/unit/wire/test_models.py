@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from halfrate.domain.errors import InvalidArgument, Unimplemented
+from halfrate.domain.errors import InvalidArgument
 from halfrate.domain.outcome import Answered, Finish
 from halfrate.domain.request import Message, Request, Role
 from halfrate.domain.usage import Usage
@@ -34,7 +34,7 @@ def test_a_generate_call():
     [
         (b"", InvalidArgument, "contents is empty"),
         (f'{{{CONTENTS}, "model": "models/x"}}'.encode(), InvalidArgument, "the URL names 'm'"),
-        (f'{{{CONTENTS}, "tools": [{{"urlContext": {{}}}}]}}'.encode(), Unimplemented, "urlContext"),
+        (f'{{{CONTENTS}, "tools": [{{"urlContext": {{}}}}]}}'.encode(), InvalidArgument, "url_context"),
         (
             f'{{{CONTENTS}, "generationConfig": {{"logprobs": 1}}}}'.encode(),
             InvalidArgument,
@@ -58,7 +58,7 @@ def test_tokens_of_contents_or_of_a_whole_request():
 
 
 def test_answers():
-    body = generated(Answered("x", Finish.STOP, Usage(1, 2)), model_version="v", response_id="r")
+    body = generated(Answered.of("x", Finish.STOP, Usage(1, 2)), model_version="v", response_id="r")
     assert json.loads(body)["modelVersion"] == "v"
     assert json.loads(tokens_counted(7))["totalTokens"] == 7
 

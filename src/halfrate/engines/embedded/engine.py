@@ -12,10 +12,11 @@ from typing import Self
 
 from halfrate.clock import Clock, WallClock
 from halfrate.domain.errors import EngineBroken, InvalidArgument, Unavailable
-from halfrate.domain.outcome import Answered, Cause, Failed, Outcome
+from halfrate.domain.outcome import Answered, Cause, Delta, Failed, Outcome
 from halfrate.domain.request import Request
 from halfrate.domain.trouble import Trouble
-from halfrate.engines.api import EngineFacts, EngineState, Took
+from halfrate.engines.abilities import inability
+from halfrate.engines.api import EngineFacts, EngineState, Took, Wrote
 from halfrate.engines.embedded import protocol
 from halfrate.engines.embedded.process import MODULE, Child
 from halfrate.engines.embedded.prompts import BYTES_PER_TOKEN_MAX, prompt_bytes
@@ -87,14 +88,19 @@ class EmbeddedEngine:
             raise EngineBroken(str(self._trouble or "the engine has been stopped"))
         return self._facts
 
-    async def answer(self, request: Request, *, interactive: bool = False) -> Outcome:
+    async def answer(
+        self, request: Request, *, interactive: bool = False, wrote: Wrote | None = None
+    ) -> Outcome:
         """Make one Attempt, once the model is loaded. Interactive Requests go ahead of the others.
 
         Every failure is a returned `Failed`. Cancelling the awaiting task frees what the Attempt holds.
         """
         outcomes: list[Outcome] = []
         await self._answer([request], lambda _, outcome: outcomes.append(outcome), interactive=interactive)
-        return outcomes[0]
+        (outcome,) = outcomes
+        if wrote is not None and isinstance(outcome, Answered):
+            wrote(Delta(outcome.text))
+        return outcome
 
     async def answer_many(self, requests: Sequence[Request], took: Took) -> None:
         """Make one Attempt of each, behind interactive Requests, and return when all have their Outcome.
@@ -331,7 +337,7 @@ def _outcome(reply: _Reply) -> Outcome:
     """What the child made of an Ask."""
     match reply:
         case protocol.Done(text=text, finish=finish, usage=usage):
-            return Answered(text, finish, usage)
+            return Answered.of(text, finish, usage)
         case protocol.Refused(cause=cause, detail=detail):
             return Failed(cause, detail)
         case protocol.Counted():
@@ -340,6 +346,9 @@ def _outcome(reply: _Reply) -> Outcome:
 
 def _refuse(request: Request, facts: EngineFacts) -> Failed | None:
     """Refuse what cannot be answered before it costs a copy, let alone a tokenizer's time."""
+    unable = inability(request, facts)
+    if unable is not None:
+        return unable
     try:
         size = prompt_bytes(request)
     except UnicodeEncodeError:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 # worst there is, seldom more than twenty. What is longer is refused before anyone spends time on it.
 BYTES_PER_TOKEN_MAX = 32
 
-_SPEAKER = {Role.SYSTEM: "system", Role.USER: "user", Role.MODEL: "assistant"}
-_PLAIN_SPEAKER = {Role.USER: "User: ", Role.MODEL: "Assistant: ", Role.SYSTEM: ""}
+_SPEAKER = {Role.SYSTEM: "system", Role.USER: "user", Role.MODEL: "assistant", Role.TOOL: "tool"}
+_PLAIN_SPEAKER = {Role.USER: "User: ", Role.MODEL: "Assistant: ", Role.SYSTEM: "", Role.TOOL: "Tool: "}
 
 
 class BadPrompt(Exception):

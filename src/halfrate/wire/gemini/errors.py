@@ -36,7 +36,7 @@ _STATUS_OF_REFUSAL: dict[type[Refusal], tuple[int, str]] = {
 
 _STATUS_OF_CAUSE: dict[Cause, tuple[int, str]] = {
     Cause.INVALID: (400, "INVALID_ARGUMENT"),
-    Cause.UNSUPPORTED: (501, "UNIMPLEMENTED"),
+    Cause.UNSUPPORTED: (400, "INVALID_ARGUMENT"),  # a client that gets a 5xx may try again
     Cause.TOO_LONG: (400, "INVALID_ARGUMENT"),
     Cause.OVERLOADED: (503, "UNAVAILABLE"),
     Cause.TIMED_OUT: (504, "DEADLINE_EXCEEDED"),

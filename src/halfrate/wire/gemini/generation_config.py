@@ -11,13 +11,14 @@ from msgspec import Raw
 
 from halfrate.domain.request import Sampling
 from halfrate.wire.gemini import lenient
+from halfrate.wire.gemini.functions import as_json_schema
 from halfrate.wire.gemini.inability import invalid, unsupported
 from halfrate.wire.gemini.lenient import ABSENT, given
 from halfrate.wire.gemini.schema import ANY_JSON, json_schema
 
 
 class ThinkingConfig(lenient.Message):
-    """How to think before answering. Accepted without effect: no thought stays within any budget."""
+    """How to think before answering, for models that do. A level is a budget by another name."""
 
     include_thoughts: bool | None = None
     thinking_budget: int | None = None
@@ -57,12 +58,13 @@ class GenerationConfig(lenient.Message):
 
 _INT32_MAX = 2**31 - 1
 STOP_SEQUENCES_MAX = 5
+CANDIDATES_MAX = 8
+LOGPROBS_MAX = 20
+ENUM = "text/x.enum"
 
 
 def sampling_of(config: GenerationConfig) -> Sampling:
     """Return how to decode. Raise `Inability` if that cannot be done."""
-    _check_candidates(config)
-    _check_logprobs(config)
     _check_form(config)
     stop = tuple(config.stop_sequences or ())
     if len(stop) > STOP_SEQUENCES_MAX:
@@ -82,6 +84,11 @@ def sampling_of(config: GenerationConfig) -> Sampling:
         frequency_penalty=_within("frequency_penalty", config.frequency_penalty, -2, 2),
         stop=stop,
         json_schema=_schema(config),
+        choices=_choices(config),
+        candidates=_whole("candidate_count", config.candidate_count, 1, CANDIDATES_MAX) or 1,
+        logprobs=_logprobs(config),
+        thinking_budget=_thinking_budget(config.thinking_config),
+        include_thoughts=bool(config.thinking_config and config.thinking_config.include_thoughts),
     )
 
 
@@ -99,23 +106,35 @@ def _whole(name: str, value: float | None, low: int, high: int) -> int | None:
     raise invalid(f"generation_config.{name} is {value}; it must be a whole number from {low} to {high}.")
 
 
-def _check_candidates(config: GenerationConfig) -> None:
-    count = config.candidate_count
-    if count is None or count == 1:
-        return
-    if count < 1:
-        raise invalid(f"generation_config.candidate_count is {count}; it must be at least 1.")
-    raise unsupported(
-        f"generation_config.candidate_count is {count}: more than one candidate is not built yet. "
-        "Send the request several times, with different seeds."
-    )
-
-
-def _check_logprobs(config: GenerationConfig) -> None:
+def _logprobs(config: GenerationConfig) -> int | None:
     if config.response_logprobs:
-        raise unsupported("generation_config.response_logprobs: log probabilities are not built yet.")
+        return _whole("logprobs", config.logprobs, 0, LOGPROBS_MAX) or 0
     if config.logprobs is not None:
         raise invalid("generation_config.logprobs is allowed only when response_logprobs is true.")
+    return None
+
+
+_BUDGET_OF_LEVEL = {
+    None: None,
+    "THINKING_LEVEL_UNSPECIFIED": None,
+    "MINIMAL": 0,
+    "LOW": 1_024,
+    "MEDIUM": 4_096,
+    "HIGH": -1,
+    "XHIGH": -1,
+}
+
+
+def _thinking_budget(config: ThinkingConfig | None) -> int | None:
+    if config is None:
+        return None
+    if config.thinking_budget is None:
+        return _BUDGET_OF_LEVEL[config.thinking_level]
+    if config.thinking_level is not None:
+        raise invalid(
+            "generation_config.thinking_config has both thinking_budget and thinking_level. Set one of them."
+        )
+    return _whole("thinking_config.thinking_budget", config.thinking_budget, -1, _INT32_MAX)
 
 
 def _check_form(config: GenerationConfig) -> None:
@@ -137,16 +156,14 @@ def _schema(config: GenerationConfig) -> str | None:
     if openapi and plain:
         raise invalid("generation_config has both response_schema and response_json_schema. Set one of them.")
     mime_type = config.response_mime_type or "text/plain"
-    if mime_type == "text/x.enum":
-        raise unsupported(
-            "generation_config.response_mime_type text/x.enum is not built yet. Use application/json with a "
-            "schema of type STRING and enum: the answer is then that word as a JSON string."
-        )
+    if mime_type == ENUM:
+        return None
     if mime_type == "application/json":
         return _schema_text(config, openapi=openapi, plain=plain)
     if mime_type != "text/plain":
         raise invalid(
-            f"generation_config.response_mime_type is {mime_type!r}. Use text/plain or application/json."
+            f"generation_config.response_mime_type is {mime_type!r}. "
+            f"Use text/plain, application/json or {ENUM}."
         )
     if openapi or plain:
         raise invalid(
@@ -176,16 +193,31 @@ def _schema_text(config: GenerationConfig, *, openapi: bool, plain: bool) -> str
 @lru_cache(maxsize=256)  # one Job's Requests mostly share one schema
 def _converted(raw: bytes, *, openapi: bool) -> str | ValueError:
     try:
-        return json_schema(raw) if openapi else _as_is(raw)
+        return json_schema(raw) if openapi else as_json_schema(raw)
     except (ValueError, RecursionError) as error:
         return error if isinstance(error, ValueError) else ValueError(" is nested too deeply.")
 
 
-def _as_is(raw: bytes) -> str:
-    try:
-        schema = msgspec.json.decode(raw)
-    except ValueError as error:
-        raise ValueError(f" is not JSON: {error}.") from None
-    if not isinstance(schema, dict):
-        raise ValueError(" must be an object.")
-    return msgspec.json.encode(schema).decode()  # equal schemas make equal Requests
+def _choices(config: GenerationConfig) -> tuple[str, ...]:
+    """Return the texts of which the answer must be one, if it must."""
+    if config.response_mime_type != ENUM:
+        return ()
+    openapi = given(config.response_schema)
+    field, raw = (
+        ("response_schema", config.response_schema)
+        if openapi
+        else ("response_json_schema", config.response_json_schema)
+    )
+    if not given(raw):
+        raise invalid(f"generation_config.response_mime_type is {ENUM}. Give a response_schema with an enum.")
+    text = _converted(bytes(raw), openapi=openapi)
+    if isinstance(text, ValueError):
+        raise invalid(f"generation_config.{field}{text}")
+    schema = msgspec.json.decode(text)
+    choices = schema.get("enum")
+    texts = isinstance(choices, list) and all(isinstance(each, str) and each for each in choices)
+    if not choices or not texts or schema.get("type", "string") != "string":
+        raise invalid(
+            f"generation_config.{field} must be of type STRING and have an enum of words for {ENUM}."
+        )
+    return tuple(dict.fromkeys(choices))

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from halfrate.domain.errors import InvalidArgument, Unimplemented
-from halfrate.domain.outcome import Answered, Cause, Failed
+from halfrate.domain.errors import InvalidArgument
+from halfrate.domain.outcome import Answered, Failed
 from halfrate.domain.request import Request
 from halfrate.wire.gemini.content import Content, GenerateContentRequest, bare_model, understand
 from halfrate.wire.gemini.lenient import Message, Reader
@@ -31,7 +31,7 @@ _COUNT = Reader(CountTokensRequest)
 def parse_generate(body: bytes, *, model: str) -> Request:
     """Return the Request in a ``generateContent`` call to ``model``.
 
-    Raise `InvalidArgument` if it cannot be read or understood, `Unimplemented` if it cannot be done.
+    Raise `InvalidArgument` if it cannot be read, understood or done.
     """
     return _understood(_GENERATE.read_body(body), model)
 
@@ -51,8 +51,7 @@ def _understood(asked: GenerateContentRequest, model: str) -> Request:
         raise InvalidArgument(f"model is {asked.model!r}, but the URL names {bare_model(model)!r}.")
     request = understand(asked)
     if isinstance(request, Failed):
-        error = Unimplemented if request.cause is Cause.UNSUPPORTED else InvalidArgument
-        raise error(request.detail)
+        raise InvalidArgument(request.detail)
     return request
 
 

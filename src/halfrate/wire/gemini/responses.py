@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
-from halfrate.domain.outcome import Answered, Finish
+from halfrate.domain.outcome import Answered, Candidate, Delta, Finish, TokenLogprob
+from halfrate.domain.request import FunctionCall
 from halfrate.domain.usage import Usage
 
 
@@ -14,19 +16,67 @@ class TextPart(msgspec.Struct, gc=False):
     text: str
 
 
+class ThoughtPart(msgspec.Struct, gc=False):
+    """What a model thought before it answered."""
+
+    text: str
+    thought: bool = True
+
+
+class FunctionCallSent(msgspec.Struct, omit_defaults=True, gc=False):
+    """A function the model wants called."""
+
+    name: str
+    args: Raw
+    id: str | None = None
+
+
+class FunctionCallPart(msgspec.Struct, rename="camel", gc=False):
+    """A part that is a call and no text."""
+
+    function_call: FunctionCallSent
+
+
+AnswerPart = TextPart | ThoughtPart | FunctionCallPart
+
+
 class ModelContent(msgspec.Struct, gc=False):
     """The model's turn."""
 
-    parts: tuple[TextPart, ...]
+    parts: tuple[AnswerPart, ...]
     role: str = "model"
 
 
-class Candidate(msgspec.Struct, rename="camel", gc=False):
-    """One answer."""
+class LogprobsCandidate(msgspec.Struct, rename="camel", gc=False):
+    """A token and its natural log probability."""
+
+    token: str
+    token_id: int
+    log_probability: float
+
+
+class TopCandidates(msgspec.Struct, gc=False):
+    """The likeliest tokens of one step."""
+
+    candidates: tuple[LogprobsCandidate, ...]
+
+
+class LogprobsResult(msgspec.Struct, rename="camel", gc=False):
+    """How likely an answer was, step by step."""
+
+    chosen_candidates: tuple[LogprobsCandidate, ...]
+    log_probability_sum: float
+    top_candidates: tuple[TopCandidates, ...] | UnsetType = UNSET
+
+
+class CandidateSent(msgspec.Struct, rename="camel", gc=False):
+    """One answer, or in a stream a piece of it."""
 
     content: ModelContent
-    finish_reason: str
+    finish_reason: str | UnsetType = UNSET
     index: int = 0
+    avg_logprobs: float | UnsetType = UNSET
+    logprobs_result: LogprobsResult | UnsetType = UNSET
 
 
 class ModalityTokens(msgspec.Struct, rename="camel", gc=False):
@@ -45,13 +95,14 @@ class UsageMetadata(msgspec.Struct, rename="camel", omit_defaults=True, gc=False
     cached_content_token_count: int = 0
     prompt_tokens_details: tuple[ModalityTokens, ...] = ()
     cache_tokens_details: tuple[ModalityTokens, ...] = ()
+    thoughts_token_count: int = 0
 
 
 class GenerateContentResponse(msgspec.Struct, rename="camel", gc=False):
     """An Answered, as the wire has it."""
 
-    candidates: tuple[Candidate, ...]
-    usage_metadata: UsageMetadata
+    candidates: tuple[CandidateSent, ...]
+    usage_metadata: UsageMetadata | UnsetType
     model_version: str
     response_id: str
 
@@ -61,19 +112,64 @@ _FINISH_REASONS = {Finish.STOP: "STOP", Finish.LENGTH: "MAX_TOKENS"}
 
 def generate_response(answered: Answered, *, model_version: str, response_id: str) -> GenerateContentResponse:
     """Return the response to a Request that was answered."""
-    content = ModelContent((TextPart(answered.text),))
-    candidate = Candidate(content, _FINISH_REASONS[answered.finish])
-    return GenerateContentResponse((candidate,), usage_metadata(answered.usage), model_version, response_id)
+    candidates = tuple([_candidate(one, index) for index, one in enumerate(answered.candidates)])
+    thought_tokens = sum([one.thought_tokens for one in answered.candidates])
+    usage = usage_metadata(answered.usage, thought_tokens=thought_tokens)
+    return GenerateContentResponse(candidates, usage, model_version, response_id)
 
 
-def usage_metadata(usage: Usage) -> UsageMetadata:
+def piece_response(delta: Delta, *, model_version: str, response_id: str) -> GenerateContentResponse:
+    """Return a response of a stream that is not its last."""
+    part = ThoughtPart(delta.thought) if delta.thought else TextPart(delta.text)
+    candidate = CandidateSent(ModelContent((part,)), index=delta.index)
+    return GenerateContentResponse((candidate,), UNSET, model_version, response_id)
+
+
+def usage_metadata(usage: Usage, *, thought_tokens: int = 0) -> UsageMetadata:
     """Return token counts as the wire has them: zeros are left out."""
     input_tokens, output_tokens, cached_tokens = usage.input_tokens, usage.output_tokens, usage.cached_tokens
     return UsageMetadata(
         input_tokens,
-        output_tokens,
+        output_tokens - thought_tokens,
         input_tokens + output_tokens,
         cached_tokens,
         (ModalityTokens(input_tokens),) if input_tokens else (),
         (ModalityTokens(cached_tokens),) if cached_tokens else (),
+        thought_tokens,
     )
+
+
+def _candidate(candidate: Candidate, index: int) -> CandidateSent:
+    sent = CandidateSent(ModelContent(_parts(candidate)), _FINISH_REASONS[candidate.finish], index)
+    if candidate.logprobs:
+        chosen = tuple(map(_likely, candidate.logprobs))
+        total = sum(step.logprob for step in candidate.logprobs)
+        sent.avg_logprobs = total / len(chosen)
+        sent.logprobs_result = LogprobsResult(chosen, total, _top(candidate.logprobs))
+    return sent
+
+
+def _parts(candidate: Candidate) -> tuple[AnswerPart, ...]:
+    if not (candidate.calls or candidate.thought):
+        return (TextPart(candidate.text),)
+    parts: list[AnswerPart] = []
+    if candidate.thought:
+        parts.append(ThoughtPart(candidate.thought))
+    if candidate.text or not candidate.calls:
+        parts.append(TextPart(candidate.text))
+    parts += map(_call_part, candidate.calls)
+    return tuple(parts)
+
+
+def _call_part(call: FunctionCall) -> FunctionCallPart:
+    return FunctionCallPart(FunctionCallSent(call.name, Raw(call.arguments.encode()), call.id))
+
+
+def _likely(step: TokenLogprob) -> LogprobsCandidate:
+    return LogprobsCandidate(step.token, step.token_id, step.logprob)
+
+
+def _top(steps: tuple[TokenLogprob, ...]) -> tuple[TopCandidates, ...] | UnsetType:
+    if not any(step.top for step in steps):
+        return UNSET
+    return tuple(TopCandidates(tuple(map(_likely, step.top))) for step in steps)
