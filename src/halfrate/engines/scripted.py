@@ -124,7 +124,7 @@ class ScriptedEngine:
     ) -> None:
         self._script = script
         self._delay_seconds = delay_seconds
-        self._word_seconds = word_seconds
+        self.word_seconds = word_seconds
         self._deadly = None if deadly is None else re.compile(deadly)
         self._restart_seconds = restart_seconds
         self._broken = broken
@@ -188,7 +188,7 @@ class ScriptedEngine:
         for index, candidate in enumerate(answered.candidates):
             for word in re.findall(r"\s*\S+|\s+", candidate.text):
                 wrote(Delta(word, index=index))
-                await self._clock.sleep(self._word_seconds)
+                await self._clock.sleep(self.word_seconds)
 
     async def answer_many(self, requests: Sequence[Request], took: Took) -> None:
         """Make one Attempt of each, behind interactive Requests, and return when all have their Outcome."""

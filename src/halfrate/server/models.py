@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
 
-from starlette.requests import ClientDisconnect
 from starlette.requests import Request as Call
 from starlette.responses import Response
 from starlette.routing import Route
 
 from halfrate.domain.errors import Unavailable
-from halfrate.domain.outcome import Failed
+from halfrate.domain.outcome import Failed, Outcome
 from halfrate.server.answers import Answer, json_answer
 from halfrate.server.batches import model_named
 from halfrate.server.bodies import Bodies
 from halfrate.server.paths import V
+from halfrate.server.presence import while_present
+from halfrate.server.streams import ArrayStream, EventStream, Writing
 from halfrate.service.models import Model, Models
 from halfrate.wire.gemini import errors
 from halfrate.wire.gemini import models as wire
 from halfrate.wire.gemini.content import bare_model
 from halfrate.wire.gemini.pages import page, page_size
-
-T = TypeVar("T")
 
 
 class ModelRoutes:
@@ -39,6 +36,7 @@ class ModelRoutes:
         one = f"{V}/{{kind:id}}/{{model:model}}"
         return [
             Route(f"{one}:generateContent", self.generate, methods=["POST"]),
+            Route(f"{one}:streamGenerateContent", self.stream, methods=["POST"]),
             Route(f"{one}:countTokens", self.count_tokens, methods=["POST"]),
             Route(f"{V}/models", self.list_page, methods=["GET"]),
             Route(f"{V}/tunedModels", self.list_tuned, methods=["GET"]),
@@ -51,13 +49,29 @@ class ModelRoutes:
         self._models.resolve(model)
         async with self._bodies.whole(call) as body:
             request = wire.parse_generate(body, model=model)
-        outcome, answerer = await while_present(call, self._models.answer(model, request))
+        return await self._answered(call, *await while_present(call, self._models.answer(model, request)))
+
+    async def stream(self, call: Call) -> Response:
+        """Answer one Request now, piece by piece as the model writes.
+
+        What fails before the first piece is answered as `generate` does it.
+        """
+        model = model_named(call)
+        answerer = self._models.resolve(model)
+        async with self._bodies.whole(call) as body:
+            request = wire.parse_generate(body, model=model)
+        writing = Writing(call, lambda wrote: self._models.answer(model, request, wrote=wrote))
+        as_events = call.query_params.get("alt") == "sse"
+        if not await writing.begun() and isinstance((await writing.result())[0], Failed):
+            return await self._answered(call, *await writing.result())
+        messages = _messages(writing, answerer.version)
+        return EventStream(messages) if as_events else ArrayStream(messages)
+
+    async def _answered(self, call: Call, outcome: Outcome, answerer: Model) -> Response:
         if isinstance(outcome, Failed):
             status, said = errors.failure(outcome)
             return Answer(said, status=status)
-        answer = wire.generated(
-            outcome, model_version=answerer.version, response_id=secrets.token_urlsafe(12)
-        )
+        answer = wire.generated(outcome, model_version=answerer.version, response_id=new_response_id())
         return await json_answer(call, answer)
 
     async def count_tokens(self, call: Call) -> Response:
@@ -107,6 +121,23 @@ class ModelRoutes:
         )
 
 
+def new_response_id() -> str:
+    """Return an id that no other response has."""
+    return secrets.token_urlsafe(12)
+
+
+async def _messages(writing: Writing[tuple[Outcome, Model]], version: str) -> AsyncIterator[bytes]:
+    """Yield what a stream says: each piece, and at last how the answer ended and what it took."""
+    stream = wire.GeneratedStream(model_version=version, response_id=new_response_id())
+    try:
+        async for piece in writing.pieces():
+            yield b"" if piece is None else stream.piece(piece)
+        outcome, _ = await writing.result()
+        yield stream.end(outcome)
+    finally:
+        writing.stop()
+
+
 def _description(model: Model, name: str) -> str:
     """Say which local model stands behind a name, which names it has, and what its owner says of it."""
     if name != model.name:
@@ -116,26 +147,3 @@ def _description(model: Model, name: str) -> str:
     else:
         who = f"The local model {model.name}."
     return f"{who} {model.description}".rstrip()
-
-
-async def while_present(call: Call, work: Coroutine[Any, Any, T]) -> T:
-    """Await ``work`` as long as the client is there. Raise `ClientDisconnect`, with it cancelled, if not.
-
-    The body of the call must have been read.
-    """
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_left(call))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientDisconnect
-    finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def _left(call: Call) -> None:
-    while (await call.receive())["type"] != "http.disconnect":
-        pass

@@ -12,9 +12,6 @@ from halfrate.domain.errors import Unimplemented
 from halfrate.server.paths import V
 
 _UNBUILT = {
-    f"{V}/{{kind:id}}/{{model:model}}:streamGenerateContent": (
-        "Streaming is not built yet. Use generateContent."
-    ),
     f"{V}/{{kind:id}}/{{model:model}}:embedContent": "Embeddings are not built yet.",
     f"{V}/{{kind:id}}/{{model:model}}:batchEmbedContents": "Embeddings are not built yet.",
     f"{V}/{{kind:id}}/{{model:model}}:asyncBatchEmbedContent": "Embeddings are not built yet.",

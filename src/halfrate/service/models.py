@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from halfrate.domain.errors import EngineBroken, NotFound, Unavailable
 from halfrate.domain.outcome import Outcome
 from halfrate.domain.request import Request
-from halfrate.engines.api import Engine, EngineFacts, EngineState
+from halfrate.engines.api import Engine, EngineFacts, EngineState, Wrote
 from halfrate.metering.price import Price
 
 
@@ -70,11 +70,16 @@ class Models:
             )
         return await model.engine.ready()
 
-    async def answer(self, name: str, request: Request) -> tuple[Outcome, Model]:
-        """Answer one interactive Request, ahead of all Jobs. Raise `NotFound` or `Unavailable`."""
+    async def answer(
+        self, name: str, request: Request, *, wrote: Wrote | None = None
+    ) -> tuple[Outcome, Model]:
+        """Answer one interactive Request, ahead of all Jobs. Raise `NotFound` or `Unavailable`.
+
+        ``wrote`` is called with each piece of the answer as it is written.
+        """
         model = self.resolve(name)
         await self._wait_for(model)
-        return await model.engine.answer(request, interactive=True), model
+        return await model.engine.answer(request, interactive=True, wrote=wrote), model
 
     async def count_tokens(self, name: str, request: Request) -> int:
         """Count the tokens of a rendered prompt. Raise `NotFound` or `Unavailable`."""

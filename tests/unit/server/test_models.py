@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.requests import ClientDisconnect, Request
 
-from halfrate.server.models import while_present
+from halfrate.server.presence import while_present
 
 ASK = {"contents": [{"parts": [{"text": "hello there"}]}]}
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 import uvicorn
 
@@ -270,3 +271,42 @@ async def test_a_refused_body_is_not_waited_for(port):
     head, body = await asyncio.wait_for(wire.answer(), 10)
     assert head.startswith("HTTP/1.1 400 ")
     assert "exceeds the limit" in json.loads(body)["error"]["message"]
+
+
+STREAM = "/v1beta/models/gemini-x:streamGenerateContent?alt=sse"
+
+
+def long_ask(words: int) -> dict[str, object]:
+    return {"contents": [{"parts": [{"text": "word " * words}]}]}
+
+
+async def test_the_first_piece_leaves_before_the_last_is_written(port, engine):
+    engine.word_seconds = 0.02
+    async with (
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
+        client.stream("POST", STREAM, json=long_ask(50)) as reply,
+    ):
+        arrived = [piece async for piece in reply.aiter_raw()]
+    assert len(arrived) > 10
+    assert b'"text":"word"' in arrived[0]
+    assert b"finishReason" in arrived[-1]
+    assert not any(b"finishReason" in piece for piece in arrived[:-1])
+
+
+async def test_a_client_that_leaves_a_stream_stops_the_engine(port, engine, monkeypatch):
+    engine.word_seconds = 0.02
+    answer, stopped = engine.answer, asyncio.Event()
+
+    async def watched(*args, **kwargs):
+        try:
+            return await answer(*args, **kwargs)
+        except asyncio.CancelledError:
+            stopped.set()
+            raise
+
+    monkeypatch.setattr(engine, "answer", watched)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with client.stream("POST", STREAM, json=long_ask(3_000)) as reply:
+            await anext(reply.aiter_raw())
+        async with asyncio.timeout(20):
+            await stopped.wait()

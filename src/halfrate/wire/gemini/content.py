@@ -210,7 +210,7 @@ class _Turn:
 
 def _message(role: Role, content: Content, name: str, index: int | None = None) -> Message:
     parts = content.parts
-    if parts and len(parts) == 1 and parts[0].thought is None and _only_text(parts[0]):
+    if role is not Role.TOOL and parts and len(parts) == 1 and _plain(parts[0]):
         return Message(role, parts[0].text or "")
     place = name if index is None else f"{name}[{index}]"
     if not parts:
@@ -305,5 +305,8 @@ _TO_COME = {
 }
 
 
-def _only_text(part: Part) -> bool:
-    return part.text is not None and msgspec.structs.astuple(part)[1 : len(_DATA_FIELDS)] == _NO_OTHER_DATA
+def _plain(part: Part) -> bool:
+    """Whether a part is nothing but text, as most are."""
+    if part.text is None or part.thought is not None:
+        return False
+    return msgspec.structs.astuple(part)[1 : len(_DATA_FIELDS)] == _NO_OTHER_DATA

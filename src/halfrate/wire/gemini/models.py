@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from halfrate.domain.errors import InvalidArgument
-from halfrate.domain.outcome import Answered, Failed
+from halfrate.domain.outcome import Answered, Candidate, Delta, Failed, Outcome
 from halfrate.domain.request import Request
 from halfrate.wire.gemini.content import Content, GenerateContentRequest, bare_model, understand
+from halfrate.wire.gemini.errors import failure
 from halfrate.wire.gemini.lenient import Message, Reader
-from halfrate.wire.gemini.responses import ModalityTokens, generate_response
+from halfrate.wire.gemini.responses import ModalityTokens, generate_response, piece_response
 
 # What is read -----------------------------------------------------------------------------------------
 
@@ -62,6 +63,44 @@ def generated(answered: Answered, *, model_version: str, response_id: str) -> by
     """Return the body that answers ``generateContent``."""
     response = generate_response(answered, model_version=model_version, response_id=response_id)
     return msgspec.json.encode(response)
+
+
+class GeneratedStream:
+    """The bodies of ``streamGenerateContent``, which together say what `generated` says at once."""
+
+    def __init__(self, *, model_version: str, response_id: str) -> None:
+        self._model_version = model_version
+        self._response_id = response_id
+        self._written: dict[int, Delta] = {}  # by the Candidate's index: all of it so far
+
+    def piece(self, delta: Delta) -> bytes:
+        """Return the body for a piece."""
+        before = self._written.get(delta.index, Delta())
+        self._written[delta.index] = Delta(
+            before.text + delta.text, before.thought + delta.thought, delta.index
+        )
+        return msgspec.json.encode(
+            piece_response(delta, model_version=self._model_version, response_id=self._response_id)
+        )
+
+    def end(self, outcome: Outcome) -> bytes:
+        """Return the last body: what no piece has said yet, why it ends, and what it took; or the error."""
+        if isinstance(outcome, Failed):
+            return failure(outcome)[1]
+        left = tuple(self._left(index, candidate) for index, candidate in enumerate(outcome.candidates))
+        return generated(
+            replace(outcome, candidates=left),
+            model_version=self._model_version,
+            response_id=self._response_id,
+        )
+
+    def _left(self, index: int, candidate: Candidate) -> Candidate:
+        written = self._written.get(index, Delta())
+        return replace(
+            candidate,
+            text=candidate.text[len(written.text) :],
+            thought=candidate.thought[len(written.thought) :],
+        )
 
 
 def tokens_counted(tokens: int) -> bytes:
