@@ -57,7 +57,8 @@ class Targets:
     def read(self, url: str) -> Target:
         """Return a URL's parts. Raise `InvalidArgument` if it is no URL, or can be seen to be forbidden."""
         target = _read(url)
-        if target.scheme == "http" and not self._allow_http:
+        listed = target.host in self._hosts or self._networks
+        if target.scheme == "http" and not (self._allow_http and listed):
             raise _refused(url, "it must begin with https://")
         if target.address is not None:
             self.admit(target, target.address)
@@ -173,7 +174,7 @@ _NOT_PUBLIC_V4 = [
 ]
 
 _UNICAST_V6 = IPv6Network("2000::/3")
-"""All there is of public IPv6. Outside are loopback, private, link-local, multicast, IPv4-mapped ones and NAT64."""
+"""All public IPv6. Outside are loopback, private, link-local, multicast and IPv4-mapped ones, and NAT64."""
 
 _NOT_PUBLIC_V6 = [
     IPv6Network(text)
