@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from halfrate.domain.errors import Unimplemented
 from halfrate.domain.line import Line
 from halfrate.domain.outcome import Cause, Failed
 from halfrate.domain.request import Request
