@@ -35,6 +35,8 @@ from halfrate.ingest.inputs import Inputs
 from halfrate.ingest.workers import ProcessWorkers, Workers
 from halfrate.metering.meter import JOBS_MAX, Meter
 from halfrate.metering.price import Price
+from halfrate.net.post import Poster
+from halfrate.net.targets import Targets
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.service.models import Model, Models
@@ -43,12 +45,15 @@ from halfrate.service.outlooks import Outlooks
 from halfrate.service.outputs import Outputs
 from halfrate.service.retries import Retries
 from halfrate.service.uploads import Uploads
+from halfrate.service.webhooks import Webhooks
 from halfrate.store import disk
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.blob.disk import make_directories
 from halfrate.store.blob.local import LocalBlobStore
 from halfrate.store.meta.api import MetaStore
 from halfrate.store.meta.sqlite import SqliteStore
+from halfrate.store.signing_key import SigningKey
+from halfrate.upkeep.courier import Courier, Post
 from halfrate.upkeep.expirer import Expirer
 from halfrate.upkeep.flaws import Tour
 from halfrate.upkeep.inspector import Inspector
@@ -56,10 +61,12 @@ from halfrate.upkeep.promises import PromiseWatch
 from halfrate.upkeep.pruner import Pruner
 from halfrate.upkeep.rescuer import Rescuer
 from halfrate.wire.gemini.lines import asked_of, parse_lines, result_line
+from halfrate.wire.gemini.webhooks import event_body
 
 logger = logging.getLogger(__name__)
 
 DATABASE = "halfrate.db"
+SIGNING_KEY = "webhooks.pem"
 RESTART_SECONDS = 5.0
 PROMISES_EVERY_SECONDS = 30.0
 PRUNE_EVERY_SECONDS = 60.0
@@ -90,6 +97,8 @@ class App:
     uploads: Uploads
     models: Models
     monitor: Monitor
+    webhooks: Webhooks
+    courier: Courier
     pruner: Pruner
     meters: Mapping[str, Meter]
     store: MetaStore
@@ -114,11 +123,13 @@ async def open_app(
     chance: Callable[[], float] = random.random,
     make_engine: MakeEngine | None = None,
     open_stores: OpenStores = local_stores,
+    post: Post | None = None,
 ) -> AsyncIterator[App]:
     """Run halfrate on ``config.data_dir``: engines loading, Jobs going on where they were left.
 
-    Leaving settles what has been answered and ends every process that was started. Raise `ConfigError`
-    if another process uses the directory, `CorruptData` if its database cannot be used.
+    ``post`` makes the calls of webhooks, if they are not to be real ones. Leaving settles what has been
+    answered and ends every process that was started. Raise `ConfigError` if another process uses the
+    directory, `CorruptData` if its database cannot be used.
     """
     clock = clock or WallClock()
     async with AsyncExitStack() as stack:
@@ -130,7 +141,9 @@ async def open_app(
         # This process has the directory to itself: whoever held a Lease is dead.
         await stores.meta.rescue_shards(lapsed_only=False)
         models = await _start_models(config, make_engine or embedded_engine, stack)
-        parts = _Parts(config, stores, models, clock, chance, spill=_empty_directory(data / "spill"))
+        parts = _Parts(
+            config, stores, models, clock, chance, post=post, spill=_empty_directory(data / "spill")
+        )
         await stack.enter_async_context(stores.workers)
         stack.push_async_callback(parts.close)
         await parts.pruner.find_orphans()
@@ -145,6 +158,8 @@ async def open_app(
             uploads=parts.uploads,
             models=models,
             monitor=parts.monitor,
+            webhooks=parts.webhooks,
+            courier=parts.courier,
             pruner=parts.pruner,
             meters=parts.meters,
             store=stores.meta,
@@ -163,6 +178,7 @@ class _Parts:
         clock: Clock,
         chance: Callable[[], float],
         *,
+        post: Post | None,
         spill: Path,
     ) -> None:
         store, blobs, limits = stores.meta, stores.blobs, config.limits
@@ -216,6 +232,21 @@ class _Parts:
             indexed=inputs.percent,
             assembled=self.assembler.written_percent,
         )
+        targets = Targets(config.webhooks.allow, allow_http=config.webhooks.allow_http)
+        key = SigningKey(config.data_path / SIGNING_KEY)
+        self._courier_bell = Bell(clock)
+        self.courier = Courier(
+            store=store,
+            post=post or Poster(targets, timeout_seconds=config.webhooks.timeout_seconds).post,
+            key=key,
+            encode=event_body,
+            clock=clock,
+            chance=chance,
+            give_up_seconds=config.webhooks.retry_hours * 3_600,
+            wait=self._courier_bell.wait,
+            ring=self._courier_bell.ring,
+        )
+        self.webhooks = Webhooks(store=store, targets=targets, key=key, ping=self.courier.ping, clock=clock)
         self.jobs = Jobs(
             store=store,
             blobs=blobs,
@@ -224,6 +255,7 @@ class _Parts:
             clock=clock,
             limits=limits,
             outlooks=outlooks,
+            targets=targets,
             created=self._created,
             let_go=self._let_go,
         )
@@ -259,6 +291,7 @@ class _Parts:
             outlooks=outlooks,
             meters=self.meters,
             lanes_in_use=lambda name: self.dispatchers[name].lanes_in_use,
+            told=self.courier.told,
             clock=clock,
         )
         self.promises = PromiseWatch(
@@ -286,6 +319,7 @@ class _Parts:
             self.promises.run,
             self.rescuer.run,
             self.pruner.run,
+            self.courier.run,
         ]
 
     def _created(self) -> None:

@@ -76,6 +76,19 @@ class DispatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     backoff_seconds: float = 1
 
 
+class WebhooksConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whom webhooks may call, and how long.
+
+    ``allow`` lists hosts and networks that may be called though they are not public; ``allow_http`` lets
+    plain http go to those, and to no others.
+    """
+
+    allow: tuple[str, ...] = ()
+    allow_http: bool = False
+    timeout_seconds: float = 10
+    retry_hours: float = 24
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that can be set. Without a file, the demonstration model answers to every ``gemini-*``."""
 
@@ -84,6 +97,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     limits: Limits = Limits()
     server: ServerConfig = ServerConfig()
     dispatch: DispatchConfig = DispatchConfig()
+    webhooks: WebhooksConfig = WebhooksConfig()
 
     @classmethod
     def load(cls, path: Path | None = None, **overrides: Any) -> Config:

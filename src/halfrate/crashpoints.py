@@ -80,6 +80,10 @@ class CrashPoint(StrEnum):
     JOB_PUBLISH_BEFORE = "job.publish.before"
     JOB_PUBLISH_AFTER = "job.publish.after"
 
+    # Whoever wants to hear of it is told
+    DELIVERY_CALL_AFTER = "delivery.call.after"
+    DELIVERY_BOOK_AFTER = "delivery.book.after"
+
     # What nobody can reach any more goes
     JOB_DELETE_AFTER = "job.delete.after"
     FILE_DELETE_AFTER = "file.delete.after"

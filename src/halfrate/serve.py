@@ -73,6 +73,7 @@ def asgi_of(app: App, **settings: Any) -> Starlette:
         retries=app.retries,
         models=app.models,
         monitor=app.monitor,
+        webhooks=app.webhooks,
         limits=app.config.limits,
         **{"server": app.config.server, **settings},
     )

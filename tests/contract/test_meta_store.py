@@ -15,12 +15,13 @@ from halfrate.domain.errors import (
     ResourceExhausted,
 )
 from halfrate.domain.file import File, FileSource, Upload
-from halfrate.domain.job import Counts, JobEvent, JobState
+from halfrate.domain.job import Counts, JobEvent, JobState, Notify
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef
 from halfrate.domain.snapshot import Snapshot, stretches
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Ahead
+from halfrate.domain.webhook import Delivery, Event, EventKind, Secret, Webhook, WebhookState
 from halfrate.store.meta import sqlite
 from halfrate.store.meta.api import Tally
 from halfrate.store.meta.queries import query
@@ -743,4 +744,263 @@ async def test_integrity_checks_notice_a_count_that_does_not_match(tmp_path, clo
     lease = await claim(store)
     await store.settle(lease, segment_of(lease, settled_bytes=10, results=2), tally(succeeded=1))
     assert any("counts 1 Results, its Segments hold 2" in text for text in await store.check_integrity())
+    store.close()
+
+
+# Webhooks
+
+
+def webhook(id: str = "hook", **changes: object) -> Webhook:
+    values = {
+        "id": id,
+        "name": "nightly",
+        "uri": "https://hooks.test/",
+        "events": ("batch.succeeded", "batch.failed"),
+        "state": WebhookState.ENABLED,
+        "created_at": EPOCH,
+        "updated_at": EPOCH,
+        "secrets": (Secret("whsec_one", EPOCH),),
+    }
+    return Webhook(**(values | changes))  # type: ignore[arg-type]
+
+
+async def registered(store, id: str = "hook", **changes: object) -> Webhook:
+    made = webhook(id, **changes)
+    await store.create_webhook(made, webhooks_max=100)
+    return made
+
+
+async def failed_job(store, job_id: str = "job-1", **changes: object) -> None:
+    await store.create_job(make_job(job_id, **changes), active_jobs_max=100)
+    await store.fail_job(job_id, "broken")
+
+
+async def due(store) -> list[Delivery]:
+    return await store.deliveries_due(each=9, limit=9)
+
+
+async def change(store, id: str = "hook", **changes: object) -> bool:
+    return await store.change_webhook(
+        id, **({"name": None, "uri": None, "events": None, "state": None} | changes)
+    )
+
+
+async def test_a_webhook_reads_back_as_it_was_given(store):
+    made = await registered(store)
+    assert await store.get_webhook("hook") == made
+    assert await store.get_webhook("other") is None
+
+
+async def test_a_webhook_id_is_taken_once_and_there_are_not_too_many(store):
+    await registered(store)
+    with pytest.raises(AlreadyExists):
+        await registered(store)
+    with pytest.raises(ResourceExhausted, match="There are 1 webhooks"):
+        await store.create_webhook(webhook("other"), webhooks_max=1)
+    assert await store.get_webhook("other") is None
+
+
+async def test_webhooks_are_listed_newest_first_in_pages(store):
+    made = [await registered(store, f"hook-{n}", created_at=EPOCH + n // 2) for n in range(5)]
+    first = await store.list_webhooks(limit=3, after=None)
+    rest = await store.list_webhooks(limit=3, after=(first[-1].created_at, first[-1].id))
+    assert first + rest == made[::-1]
+
+
+async def test_what_is_changed_of_a_webhook_changes_and_nothing_else(store, clock):
+    made = await registered(store)
+    clock.advance(seconds=5)
+    assert await change(store, name="weekly")
+    assert await store.get_webhook("hook") == replace(made, name="weekly", updated_at=EPOCH + 5)
+    assert await change(store, events=("batch.expired",), uri="https://b.test/", state=WebhookState.DISABLED)
+    found = await store.get_webhook("hook")
+    assert (found.events, found.uri, found.state) == (
+        ("batch.expired",),
+        "https://b.test/",
+        WebhookState.DISABLED,
+    )
+    assert not await change(store, "other", name="x")
+
+
+async def test_a_new_secret_comes_first_and_the_others_expire(store, clock):
+    await registered(store)
+    for key in ("whsec_two", "whsec_three"):
+        clock.advance(seconds=10)
+        secret = Secret(key, clock.now())
+        assert await store.rotate_secret("hook", secret, others_expire_at=clock.now() + 100)
+    secrets = (await store.get_webhook("hook")).secrets
+    assert [(secret.key, secret.expires_at) for secret in secrets] == [
+        ("whsec_three", None),
+        ("whsec_two", EPOCH + 120),
+        ("whsec_one", EPOCH + 110),  # what was to expire earlier still does
+    ]
+    clock.advance(seconds=90)
+    assert [s.key for s in (await store.get_webhook("hook")).secrets] == ["whsec_three", "whsec_two"]
+    await store.rotate_secret("hook", Secret("whsec_four", clock.now()), others_expire_at=clock.now())
+    assert [s.key for s in (await store.get_webhook("hook")).secrets] == ["whsec_four"]
+    assert not await store.rotate_secret("other", Secret("x", 0), others_expire_at=0)
+
+
+async def test_a_final_job_is_told_to_whoever_wants_to_hear_of_it(store):
+    await registered(store)
+    await registered(store, "deaf", events=("batch.succeeded",))
+    await registered(store, "disabled", state=WebhookState.DISABLED)
+    await failed_job(store)
+    event = Event(EventKind.FAILED, EPOCH, "job-1", error="broken")
+    assert await due(store) == [Delivery("evt_job-1_hook", event, "https://hooks.test/", "hook", 0, EPOCH)]
+
+
+@pytest.mark.parametrize(
+    ("step", "kind", "has_output"),
+    [
+        (JobEvent.PUBLISH, EventKind.SUCCEEDED, True),
+        (JobEvent.PUBLISH_CANCELLED, EventKind.CANCELLED, False),
+        (JobEvent.PUBLISH_EXPIRED, EventKind.EXPIRED, False),
+    ],
+)
+@pytest.mark.parametrize("inline", [True, False])
+async def test_each_end_is_told_as_what_it_is(store, step, kind, has_output, inline):
+    await registered(store, events=tuple(EventKind))
+    await store.create_file(uploaded("abc"))
+    job = make_job(counts=Counts(), input_file=None if inline else "abc", input_blob="uploads/abc")
+    await store.create_job(job, active_jobs_max=9)
+    await store.save_plan("job-1", [])
+    assert await due(store) == []
+    await store.publish_job("job-1", step, output_of("job-1"), missing=Tally())
+    (told,) = await due(store)
+    assert told.event == Event(kind, EPOCH, "job-1", has_output=has_output and not inline)
+
+
+async def test_receivers_that_came_with_the_job_replace_the_registered_ones(store):
+    await registered(store)
+    uris = ("https://a.test/", "https://b.test/")
+    await failed_job(store, notify=Notify(uris, '{"n": 1}'))
+    assert (await store.get_job("job-1")).notify == Notify(uris, '{"n": 1}')
+    told = await due(store)
+    assert [(one.id, one.uri, one.webhook_id) for one in told] == [
+        ("evt_job-1_0", uris[0], None),
+        ("evt_job-1_1", uris[1], None),
+    ]
+    assert {one.event.user_metadata for one in told} == {'{"n": 1}'}
+
+
+async def test_metadata_alone_goes_to_the_registered_ones(store):
+    await registered(store)
+    await failed_job(store, notify=Notify((), "{}"))
+    assert [(one.webhook_id, one.event.user_metadata) for one in await due(store)] == [("hook", "{}")]
+
+
+async def test_of_a_deleted_job_nobody_hears(store):
+    await registered(store)
+    await store.create_job(make_job(), active_jobs_max=9)
+    await store.delete_job("job-1")
+    await store.fail_job("job-1", "broken")
+    assert await store.deliveries_waiting() == 0
+
+
+async def test_what_waits_to_be_told_outlives_its_job(store):
+    await registered(store)
+    await failed_job(store)
+    await store.delete_job("job-1")
+    await store.forget_job("job-1")
+    assert len(await due(store)) == 1
+
+
+async def test_a_delivery_goes_where_its_webhook_is_by_then(store):
+    await registered(store)
+    await failed_job(store)
+    await change(store, uri="https://moved.test/")
+    assert [one.uri for one in await due(store)] == ["https://moved.test/"]
+
+
+async def test_a_delivery_that_was_put_off_is_due_again_then(store, clock):
+    await registered(store)
+    await failed_job(store)
+    (told,) = await due(store)
+    await store.put_off(told.id, due_at=EPOCH + 10)
+    assert await due(store) == []
+    clock.advance(seconds=10)
+    assert await due(store) == [replace(told, attempts=1)]
+    await store.delivered(told.id)
+    assert await store.deliveries_waiting() == 0
+
+
+async def test_few_deliveries_to_each_are_given_out_those_tried_least_first(store):
+    await registered(store)
+    for number in range(3):
+        await failed_job(store, f"job-{number}")
+    await failed_job(store, "job-9", notify=Notify(("https://b.test/",)))
+    await store.put_off("evt_job-0_hook", due_at=EPOCH - 1)
+    told = await store.deliveries_due(each=2, limit=9)
+    assert [one.id for one in told] == ["evt_job-1_hook", "evt_job-9_0", "evt_job-0_hook"]
+    assert len(await store.deliveries_due(each=9, limit=2)) == 2
+
+
+async def test_disabling_or_deleting_a_webhook_drops_what_waits_for_it(store):
+    for id in ("a", "b", "c"):
+        await registered(store, id)
+    await failed_job(store)
+    await change(store, "a", state=WebhookState.DISABLED)
+    await change(store, "c", name="x")
+    assert await store.delete_webhook("b")
+    assert not await store.delete_webhook("b")
+    assert [one.webhook_id for one in await due(store)] == ["c"]
+
+
+async def test_a_webhook_that_nothing_has_reached_since_is_disabled(store, clock):
+    await registered(store)
+    await failed_job(store, "job-1")
+    clock.advance(seconds=10)
+    await failed_job(store, "job-2")
+    assert await store.give_up("evt_job-1_hook") == 2
+    assert (await store.get_webhook("hook")).state is WebhookState.FAILED
+    assert await store.deliveries_waiting() == 0
+
+
+@pytest.mark.parametrize("how", ["taken", "moved", "enabled"])
+async def test_a_webhook_that_was_reached_since_is_not_disabled(store, clock, how):
+    await registered(store)
+    for number in (1, 2, 3):
+        await failed_job(store, f"job-{number}")
+    clock.advance(seconds=10)
+    if how == "taken":
+        await store.delivered("evt_job-2_hook")
+    elif how == "moved":
+        await change(store, uri="https://moved.test/")
+    else:
+        await change(store, state=WebhookState.DISABLED)
+        await change(store, state=WebhookState.ENABLED)
+        await _given_up_by_a_webhook_enabled_again(store)
+        return
+    before = await store.deliveries_waiting()
+    assert await store.give_up("evt_job-1_hook") == 1
+    assert (await store.get_webhook("hook")).state is WebhookState.ENABLED
+    assert await store.deliveries_waiting() == before - 1
+
+
+async def _given_up_by_a_webhook_enabled_again(store) -> None:
+    await failed_job(store, "job-4", created_at=EPOCH)
+    writer = apsw.Connection(str(store._path))
+    writer.execute("UPDATE delivery SET created_at = ?", (EPOCH,))
+    writer.close()
+    assert await store.give_up("evt_job-4_hook") == 1
+    assert (await store.get_webhook("hook")).state is WebhookState.ENABLED
+
+
+async def test_a_single_receiver_is_given_up_alone(store):
+    await failed_job(store, notify=Notify(("https://a.test/", "https://b.test/")))
+    assert await store.give_up("evt_job-1_0") == 1
+    assert await store.deliveries_waiting() == 1
+
+
+async def test_a_delivery_that_tells_what_is_not_so_is_found(tmp_path, clock):
+    store = SqliteStore(tmp_path / "other.db", clock)
+    await registered(store)
+    await failed_job(store)
+    writer = apsw.Connection(str(tmp_path / "other.db"))
+    writer.execute("UPDATE delivery SET kind = 'batch.succeeded'")
+    writer.close()
+    assert await store.check_integrity() == [
+        "Delivery evt_job-1_hook tells of batch.succeeded, and Job job-1 is FAILED."
+    ]
     store.close()

@@ -61,6 +61,11 @@ def test_no_query_walks_through_a_whole_table(connection, name):
         ("jobs_to_clear", "SEARCH job USING INDEX job_without_output (ended_at>? AND ended_at<?)"),
         ("files_expired", "SEARCH file USING INDEX file_by_expiry (expires_at<?)"),
         ("uploads_begun_before", "SEARCH upload USING INDEX upload_by_age (created_at<?)"),
+        ("deliveries_due", "SEARCH delivery USING INDEX delivery_by_due (due_at<?)"),
+        (
+            "drop_deliveries_of_disabled",
+            "SEARCH delivery USING COVERING INDEX delivery_by_webhook (webhook_id=?)",
+        ),
         ("leased_shards", "SEARCH shard USING INDEX shard_leased (lapses_at<?)"),
     ],
 )

@@ -18,7 +18,14 @@ PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "api.md").read_text("
 def paths() -> list[str]:
     unserved = {route.path for route in unbuilt.routes()}
     asgi = make_asgi(
-        files=None, uploads=None, jobs=None, retries=None, models=None, monitor=None, limits=Limits()
+        files=None,
+        uploads=None,
+        jobs=None,
+        retries=None,
+        models=None,
+        monitor=None,
+        webhooks=None,
+        limits=Limits(),
     )  # type: ignore[arg-type]
     served = {route.path for route in asgi.routes if isinstance(route, Route)} - unserved
     return sorted(

@@ -8,6 +8,7 @@ from prometheus_client.metrics_core import Metric
 from halfrate.domain.job import Counts, JobState
 from halfrate.domain.outlook import Eta, Outlook, Promise
 from halfrate.domain.waiting import Waiting, WaitingCode
+from halfrate.domain.webhook import Told
 from halfrate.engines.api import EngineState
 from halfrate.metering.meter import Meter
 from halfrate.server.metrics import ReadingCollector
@@ -22,6 +23,8 @@ EVERYTHING = Reading(
     totals=Tally(Counts(succeeded=1)),
     unfinished=((make_job(), Outlook(Waiting(WaitingCode.QUEUED, "x"), Eta(0, 1, 2, 3), Promise(4, True))),),
     engines=(EngineReading("pocket-1", EngineState.READY, 8, 1, 2.0, Meter()),),
+    told={Told.DELIVERED: 1},
+    deliveries_waiting=1,
 )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from halfrate.domain.job import Job, JobState
 from halfrate.domain.shard import Lease, SegmentRef
+from halfrate.domain.webhook import EVENT_OF
 
 Output = Sequence[Mapping[str, Any]]
 """The parsed lines of an output."""
@@ -110,6 +111,21 @@ def as_many_results_as_were_settled(segment: SegmentRef, results: int) -> None:
 def what_was_acknowledged_is_still_there(what: str, acknowledged: object, found: object) -> None:
     """What a client was told is there is there in every later process, unchanged."""
     assert found == acknowledged, f"{what}: {acknowledged} was acknowledged, and {found} is there"
+
+
+def only_what_is_so_is_told(event: Mapping[str, Any], job: Job | None) -> None:
+    """Nobody hears of an end that is not committed, or of another one. A Job that was deleted may be gone."""
+    assert job is None or EVENT_OF.get(job.state) == event["type"], f"{event} was told of {job}"
+
+
+def the_same_is_told_each_time(before: bytes | None, body: bytes) -> None:
+    """What is told again under one id says the same."""
+    assert before in (None, body), f"{before!r} became {body!r}"
+
+
+def every_end_is_told(delivery_id: str, taken: Collection[str]) -> None:
+    """Whoever wants to hear how a Job ended has heard it, when there was time to tell it."""
+    assert delivery_id in taken, f"{delivery_id} was never taken"
 
 
 def nothing_is_left_behind(blobs: Sequence[str]) -> None:

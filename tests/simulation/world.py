@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
@@ -18,8 +20,10 @@ from halfrate.domain.job import JobState
 from halfrate.domain.outcome import Cause, Failed, Outcome
 from halfrate.domain.request import Request
 from halfrate.domain.shard import SegmentRef
+from halfrate.domain.webhook import EVENT_OF
 from halfrate.engines.scripted import ScriptedEngine, echo
 from halfrate.ingest.workers import ThreadWorkers
+from halfrate.net.post import Posted
 from halfrate.results.segment import read_segment
 from halfrate.store.blob.local import LocalBlobStore
 from halfrate.store.blob.names import segment_blob_of
@@ -50,6 +54,9 @@ FOREVER_SECONDS = 400 * 86_400.0
 HOPELESS = ("refuse", "poison", BAD)
 """How the texts end that are never answered."""
 
+HOOK = "everyone"
+TELL_SECONDS_MAX = 600
+
 STOPPED_CODES = {JobState.CANCELLED: 1, JobState.EXPIRED: 4}
 """The code of the error of a Request that a stopped Job did not come to."""
 
@@ -78,7 +85,9 @@ class World:
         self._ran: set[str] = set()
         self._in_flight: set[str] = set()
         self._ordinals: defaultdict[str, set[int]] = defaultdict(set)
-        self._withering = self.withered = self._disturbed = False
+        self._withering = self.withered = self._disturbed = self._patient = False
+        self._told: dict[str, bytes] = {}
+        self._taken: set[str] = set()
 
     @property
     def done(self) -> bool:
@@ -165,6 +174,7 @@ class World:
             chance=self.chance.random,
             make_engine=lambda entry: engine,
             open_stores=self._open_stores,
+            post=self._hear,
         )
 
     def _open_stores(self, data: Path, clock: FakeClock) -> Stores:
@@ -211,6 +221,8 @@ class World:
 
         Return False if the process is stopped before that.
         """
+        self._app, self._patient = app, False
+        await self._register(app, fate)
         clients = [
             asyncio.create_task(Client(wish, app, self.clock, self.began_at).run()) for wish in self.wishes
         ]
@@ -230,8 +242,41 @@ class World:
         for client in clients:
             await client
         self._calm()
+        await self._let_everything_be_told(app, fate)
         await self._judge(app)
         return True
+
+    async def _register(self, app: App, fate: Fate) -> None:
+        """Have somebody told of everything, from before the first Job on."""
+        while await app.store.get_webhook(HOOK) is None:
+            try:
+                await app.webhooks.create(
+                    id=HOOK, name="", uri="https://hooks.test/", events=tuple(EVENT_OF.values())
+                )
+            except (OSError, apsw.FullError):
+                await self._a_second(fate)
+
+    async def _hear(self, url: str, *, headers: Mapping[str, str], body: bytes) -> Posted:
+        """Receive what is told: now and then late, or not well."""
+        self.disk.fate.check()
+        event, delivery_id = json.loads(body), headers["webhook-id"]
+        stored = await self._app.store.stored_job(event["data"]["id"].removeprefix("batches/"))
+        self.witness.hold(invariants.only_what_is_so_is_told, event, stored and stored.job)
+        self.witness.hold(invariants.the_same_is_told_each_time, self._told.get(delivery_id), body)
+        self._told[delivery_id] = body
+        if not self._patient and self.chance.random() < 0.5:
+            await self.clock.sleep(self.chance.randint(1, 12))
+            return Posted(None, "There was no answer.")
+        self._taken.add(delivery_id)
+        return Posted(200)
+
+    async def _let_everything_be_told(self, app: App, fate: Fate) -> None:
+        self._patient = True
+        for _ in range(TELL_SECONDS_MAX):
+            if await app.store.deliveries_waiting() == 0:
+                return
+            await self._a_second(fate)
+        raise AssertionError("what is to be told is not told")
 
     async def _wither(self, app: App, fate: Fate) -> None:
         """Let time pass until every File has expired, delete every Job, and see that nothing is kept."""
@@ -303,6 +348,7 @@ class World:
         assert wish.job is not None
         job = await app.jobs.get(wish.job.id)
         invariants.a_final_state_never_moves(wish.job, job)
+        invariants.every_end_is_told(f"evt_{job.id}_{HOOK}", self._taken)
         output = await read_output(app, job)
         if wish.output is not None:
             invariants.what_was_acknowledged_is_still_there("an output", wish.output, output)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from halfrate.domain.errors import Unimplemented
 from halfrate.domain.line import Line
 from halfrate.domain.outcome import Cause, Failed
 from halfrate.domain.request import Request
@@ -47,12 +46,12 @@ def test_the_start_of_an_upload(exchange):
 @pytest.mark.parametrize("exchange", of_kind(":batchGenerateContent"))
 def test_the_creation_of_a_batch(exchange):
     sent = exchange["body"]["batch"]
-    if "webhookConfig" in sent:
-        with pytest.raises(Unimplemented, match="webhook"):
-            batches.parse_create(body(exchange), model="stub-model")
-        return
     new = batches.parse_create(body(exchange), model="stub-model")
     assert new.display_name == sent.get("displayName", "")
+    config = sent.get("webhookConfig", {})
+    metadata = config.get("user_metadata", config.get("userMetadata"))
+    assert list(new.notify.uris) == config.get("uris", [])
+    assert (new.notify.user_metadata and json.loads(new.notify.user_metadata)) == metadata
     if "fileName" in sent["inputConfig"]:
         assert new.file_id == sent["inputConfig"]["fileName"].removeprefix("files/")
         assert new.lines == ()

@@ -96,6 +96,17 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Notify:
+    """Whom to tell of a Job's end, instead of the registered Webhooks if there are ``uris``; and with what.
+
+    ``user_metadata`` is a JSON object that is told with it, None if none was given.
+    """
+
+    uris: tuple[str, ...] = ()
+    user_metadata: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One submitted batch. Times are seconds since the Unix epoch; costs are pico-USD.
 
@@ -132,3 +143,4 @@ class Job:
     usage: Usage = Usage()
     cost_picos: int = 0
     interactive_cost_picos: int = 0
+    notify: Notify = Notify()

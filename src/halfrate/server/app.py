@@ -19,12 +19,14 @@ from halfrate.server.health import HealthRoutes
 from halfrate.server.models import ModelRoutes
 from halfrate.server.origin import Gate, Origin
 from halfrate.server.uploads import UploadRoutes
+from halfrate.server.webhooks import WebhookRoutes
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.service.models import Models
 from halfrate.service.monitor import Monitor
 from halfrate.service.retries import Retries
 from halfrate.service.uploads import Uploads
+from halfrate.service.webhooks import Webhooks
 
 _BODY_SLACK_BYTES = 1 << 20  # what may stand around inline requests
 
@@ -37,6 +39,7 @@ def make_asgi(
     retries: Retries,
     models: Models,
     monitor: Monitor,
+    webhooks: Webhooks,
     limits: Limits,
     server: ServerConfig | None = None,
     public_url: str | None = None,
@@ -60,6 +63,7 @@ def make_asgi(
             *FileRoutes(files, origin).routes(),
             *BatchRoutes(jobs, retries, files, bodies).routes(),
             *ModelRoutes(models, bodies).routes(),
+            *WebhookRoutes(webhooks, bodies).routes(),
             *HealthRoutes(models, monitor).routes(),
             *unbuilt.routes(),
             *more_routes,

@@ -72,6 +72,7 @@ class BatchRoutes:
                 items=new.lines,
                 display_name=new.display_name,
                 priority=new.priority,
+                notify=new.notify,
                 deadline=deadline_of(call),
             )
         return await self._jobs.create_from_file(
@@ -80,6 +81,7 @@ class BatchRoutes:
             display_name=new.display_name,
             priority=new.priority,
             keep_going=call.headers.get(ON_INVALID) == "skip",
+            notify=new.notify,
             deadline=deadline_of(call),
         )
 

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from halfrate.domain.job import Job, JobState
 from halfrate.domain.outlook import Outlook
+from halfrate.domain.webhook import Told
 from halfrate.engines.api import EngineState
 from halfrate.metering.meter import Histogram
 from halfrate.service.monitor import EngineReading, Reading
@@ -45,6 +46,7 @@ class ReadingCollector(Collector):
         yield from _totals(self._reading.totals)
         yield from _unfinished(self._reading.unfinished)
         yield from _engines(self._reading.engines)
+        yield from _deliveries(self._reading)
         yield from _PROCESS.collect()
 
 
@@ -134,6 +136,20 @@ def _engines(engines: Iterable[EngineReading]) -> Iterator[Metric]:
         ):
             family.add_metric([engine.name], buckets=_buckets(histogram), sum_value=histogram.sum)
     yield from (states, lanes, in_use, pace, groups, settling)
+
+
+def _deliveries(reading: Reading) -> Iterator[Metric]:
+    told = CounterMetricFamily(
+        "halfrate_webhook_deliveries", "What calls to webhooks came to.", labels=["outcome"]
+    )
+    for outcome in Told:
+        told.add_metric([outcome.value], reading.told.get(outcome, 0))
+    yield told
+    yield GaugeMetricFamily(
+        "halfrate_webhook_deliveries_waiting",
+        "Deliveries that nobody has taken yet.",
+        value=reading.deliveries_waiting,
+    )
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:

@@ -24,8 +24,6 @@ _UNBUILT = {
     f"{V}/cachedContents/{{cache:id}}": (
         "Explicit caches are not built yet. Equal beginnings are computed once anyway."
     ),
-    f"{V}/webhooks": "Webhooks are not built yet. Poll the batch instead.",
-    f"{V}/webhooks/{{rest:path}}": "Webhooks are not built yet. Poll the batch instead.",
 }
 
 _METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]

@@ -10,12 +10,13 @@ from halfrate.config import Limits
 from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.deadline import Deadline
 from halfrate.domain.errors import InvalidArgument, NotFound, Refusal
-from halfrate.domain.job import Counts, Job, JobState
+from halfrate.domain.job import Counts, Job, JobState, Notify
 from halfrate.domain.outcome import Cause
 from halfrate.domain.outlook import Outlook
 from halfrate.identity import new_id
 from halfrate.ingest.index import IndexSummary
 from halfrate.ingest.inputs import Inputs, refuse_bad_input
+from halfrate.net.targets import Targets
 from halfrate.service.files import unknown_file
 from halfrate.service.models import Model, Models
 from halfrate.service.outlooks import Outlooks
@@ -40,6 +41,7 @@ class Jobs:
         clock: Clock,
         limits: Limits,
         outlooks: Outlooks,
+        targets: Targets,
         created: Callable[[], None],
         let_go: Callable[[Job], Awaitable[None]],
     ) -> None:
@@ -50,6 +52,7 @@ class Jobs:
         self._clock = clock
         self._limits = limits
         self._outlooks = outlooks
+        self._targets = targets
         self._created = created
         self._let_go = let_go
 
@@ -62,15 +65,18 @@ class Jobs:
         priority: int,
         keep_going: bool = False,
         deadline: Deadline | None = None,
+        notify: Notify = Notify(),
         retry_of: str | None = None,
     ) -> Job:
         """Accept the lines of an uploaded File.
 
         Raise `NotFound` for an unknown model, `Forbidden` for an unknown File, `InvalidArgument` naming
-        every bad line (unless ``keep_going``: they become error Results) or for a ``deadline`` that is
-        out of bounds, `ResourceExhausted` if too many Jobs are unfinished.
+        every bad line (unless ``keep_going``: they become error Results), for a ``deadline`` that is out of
+        bounds, or for somebody to ``notify`` who may not be called, `ResourceExhausted` if too many Jobs are
+        unfinished.
         """
         resolved = self._models.resolve(model)
+        self._check(notify)
         file = await self._store.get_file(file_id)
         if file is None:
             raise unknown_file(file_id)
@@ -88,6 +94,7 @@ class Jobs:
                 priority=priority,
                 keep_going=keep_going,
                 deadline=deadline,
+                notify=notify,
                 retry_of=retry_of,
             )
         except (NotFound, FileNotFoundError):  # it expired, or was deleted, since it was looked up
@@ -101,6 +108,7 @@ class Jobs:
         display_name: str,
         priority: int,
         deadline: Deadline | None = None,
+        notify: Notify = Notify(),
         retry_of: str | None = None,
     ) -> Job:
         """Accept Requests that came in the call itself, each a JSON object on one line.
@@ -108,6 +116,7 @@ class Jobs:
         Raise as `create_from_file` does.
         """
         resolved = self._models.resolve(model)
+        self._check(notify)
         blob = input_blob(new_id(24))
         summary = await self._store_inline(blob, items)
         try:
@@ -122,6 +131,7 @@ class Jobs:
                 priority=priority,
                 keep_going=False,
                 deadline=deadline,
+                notify=notify,
                 retry_of=retry_of,
             )
         except Refusal:
@@ -184,6 +194,7 @@ class Jobs:
         priority: int,
         keep_going: bool,
         deadline: Deadline | None,
+        notify: Notify,
         retry_of: str | None,
     ) -> Job:
         now = self._clock.now()
@@ -201,6 +212,7 @@ class Jobs:
             created_at=now,
             updated_at=now,
             deadline=expires_at,
+            notify=notify,
             retry_of=retry_of,
             promised_at=min(now + self._limits.promise_hours * 3_600, expires_at),
             counts=Counts(requests=summary.requests if summary else 0),
@@ -208,6 +220,10 @@ class Jobs:
         await self._store.create_job(job, active_jobs_max=self._limits.active_jobs)
         self._created()
         return job
+
+    def _check(self, notify: Notify) -> None:
+        for uri in notify.uris:
+            self._targets.read(uri)
 
     def _within_bounds(self, deadline: Deadline | None, now: float) -> float:
         latest = now + self._limits.job_hours * 3_600

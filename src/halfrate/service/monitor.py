@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from halfrate.clock import Clock
 from halfrate.domain.job import Job, JobState
 from halfrate.domain.outlook import Outlook
+from halfrate.domain.webhook import Told
 from halfrate.engines.api import EngineState
 from halfrate.metering.meter import Meter
 from halfrate.service.models import Model, Models
@@ -32,12 +33,17 @@ class EngineReading:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All of it: Jobs by state, what they ever came to, some of those that are unfinished, the Engines."""
+    """All of it: Jobs by state, what they ever came to, some of those that are unfinished, the Engines.
+
+    ``told`` counts what attempts to tell receivers came to since this process began.
+    """
 
     jobs: Mapping[JobState, int]
     totals: Tally
     unfinished: tuple[tuple[Job, Outlook], ...]
     engines: tuple[EngineReading, ...]
+    told: Mapping[Told, int]
+    deliveries_waiting: int
 
 
 class Monitor:
@@ -51,6 +57,7 @@ class Monitor:
         outlooks: Outlooks,
         meters: Mapping[str, Meter],
         lanes_in_use: Callable[[str], int],
+        told: Mapping[Told, int],
         clock: Clock,
     ) -> None:
         self._store = store
@@ -58,6 +65,7 @@ class Monitor:
         self._outlooks = outlooks
         self._meters = meters
         self._lanes_in_use = lanes_in_use
+        self._told = told
         self._clock = clock
 
     async def read(self) -> Reading:
@@ -68,6 +76,8 @@ class Monitor:
             totals=await self._store.totals(),
             unfinished=tuple([(job, await self._outlooks.of(job)) for job in unfinished]),
             engines=tuple([await self._engine(model) for model in self._models.all()]),
+            told=dict(self._told),
+            deliveries_waiting=await self._store.deliveries_waiting(),
         )
 
     async def _engine(self, model: Model) -> EngineReading:

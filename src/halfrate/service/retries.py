@@ -84,6 +84,7 @@ class Retries:
                 display_name=_name_of_retry(job),
                 priority=job.priority,
                 deadline=deadline,
+                notify=job.notify,
                 retry_of=job.id,
             )
         return await self._create_from_file(job, lines, deadline)
@@ -99,6 +100,7 @@ class Retries:
                 priority=job.priority,
                 keep_going=job.keep_going,
                 deadline=deadline,
+                notify=job.notify,
                 retry_of=job.id,
             )
         except Refusal:

@@ -105,6 +105,7 @@ async def test_a_name_in_a_batch_is_in_no_metric(client):
         "state",
         "result",
         "kind",
+        "outcome",
         "price",
         "job",
         "bound",

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from halfrate.domain.errors import InvalidArgument, Unimplemented
+from halfrate.domain.errors import InvalidArgument
 from halfrate.domain.file import output_file_id
-from halfrate.domain.job import FINAL_STATES, Counts, Job, JobState
+from halfrate.domain.job import FINAL_STATES, Counts, Job, JobState, Notify
 from halfrate.domain.outcome import Answered, Finish
 from halfrate.domain.outlook import Eta, Outlook, Promise
 from halfrate.domain.usage import Usage
@@ -142,9 +142,14 @@ def test_a_bad_body_is_refused(body, says):
     assert says in str(refused(body))
 
 
-def test_a_webhook_is_not_promised():
-    with pytest.raises(Unimplemented, match="webhooks"):
-        create({"inputConfig": {"fileName": "files/a"}, "webhookConfig": {"uris": ["https://e.test"]}})
+def test_whom_to_tell_is_read_once_each_and_shown_again():
+    sent = {"uris": ["https://a.test", "https://b.test", "https://a.test"], "user_metadata": {"N": [1]}}
+    new = create({"inputConfig": {"fileName": "files/a"}, "webhookConfig": sent})
+    assert new.notify == Notify(("https://a.test", "https://b.test"), '{"N":[1]}')
+    shown = json.loads(bytes(operation(dataclasses.replace(JOB, notify=new.notify))))["metadata"][
+        "webhookConfig"
+    ]
+    assert shown == {"uris": ["https://a.test", "https://b.test"], "userMetadata": {"N": [1]}}
 
 
 def test_very_many_faults_are_told_in_part():

@@ -13,6 +13,7 @@ from halfrate.domain.shard import Lease, SegmentRef, Shard
 from halfrate.domain.snapshot import Snapshot
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Ahead
+from halfrate.domain.webhook import Delivery, Secret, Webhook, WebhookState
 
 Place = tuple[float, str]
 """Where a page of a list ended: the ``created_at`` and ``id`` of its last entry."""
@@ -266,6 +267,71 @@ class MetaStore(Protocol):
 
     async def uploads_begun_before(self, created_at: float, *, limit: int) -> list[Upload]:
         """Return up to ``limit`` uploads that were begun before ``created_at``, the oldest first."""
+        ...
+
+    # Webhooks
+
+    async def create_webhook(self, webhook: Webhook, *, webhooks_max: int) -> None:
+        """Add a Webhook. Raise `AlreadyExists` if its id is taken, `ResourceExhausted` if there are many."""
+        ...
+
+    async def get_webhook(self, webhook_id: str) -> Webhook | None:
+        """Return a Webhook with the secrets that have not expired, or None."""
+        ...
+
+    async def list_webhooks(self, *, limit: int, after: Place | None) -> list[Webhook]:
+        """Return up to ``limit`` Webhooks, newest first, that come after ``after``."""
+        ...
+
+    async def change_webhook(
+        self,
+        webhook_id: str,
+        *,
+        name: str | None,
+        uri: str | None,
+        events: Sequence[str] | None,
+        state: WebhookState | None,
+    ) -> bool:
+        """Change what is not None of a Webhook. Return False if there is none.
+
+        What waits to be told to one that is not enabled any more is dropped. One that gets a URI, or is
+        enabled, counts as reached now.
+        """
+        ...
+
+    async def delete_webhook(self, webhook_id: str) -> bool:
+        """Remove a Webhook, and what waits to be told to it. Return False if there is none."""
+        ...
+
+    async def rotate_secret(self, webhook_id: str, secret: Secret, *, others_expire_at: float) -> bool:
+        """Give a Webhook a new secret; the others expire by then at the latest. False if there is none."""
+        ...
+
+    async def deliveries_due(self, *, each: int, limit: int) -> list[Delivery]:
+        """Return up to ``limit`` Deliveries whose time has come, at most ``each`` to one receiver.
+
+        Those that were tried least come first. There is one from the moment a Job is final, in the same
+        transaction, for each receiver that is to hear of it, unless the Job was deleted.
+        """
+        ...
+
+    async def deliveries_waiting(self) -> int:
+        """Return how many Deliveries there are, due or not."""
+        ...
+
+    async def delivered(self, delivery_id: str) -> None:
+        """Remove a Delivery that was taken, and note that its Webhook was reached."""
+        ...
+
+    async def put_off(self, delivery_id: str, *, due_at: float) -> None:
+        """Note that a Delivery was tried in vain, and is due again then."""
+        ...
+
+    async def give_up(self, delivery_id: str) -> int:
+        """Remove a Delivery that nobody took. Return how many were removed.
+
+        A Webhook that nothing has reached since the Delivery was made is disabled, and all its others go too.
+        """
         ...
 
     # Everything there is

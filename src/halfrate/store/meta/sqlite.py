@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 from urllib.parse import quote
 
 import apsw
@@ -25,7 +26,7 @@ from halfrate.domain.errors import (
     ResourceExhausted,
 )
 from halfrate.domain.file import File, FileSource, Upload, output_file_id
-from halfrate.domain.job import Counts, Job, JobEvent, JobState, advance
+from halfrate.domain.job import Counts, Job, JobEvent, JobState, Notify, advance
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef, Shard
 from halfrate.domain.snapshot import Snapshot
@@ -34,15 +35,18 @@ from halfrate.domain.waiting import Ahead
 from halfrate.store.meta.api import Place, StoredJob, Tally
 from halfrate.store.meta.group_commit import Committer, GroupCommitter
 from halfrate.store.meta.migrations import migrations
-from halfrate.store.meta.queries import query
+from halfrate.store.meta.rows import Row
+from halfrate.store.meta.rows import cursor_of as _cursor
+from halfrate.store.meta.rows import execute as _execute
+from halfrate.store.meta.rows import rows as _rows
+from halfrate.store.meta.sqlite_webhooks import SqliteWebhooks, tell
 
 LOG_BYTES_KEPT = 16 << 20
 
-Row = dict[str, Any]
 T = TypeVar("T")
 
 
-class SqliteStore:
+class SqliteStore(SqliteWebhooks):
     """The `MetaStore` of one machine.
 
     Reads run on the calling thread (microseconds, from the page cache); changes on the writer's.
@@ -87,7 +91,8 @@ class SqliteStore:
     async def create_job(self, job: Job, *, active_jobs_max: int) -> None:
         """Add a Job. Raise `ResourceExhausted`, `NotFound` or `AlreadyExists` if it may not be."""
         values = asdict(job) | {"requests": job.counts.requests, "active_jobs_max": active_jobs_max}
-        values["now"] = self._clock.now()
+        values |= {"now": self._clock.now(), "webhook_uris": json.dumps(job.notify.uris)}
+        values["user_metadata"] = job.notify.user_metadata
 
         def change(connection: apsw.Connection) -> None:
             try:
@@ -152,6 +157,7 @@ class SqliteStore:
             if _execute(connection, "fail_job", values) == 0:
                 raise IllegalTransition(f"Job {job_id} has ended and cannot fail.")
             _execute(connection, "close_shards", {"id": job_id})
+            tell(connection, job_id, JobState.FAILED)
 
         await self._change(change)
 
@@ -170,9 +176,10 @@ class SqliteStore:
 
     async def publish_job(self, job_id: str, event: JobEvent, output: File, *, missing: Tally) -> None:
         """Make an ASSEMBLING Job final, with its output File unless it was deleted."""
+        state = advance(JobState.ASSEMBLING, event)
         values = {
             "id": job_id,
-            "state": advance(JobState.ASSEMBLING, event),
+            "state": state,
             "output_bytes": output.size_bytes,
             "output_expires_at": output.expires_at,
             "missing": missing.counts.failed,
@@ -185,6 +192,7 @@ class SqliteStore:
                 raise IllegalTransition(f"Job {job_id} is not assembling.")
             if not rows[0]["deleted"]:
                 _execute(connection, "create_file", asdict(output))
+            tell(connection, job_id, state)
 
         reach(CrashPoint.JOB_PUBLISH_BEFORE)
         await self._change(change)
@@ -598,22 +606,6 @@ def _migrate(connection: apsw.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {number}")
 
 
-def _execute(connection: apsw.Connection, name: str, values: Row) -> int:
-    """Run a change and return how many rows it touched."""
-    connection.execute(query(name), values)
-    return connection.changes()
-
-
-def _rows(connection: apsw.Connection, name: str, values: Row) -> list[Row]:
-    cursor = connection.cursor()
-    cursor.row_trace = _by_column
-    return cast("list[Row]", cursor.execute(query(name), values).fetchall())
-
-
-def _by_column(cursor: apsw.Cursor, row: tuple[Any, ...]) -> Row:
-    return dict(zip((column[0] for column in cursor.get_description()), row, strict=True))
-
-
 def _hold(connection: apsw.Connection, lease: Lease) -> None:
     values = {
         "job_id": lease.job_id,
@@ -633,13 +625,6 @@ def _lost(lease: Lease) -> LeaseLost:
 
 def _name_taken(file_id: str) -> AlreadyExists:
     return AlreadyExists(f"The file files/{file_id} already exists. Choose another name, or delete it first.")
-
-
-def _cursor(after: Place | None) -> Row:
-    if after is None:
-        return {"created_at": float("inf"), "id": ""}
-    created_at, id = after
-    return {"created_at": created_at, "id": id}
 
 
 def _job(row: Row) -> Job:
@@ -669,6 +654,7 @@ def _job(row: Row) -> Job:
         usage=Usage(row["input_tokens"], row["output_tokens"], row["cached_tokens"]),
         cost_picos=row["cost_picos"],
         interactive_cost_picos=row["interactive_cost_picos"],
+        notify=Notify(tuple(json.loads(row["webhook_uris"])), row["user_metadata"]),
     )
 
 

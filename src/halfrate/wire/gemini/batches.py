@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from halfrate.domain.errors import InvalidArgument, Unimplemented
+from halfrate.domain.errors import InvalidArgument
 from halfrate.domain.file import output_file_id
-from halfrate.domain.job import Job, JobState
+from halfrate.domain.job import Job, JobState, Notify
 from halfrate.domain.line import Rejection
 from halfrate.domain.outlook import Eta, Outlook, Promise
 from halfrate.wire.gemini.content import GenerateContentRequest, bare_model
@@ -19,6 +19,7 @@ from halfrate.wire.gemini.files import parse_file_name
 from halfrate.wire.gemini.lenient import ABSENT, FAULTS_MAX, Fault, Message, Reader, Unreadable, refusal
 from halfrate.wire.gemini.lines import check_metadata
 from halfrate.wire.gemini.times import timestamp
+from halfrate.wire.gemini.webhooks import WebhookConfig, config_shown, notify_of
 
 # What is read -----------------------------------------------------------------------------------------
 
@@ -41,13 +42,6 @@ class InputConfig(Message):
 
     file_name: str | None = None
     requests: InlinedRequests | None = None
-
-
-class WebhookConfig(Message):
-    """Whom to tell about a batch."""
-
-    uris: list[str] | None = None
-    user_metadata: Raw = ABSENT
 
 
 class GenerateContentBatch(Message):
@@ -81,6 +75,7 @@ class NewBatch:
     priority: int
     file_id: str | None
     lines: tuple[bytes, ...]
+    notify: Notify = Notify()
 
 
 _CREATE = Reader(CreateBatchRequest)
@@ -102,6 +97,7 @@ def parse_create(body: bytes, *, model: str) -> NewBatch:
         priority=batch.priority or 0,
         file_id=None if file_name is None else parse_file_name(file_name),
         lines=() if inlined is None else _lines(inlined.requests or []),
+        notify=notify_of(batch.webhook_config, "batch.webhook_config"),
     )
 
 
@@ -110,8 +106,6 @@ def _check_batch(batch: GenerateContentBatch, model: str) -> None:
         raise _bad("batch.model", f"is {batch.model!r}, but the URL names {bare_model(model)!r}")
     if abs(batch.priority or 0) > _INT64_MAX:
         raise _bad("batch.priority", "is out of range")
-    if batch.webhook_config is not None and batch.webhook_config.uris:
-        raise Unimplemented("batch.webhook_config: webhooks are not built yet. Poll the batch instead.")
 
 
 def _lines(items: list[Raw]) -> tuple[bytes, ...]:
@@ -228,6 +222,7 @@ def _metadata(job: Job, output: dict[str, Any] | None, outlook: Outlook) -> dict
         "state": wire_state(job.state),
         "name": f"batches/{job.id}",
         "priority": str(job.priority) if job.priority else None,
+        "webhookConfig": config_shown(job.notify),
         "halfrate": _own_figures(job, outlook),
     }
     return _without_defaults(shown)

@@ -30,3 +30,7 @@ SELECT format('%d Jobs are %s, and %d are counted.', counted.found, job_count.st
   FROM job_count JOIN (SELECT state, count(*) AS found FROM job GROUP BY state) AS counted
     ON counted.state = job_count.state
  WHERE counted.found <> job_count.jobs
+UNION ALL
+SELECT format('Delivery %s tells of %s, and Job %s is %s.', delivery.id, kind, job.id, job.state)
+  FROM delivery JOIN job ON job.id = delivery.job_id
+ WHERE kind <> 'batch.' || lower(job.state)

@@ -1,0 +1,1 @@
+UPDATE delivery SET due_at = :due_at, attempts = attempts + 1 WHERE id = :id
