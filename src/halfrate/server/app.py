@@ -18,6 +18,7 @@ from halfrate.server.files import FileRoutes
 from halfrate.server.health import HealthRoutes
 from halfrate.server.models import ModelRoutes
 from halfrate.server.origin import Gate, Origin
+from halfrate.server.parameters import Parameters
 from halfrate.server.uploads import UploadRoutes
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
@@ -25,8 +26,6 @@ from halfrate.service.models import Models
 from halfrate.service.monitor import Monitor
 from halfrate.service.retries import Retries
 from halfrate.service.uploads import Uploads
-
-_BODY_SLACK_BYTES = 1 << 20  # what may stand around inline requests
 
 
 def make_asgi(
@@ -51,7 +50,7 @@ def make_asgi(
     origin = Origin(public_url, hosts=hosts)
     server = server or ServerConfig()
     bodies = Bodies(
-        bytes_max=limits.inline_bytes + _BODY_SLACK_BYTES,
+        bytes_max=limits.inline_bytes,
         pace=Pace(server.silence_seconds, server.bytes_per_second),
     )
     return Starlette(
@@ -64,7 +63,7 @@ def make_asgi(
             *unbuilt.routes(),
             *more_routes,
         ],
-        middleware=[Middleware(Guard), Middleware(Gate, origin=origin)],
+        middleware=[Middleware(Guard), Middleware(Gate, origin=origin), Middleware(Parameters)],
         exception_handlers=HANDLERS,
     )
 

@@ -131,10 +131,11 @@ async def test_a_wrong_create_is_refused(client, batch, model, status, says):
 
 
 async def test_a_body_that_is_too_large_is_refused(client):
-    request = {"contents": [{"parts": [{"text": "x" * (LIMITS.inline_bytes + (1 << 20))}]}]}
+    request = {"contents": [{"parts": [{"text": "x" * LIMITS.inline_bytes}]}]}
     reply = await create(client, {"inputConfig": {"requests": {"requests": [{"request": request}]}}})
     assert reply.status_code == 400
-    assert "exceeds the limit" in reply.text
+    message = reply.json()["error"]["message"]
+    assert message.startswith("Request payload size exceeds the limit: 2000000 bytes.")
 
     async def endless():
         while True:
