@@ -96,6 +96,14 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class JobChange:
+    """What a client wants changed of a Job. None stays as it is."""
+
+    display_name: str | None = None
+    priority: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One submitted batch. Times are seconds since the Unix epoch; costs are pico-USD.
 

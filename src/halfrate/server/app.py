@@ -57,7 +57,9 @@ def make_asgi(
         routes=[
             *UploadRoutes(uploads, origin, bodies).routes(),
             *FileRoutes(files, origin).routes(),
-            *BatchRoutes(jobs, retries, files, bodies).routes(),
+            *BatchRoutes(
+                jobs, retries, files, bodies, inline_results_bytes=limits.inline_results_bytes
+            ).routes(),
             *ModelRoutes(models, bodies).routes(),
             *HealthRoutes(models, monitor).routes(),
             *unbuilt.routes(),

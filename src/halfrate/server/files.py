@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from halfrate.server.answers import json_answer
 from halfrate.server.origin import Origin
-from halfrate.server.paths import V
+from halfrate.server.paths import V, parameter
 from halfrate.service.content import Content
 from halfrate.service.files import Files, opened
 from halfrate.wire.gemini import files as wire
@@ -46,8 +46,8 @@ class FileRoutes:
 
     async def list_page(self, call: Call) -> Response:
         """Show a page of Files."""
-        size = page_size(call.query_params.get("pageSize"), default=10, most=100)
-        files, token = await self._files.list(page_size=size, page_token=call.query_params.get("pageToken"))
+        size = page_size(parameter(call, "pageSize"), default=10, most=100)
+        files, token = await self._files.list(page_size=size, page_token=parameter(call, "pageToken"))
         shown = [wire.file_resource(file, base_url=self._versioned(call)) for file in files]
         return await json_answer(call, page("files", shown, token))
 

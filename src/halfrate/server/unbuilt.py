@@ -15,10 +15,6 @@ _UNBUILT = {
     f"{V}/{{kind:id}}/{{model:model}}:embedContent": "Embeddings are not built yet.",
     f"{V}/{{kind:id}}/{{model:model}}:batchEmbedContents": "Embeddings are not built yet.",
     f"{V}/{{kind:id}}/{{model:model}}:asyncBatchEmbedContent": "Embeddings are not built yet.",
-    f"{V}/batches/{{batch:id}}:updateGenerateContentBatch": (
-        "Changing a batch is not built yet. Cancel it and create another."
-    ),
-    f"{V}/batches/{{batch:id}}:updateEmbedContentBatch": "Embeddings are not built yet.",
     f"{V}/files:register": "Files in Cloud Storage cannot be registered here. Upload them.",
     f"{V}/cachedContents": "Explicit caches are not built yet. Equal beginnings are computed once anyway.",
     f"{V}/cachedContents/{{cache:id}}": (

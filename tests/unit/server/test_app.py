@@ -15,7 +15,6 @@ import pytest
         ("PATCH", "/v1beta/files/x", 405, "UNIMPLEMENTED"),
         ("POST", "/v1beta/models/gemini-x:batchEmbedContents", 501, "UNIMPLEMENTED"),
         ("POST", "/v1beta/models/gemini-x:asyncBatchEmbedContent", 501, "UNIMPLEMENTED"),
-        ("PATCH", "/v1beta/batches/x:updateGenerateContentBatch", 501, "UNIMPLEMENTED"),
         ("POST", "/v1/cachedContents", 501, "UNIMPLEMENTED"),
         ("PATCH", "/v1/cachedContents/x", 501, "UNIMPLEMENTED"),
         ("GET", "/v1/webhooks", 501, "UNIMPLEMENTED"),

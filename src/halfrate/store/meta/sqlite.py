@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -25,13 +26,15 @@ from halfrate.domain.errors import (
     ResourceExhausted,
 )
 from halfrate.domain.file import File, FileSource, Upload, output_file_id
-from halfrate.domain.job import Counts, Job, JobEvent, JobState, advance
+from halfrate.domain.job import Counts, Job, JobChange, JobEvent, JobState, advance
+from halfrate.domain.listing import Condition
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef, Shard
 from halfrate.domain.snapshot import Snapshot
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Ahead
 from halfrate.store.meta.api import Place, StoredJob, Tally
+from halfrate.store.meta.conditions import as_sql
 from halfrate.store.meta.group_commit import Committer, GroupCommitter
 from halfrate.store.meta.migrations import migrations
 from halfrate.store.meta.queries import query
@@ -118,9 +121,26 @@ class SqliteStore:
         rows = self._read("get_retry", {"id": job_id})
         return _job(rows[0]) if rows else None
 
-    async def list_jobs(self, *, limit: int, after: Place | None) -> list[Job]:
-        """Return up to ``limit`` Jobs, newest first, that come after ``after``."""
-        return [_job(row) for row in self._read("list_jobs", {"limit": limit} | _cursor(after))]
+    async def list_jobs(
+        self, *, limit: int, after: Place | None, where: Condition | None = None
+    ) -> list[Job]:
+        """Return up to ``limit`` Jobs ``where`` this holds, newest first, that come after ``after``."""
+        page = {"limit": limit} | _cursor(after)
+        if where is None:
+            return [_job(row) for row in self._read("list_jobs", page)]
+        return [_job(row) for row in await asyncio.to_thread(self._read_where, where, page)]
+
+    def _read_where(self, where: Condition, page: Row) -> list[Row]:
+        # It may look at every Job there is: on a connection of its own, and not on the calling thread.
+        condition, values = as_sql(where)
+        text = query("list_jobs").replace("(TRUE)", f"({condition})")
+        with _translated(self._path), closing(_connect_to_read(self._path)) as connection:
+            return _rows_of(connection, text, page | values)
+
+    async def change_job(self, job_id: str, change: JobChange) -> bool:
+        """Change a Job. Return False if there is none, or it is final and its priority was to change."""
+        values = {"id": job_id, "now": self._clock.now(), **asdict(change)}
+        return await self._change(lambda connection: _execute(connection, "change_job", values)) > 0
 
     async def save_plan(self, job_id: str, shard_sizes: Sequence[int]) -> None:
         """Give a PENDING Job its Shards. Raise `IllegalTransition` if it has a plan or is not PENDING."""
@@ -605,9 +625,13 @@ def _execute(connection: apsw.Connection, name: str, values: Row) -> int:
 
 
 def _rows(connection: apsw.Connection, name: str, values: Row) -> list[Row]:
+    return _rows_of(connection, query(name), values)
+
+
+def _rows_of(connection: apsw.Connection, text: str, values: Row) -> list[Row]:
     cursor = connection.cursor()
     cursor.row_trace = _by_column
-    return cast("list[Row]", cursor.execute(query(name), values).fetchall())
+    return cast("list[Row]", cursor.execute(text, values).fetchall())
 
 
 def _by_column(cursor: apsw.Cursor, row: tuple[Any, ...]) -> Row:
