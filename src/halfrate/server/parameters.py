@@ -22,7 +22,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 class Parameters:
     """Lets calls of the API through as they are meant, and shapes JSON answers as they ask for.
 
-    A shaped answer is held as a whole. Streams, and bytes of Files, go through as they are.
+    A shaped answer is held as a whole. Server-sent events, and bytes of Files, go through as they are.
     """
 
     def __init__(self, app: ASGIApp) -> None:

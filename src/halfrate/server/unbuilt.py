@@ -29,11 +29,7 @@ _METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
 
 def routes() -> list[Route]:
     """Return a route for each of them, which says so."""
-    created_without_content = Route(f"{V}/files", _refuse("Upload the file's content."), methods=["POST"])
-    return [
-        created_without_content,
-        *(Route(path, _refuse(sentence), methods=_METHODS) for path, sentence in _UNBUILT.items()),
-    ]
+    return [Route(path, _refuse(sentence), methods=_METHODS) for path, sentence in _UNBUILT.items()]
 
 
 def _refuse(sentence: str) -> Callable[[Call], Awaitable[Response]]:

@@ -20,7 +20,7 @@ import pytest
         ("GET", "/v1/webhooks", 501, "UNIMPLEMENTED"),
         ("POST", "/v1/webhooks/x:ping", 501, "UNIMPLEMENTED"),
         ("POST", "/v1/files:register", 501, "UNIMPLEMENTED"),
-        ("POST", "/v1/files", 501, "UNIMPLEMENTED"),
+        ("POST", "/v1/files", 400, "INVALID_ARGUMENT"),
     ],
 )
 async def test_errors_are_json_wherever_they_come_from(client, method, path, status, name):
