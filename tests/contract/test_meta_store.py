@@ -16,7 +16,7 @@ from halfrate.domain.errors import (
 )
 from halfrate.domain.file import File, FileSource, Upload
 from halfrate.domain.job import Counts, JobChange, JobEvent, JobState
-from halfrate.domain.listing import Comparison, Every, InState, JobField, Not, Relation, Some
+from halfrate.domain.listing import Comparison, Every, InState, JobField, Not, Relation, Some, microseconds
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef
 from halfrate.domain.snapshot import Snapshot, stretches
@@ -216,6 +216,17 @@ async def test_jobs_are_listed_where_a_condition_holds(store, where, listed):
         found += [job.id.removeprefix("job-") for job in page]
         after = (page[-1].created_at, page[-1].id)
     assert "".join(found) == listed
+
+
+async def test_instants_are_compared_as_they_are_shown(store):
+    chance = random.Random(7)
+    instants = [EPOCH + chance.random() * 1e7 for _ in range(200)]
+    for number, created_at in enumerate(instants):
+        await store.create_job(make_job(f"job-{number}", created_at=created_at), active_jobs_max=1_000)
+    for number, created_at in enumerate(instants):
+        where = Comparison(JobField.CREATED, Relation.EQUAL, microseconds(created_at))
+        (job,) = await store.list_jobs(limit=2, after=None, where=where)
+        assert job.id == f"job-{number}"
 
 
 async def test_a_change_of_priority_counts_for_what_is_not_claimed_yet(store, clock):

@@ -68,4 +68,9 @@ class Not:
     part: Condition
 
 
+def microseconds(seconds: float) -> int:
+    """Return an instant in whole microseconds, as it is shown and asked about: more digits are stored."""
+    return int(seconds * 1_000_000.0 + 0.5)
+
+
 Condition: TypeAlias = InState | Comparison | Every | Some | Not
