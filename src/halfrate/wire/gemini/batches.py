@@ -145,8 +145,16 @@ def _lines(items: list[Raw]) -> tuple[bytes, ...]:
         else:
             lines.append(msgspec.json.format(item, indent=-1))
     if faults:
-        raise refusal(tuple(faults[:FAULTS_MAX]))
+        raise _refusal_of(faults)
     return tuple(lines)
+
+
+def _refusal_of(faults: Sequence[Fault]) -> InvalidArgument:
+    told = refusal(tuple(faults[:FAULTS_MAX]))
+    untold = len(faults) - FAULTS_MAX
+    if untold <= 0:
+        return told
+    return InvalidArgument(f"{told}\n... and {untold} more.", told.violations)
 
 
 def _faults_of(item: Raw, path: str) -> tuple[Fault, ...]:
