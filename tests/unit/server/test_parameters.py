@@ -149,3 +149,14 @@ async def test_an_unknown_field_is_named_with_its_path(client):
     assert error["details"] == [
         {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]}
     ]
+
+
+async def test_a_stream_of_events_goes_through_and_one_as_an_array_is_shaped(client):
+    path = "/v1/models/gemini-x:streamGenerateContent"
+    ask = {"contents": [{"parts": [{"text": "hello there"}]}]}
+    events = await client.post(f"{path}?alt=sse&fields=modelVersion", json=ask)
+    assert events.text.startswith("data: {")
+    assert "candidates" in events.text
+    array = await client.post(f"{path}?fields=modelVersion", json=ask)
+    assert array.json()
+    assert {tuple(message.items()) for message in array.json()} == {(("modelVersion", "scripted-1"),)}
