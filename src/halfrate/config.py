@@ -48,7 +48,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     file_bytes: int = 2 * GIGABYTE
     file_lines: int = 10_000_000
     line_bytes: int = 4 << 20
-    inline_bytes: int = 20_000_000
+    inline_bytes: int = 20 << 20
+    inline_results_bytes: int = 32 << 20
     job_hours: float = 48
     promise_hours: float = 24
     file_hours: float = 48

@@ -15,7 +15,8 @@ from halfrate.domain.errors import (
     ResourceExhausted,
 )
 from halfrate.domain.file import File, FileSource, Upload
-from halfrate.domain.job import Counts, JobEvent, JobState, Notify
+from halfrate.domain.job import Counts, JobChange, JobEvent, JobState, Notify
+from halfrate.domain.listing import Comparison, Every, InState, JobField, Not, Relation, Some, microseconds
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef
 from halfrate.domain.snapshot import Snapshot, stretches
@@ -176,6 +177,97 @@ async def test_jobs_are_listed_newest_first_in_pages(store):
         listed += [job.id for job in page]
         after = (page[-1].created_at, page[-1].id)
     assert listed == ["job-4", "job-3", "job-2", "job-1", "job-0"]
+
+
+NIGHTLY = Comparison(JobField.DISPLAY_NAME, Relation.HAS, "NIGHT%")
+AT_EPOCH_2 = Comparison(JobField.CREATED, Relation.EQUAL, int((EPOCH + 2) * 1_000_000))
+
+
+@pytest.mark.parametrize(
+    ("where", "listed"),
+    [
+        (InState((JobState.PENDING, JobState.FAILED)), "43210"),
+        (InState((JobState.RUNNING,)), ""),
+        (Not(InState((JobState.RUNNING,))), "43210"),
+        (NIGHTLY, "31"),
+        (Not(NIGHTLY), "420"),
+        (Comparison(JobField.DISPLAY_NAME, Relation.EQUAL, "night%ly 1"), "1"),
+        (Comparison(JobField.DISPLAY_NAME, Relation.EQUAL, "' OR '1' = '1"), ""),
+        (Comparison(JobField.PRIORITY, Relation.AT_LEAST, 3), "43"),
+        (AT_EPOCH_2, "2"),
+        (Comparison(JobField.CREATED, Relation.MORE, int((EPOCH + 2) * 1_000_000)), "43"),
+        (Comparison(JobField.CREATED, Relation.LESS, int((EPOCH + 2) * 1_000_000)), "10"),
+        (Some((NIGHTLY, AT_EPOCH_2)), "321"),
+        (Every((Some((NIGHTLY, AT_EPOCH_2)), Comparison(JobField.PRIORITY, Relation.UNEQUAL, 2))), "31"),
+    ],
+)
+async def test_jobs_are_listed_where_a_condition_holds(store, where, listed):
+    for n in range(5):
+        job = make_job(
+            f"job-{n}",
+            created_at=EPOCH + n,
+            priority=n,
+            display_name=f"night%ly {n}" if n % 2 else "by day",
+        )
+        await store.create_job(job, active_jobs_max=100)
+    await store.create_job(make_job("job-gone", display_name="night%ly"), active_jobs_max=100)
+    await store.delete_job("job-gone")
+    found, after = [], None
+    while page := await store.list_jobs(limit=2, after=after, where=where):
+        found += [job.id.removeprefix("job-") for job in page]
+        after = (page[-1].created_at, page[-1].id)
+    assert "".join(found) == listed
+
+
+async def test_instants_are_compared_as_they_are_shown(store):
+    chance = random.Random(7)
+    instants = [EPOCH + chance.random() * 1e7 for _ in range(200)]
+    for number, created_at in enumerate(instants):
+        await store.create_job(make_job(f"job-{number}", created_at=created_at), active_jobs_max=1_000)
+    for number, created_at in enumerate(instants):
+        where = Comparison(JobField.CREATED, Relation.EQUAL, microseconds(created_at))
+        (job,) = await store.list_jobs(limit=2, after=None, where=where)
+        assert job.id == f"job-{number}"
+
+
+async def test_a_change_of_priority_counts_for_what_is_not_claimed_yet(store, clock):
+    await planned_job(store, 1, 1, job_id="job-1")
+    await planned_job(store, 1, job_id="job-2", created_at=EPOCH + 1)
+    assert (await claim(store)).job_id == "job-1"
+    clock.advance(seconds=5)
+    assert await store.change_job("job-2", JobChange(priority=7))
+    job = await store.get_job("job-2")
+    assert (job.priority, job.display_name, job.updated_at) == (
+        7,
+        make_job("job-2").display_name,
+        clock.now(),
+    )
+    assert (await claim(store)).job_id == "job-2"
+    assert (await claim(store)).job_id == "job-1"
+
+
+async def test_whom_to_tell_is_replaced_as_a_whole_or_left(store):
+    told = Notify(("https://a.test",), '{"n":1}')
+    await store.create_job(make_job("job-1", notify=told), active_jobs_max=9)
+    assert await store.change_job("job-1", JobChange(priority=1))
+    assert (await store.get_job("job-1")).notify == told
+    assert await store.change_job("job-1", JobChange(notify=Notify(("https://b.test",))))
+    assert (await store.get_job("job-1")).notify == Notify(("https://b.test",))
+    assert await store.change_job("job-1", JobChange(notify=Notify()))
+    assert (await store.get_job("job-1")).notify == Notify()
+
+
+async def test_of_a_job_that_has_ended_only_the_name_can_change(store):
+    await store.create_job(make_job("job-1"), active_jobs_max=9)
+    await store.fail_job("job-1", "It broke.")
+    assert not await store.change_job("job-1", JobChange(display_name="new", priority=1))
+    assert (await store.get_job("job-1")).display_name == make_job("job-1").display_name
+    assert not await store.change_job("job-1", JobChange(notify=Notify(("https://a.test",))))
+    assert await store.change_job("job-1", JobChange(display_name=""))
+    assert (await store.get_job("job-1")).display_name == ""
+    await store.delete_job("job-1")
+    assert not await store.change_job("job-1", JobChange(display_name="new"))
+    assert not await store.change_job("job-9", JobChange(display_name="new"))
 
 
 async def test_the_first_claim_starts_the_job(store, clock):

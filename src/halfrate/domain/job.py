@@ -107,6 +107,15 @@ class Notify:
 
 
 @dataclass(frozen=True, slots=True)
+class JobChange:
+    """What a client wants changed of a Job. None stays as it is."""
+
+    display_name: str | None = None
+    priority: int | None = None
+    notify: Notify | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One submitted batch. Times are seconds since the Unix epoch; costs are pico-USD.
 

@@ -39,15 +39,16 @@ class Answer(Response):
         self.raw_headers = [(name.encode(), value.encode("latin-1")) for name, value in named.items()]
 
 
-async def json_answer(call: Call, body: bytes) -> Answer:
-    """Return a success with a JSON body, compressed if the client accepts it."""
-    if not _takes_gzip(call):
-        return Answer(body, headers={"Vary": "Accept-Encoding"})
+async def json_answer(call: Call, body: bytes, *, status: int = 200) -> Answer:
+    """Return an answer with a JSON body, compressed if the client accepts it."""
+    if not takes_gzip(call):
+        return Answer(body, status=status, headers={"Vary": "Accept-Encoding"})
     if len(body) > _IN_THREAD_BYTES:
         packed = await asyncio.to_thread(gzip.compress, body, _GZIP_LEVEL)
     else:
         packed = gzip.compress(body, _GZIP_LEVEL)
-    return Answer(packed, headers={"Content-Encoding": "gzip", "Vary": "Accept-Encoding"})
+    headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    return Answer(packed, status=status, headers=headers)
 
 
 class JsonStream(StreamingResponse):
@@ -55,7 +56,7 @@ class JsonStream(StreamingResponse):
 
     def __init__(self, call: Call, pieces: AsyncIterator[bytes]) -> None:
         headers = {"Content-Type": JSON, "X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding"}
-        if _takes_gzip(call):
+        if takes_gzip(call):
             headers["Content-Encoding"] = "gzip"
             pieces = _compressed(pieces)
         super().__init__(pieces)
@@ -70,7 +71,8 @@ async def _compressed(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield packer.flush()
 
 
-def _takes_gzip(call: Call) -> bool:
+def takes_gzip(call: Call) -> bool:
+    """Whether the client of a call takes compressed answers."""
     for offered in call.headers.get("accept-encoding", "").split(","):
         coding, _, weight = offered.strip().partition(";")
         if coding in ("gzip", "*"):

@@ -18,6 +18,7 @@ from halfrate.server.files import FileRoutes
 from halfrate.server.health import HealthRoutes
 from halfrate.server.models import ModelRoutes
 from halfrate.server.origin import Gate, Origin
+from halfrate.server.parameters import Parameters
 from halfrate.server.uploads import UploadRoutes
 from halfrate.server.webhooks import WebhookRoutes
 from halfrate.service.files import Files
@@ -27,8 +28,6 @@ from halfrate.service.monitor import Monitor
 from halfrate.service.retries import Retries
 from halfrate.service.uploads import Uploads
 from halfrate.service.webhooks import Webhooks
-
-_BODY_SLACK_BYTES = 1 << 20  # what may stand around inline requests
 
 
 def make_asgi(
@@ -54,21 +53,23 @@ def make_asgi(
     origin = Origin(public_url, hosts=hosts)
     server = server or ServerConfig()
     bodies = Bodies(
-        bytes_max=limits.inline_bytes + _BODY_SLACK_BYTES,
+        bytes_max=limits.inline_bytes,
         pace=Pace(server.silence_seconds, server.bytes_per_second),
     )
     return Starlette(
         routes=[
             *UploadRoutes(uploads, origin, bodies).routes(),
             *FileRoutes(files, origin).routes(),
-            *BatchRoutes(jobs, retries, files, bodies).routes(),
+            *BatchRoutes(
+                jobs, retries, files, bodies, inline_results_bytes=limits.inline_results_bytes
+            ).routes(),
             *ModelRoutes(models, bodies).routes(),
             *WebhookRoutes(webhooks, bodies).routes(),
             *HealthRoutes(models, monitor).routes(),
             *unbuilt.routes(),
             *more_routes,
         ],
-        middleware=[Middleware(Guard), Middleware(Gate, origin=origin)],
+        middleware=[Middleware(Guard), Middleware(Gate, origin=origin), Middleware(Parameters)],
         exception_handlers=HANDLERS,
     )
 

@@ -16,11 +16,12 @@ from halfrate.domain.job import Job
 from halfrate.domain.outlook import Outlook
 from halfrate.server.answers import JsonStream, json_answer
 from halfrate.server.bodies import Bodies
-from halfrate.server.paths import V
+from halfrate.server.paths import V, parameter
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.service.retries import Retries
 from halfrate.wire.gemini import batches as wire
+from halfrate.wire.gemini.filters import parse_filter
 from halfrate.wire.gemini.pages import page, page_size
 from halfrate.wire.gemini.times import parse_deadline
 
@@ -38,11 +39,14 @@ OUTLOOKS_MAX = 100
 class BatchRoutes:
     """The Batches API over `halfrate.service.jobs.Jobs`."""
 
-    def __init__(self, jobs: Jobs, retries: Retries, files: Files, bodies: Bodies) -> None:
+    def __init__(
+        self, jobs: Jobs, retries: Retries, files: Files, bodies: Bodies, *, inline_results_bytes: int
+    ) -> None:
         self._jobs = jobs
         self._retries = retries
         self._files = files
         self._bodies = bodies
+        self._inline_results_bytes = inline_results_bytes
 
     def routes(self) -> list[Route]:
         """Return every route of this resource."""
@@ -53,7 +57,9 @@ class BatchRoutes:
             Route(one, self.get, methods=["GET"]),
             Route(one, self.delete, methods=["DELETE"]),
             Route(f"{one}:cancel", self.cancel, methods=["POST"]),
-            Route(f"{one}:delete", self.delete, methods=["POST"]),
+            Route(f"{one}:delete", self.delete, methods=["GET", "POST"]),
+            Route(f"{one}:updateGenerateContentBatch", self.update, methods=["PATCH"]),
+            Route(f"{one}:updateEmbedContentBatch", self.update, methods=["PATCH"]),
             Route(f"{one}:retry", self.retry, methods=["POST"]),
         ]
 
@@ -91,9 +97,15 @@ class BatchRoutes:
 
     async def list_page(self, call: Call) -> Response:
         """Show a page of Jobs, without the Results of those whose Requests came inline."""
-        size = page_size(call.query_params.get("pageSize"), default=50, most=1000)
-        jobs, token = await self._jobs.list(page_size=size, page_token=call.query_params.get("pageToken"))
-        shown = [wire.operation(job, outlook=outlook) async for job, outlook in self._with_outlooks(jobs)]
+        size = page_size(parameter(call, "pageSize"), default=50, most=1000)
+        where = parse_filter(parameter(call, "filter"))
+        jobs, token = await self._jobs.list(
+            page_size=size, page_token=parameter(call, "pageToken"), where=where
+        )
+        shown = [
+            wire.operation(job, outlook=outlook, spilled=self._spilled(job))
+            async for job, outlook in self._with_outlooks(jobs)
+        ]
         return await json_answer(call, page("operations", shown, token))
 
     async def _with_outlooks(self, jobs: list[Job]) -> AsyncIterator[tuple[Job, Outlook]]:
@@ -103,6 +115,13 @@ class BatchRoutes:
             unfinished += not job.state.final
             told = job.state.final or unfinished <= OUTLOOKS_MAX
             yield job, await self._jobs.outlook(job) if told else Outlook()
+
+    async def update(self, call: Call) -> Response:
+        """Change a Job, and show it as a batch."""
+        async with self._bodies.whole(call) as body:
+            change = wire.parse_update(body, parameter(call, "updateMask"))
+        job = await self._jobs.change(call.path_params["batch"], change)
+        return await json_answer(call, wire.batch(job, outlook=await self._jobs.outlook(job)))
 
     async def cancel(self, call: Call) -> Response:
         """Stop a Job."""
@@ -122,10 +141,15 @@ class BatchRoutes:
         )
 
     async def _shown(self, call: Call, job: Job) -> Response:
-        if job.input_file is None and wire.has_output(job):
+        spilled = self._spilled(job)
+        if job.input_file is None and wire.has_output(job) and not spilled:
             return await self._shown_with_results(call, job)
-        operation = wire.operation(job, outlook=await self._jobs.outlook(job))
+        operation = wire.operation(job, outlook=await self._jobs.outlook(job), spilled=spilled)
         return await json_answer(call, bytes(operation))
+
+    def _spilled(self, job: Job) -> bool:
+        """Whether a Job's Results are too much to be shown with it: SDKs hold such an answer as a whole."""
+        return job.output_bytes > self._inline_results_bytes
 
     async def _shown_with_results(self, call: Call, job: Job) -> Response:
         outlook = await self._jobs.outlook(job)

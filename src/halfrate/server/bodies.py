@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from starlette.requests import Request as Call
 from halfrate.domain.errors import InvalidArgument, TooSlow
 
 _LARGE_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,22 @@ class Bodies:
         self._pace = pace
         self._large = asyncio.Lock()
 
-    async def arriving(self, call: Call) -> AsyncIterator[bytes]:
-        """Yield the body of a call as it comes. Raise `TooSlow` when the client does not keep pace.
+    def arriving(self, call: Call) -> AsyncIterator[bytes]:
+        """Yield the body of a call as it comes, in pieces of bounded size, decompressed if it was compressed.
 
-        Without that bound a connection that died without a word would hold its upload for ever.
+        Raise `TooSlow` when the client does not keep pace, `InvalidArgument` if it cannot be decompressed.
         """
+        pieces = self._sent(call)
+        match call.headers.get("content-encoding", "identity").strip().lower():
+            case "identity" | "":
+                return pieces
+            case "gzip" | "x-gzip":
+                return _decompressed(pieces)
+            case coding:
+                raise InvalidArgument(f"Content-Encoding is {coding[:40]!r}; it may be gzip or identity.")
+
+    async def _sent(self, call: Call) -> AsyncIterator[bytes]:
+        # Without a bound a connection that died without a word would hold its upload for ever.
         pieces = call.stream()
         now = asyncio.get_running_loop().time
         waited_seconds, received_bytes = 0.0, 0
@@ -89,6 +102,38 @@ class Bodies:
                 raise _too_large(self._bytes_max)
             spool.write(piece)
         return size_bytes
+
+
+async def _decompressed(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield what gzip made ``pieces`` of. However little that was, a piece has at most `_PIECE_BYTES`."""
+    unpacker = _unpacker()
+    begun = False
+    async for arrived in pieces:
+        packed = arrived
+        while packed or begun:
+            begun = True
+            piece = await asyncio.to_thread(_unpack, unpacker, packed)
+            yield piece
+            packed = unpacker.unconsumed_tail
+            if unpacker.eof:  # another file may follow: gzip takes them for one
+                packed, unpacker, begun = unpacker.unused_data, _unpacker(), False
+            elif not packed and len(piece) < _PIECE_BYTES:
+                break
+    if begun:
+        raise InvalidArgument("The body of the call is in gzip and ends too early. Send it again.")
+
+
+def _unpacker() -> zlib._Decompress:
+    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # 16: with gzip's header and trailer
+
+
+def _unpack(unpacker: zlib._Decompress, packed: bytes) -> bytes:
+    try:
+        return unpacker.decompress(packed, _PIECE_BYTES)
+    except zlib.error as error:
+        raise InvalidArgument(
+            f"Content-Encoding says gzip, and the body of the call is none ({error})."
+        ) from None
 
 
 def _too_large(bytes_max: int) -> InvalidArgument:

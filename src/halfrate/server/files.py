@@ -10,9 +10,10 @@ from starlette.requests import Request as Call
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from halfrate.domain.errors import InvalidArgument
 from halfrate.server.answers import json_answer
 from halfrate.server.origin import Origin
-from halfrate.server.paths import V
+from halfrate.server.paths import V, parameter
 from halfrate.service.content import Content
 from halfrate.service.files import Files, opened
 from halfrate.wire.gemini import files as wire
@@ -33,32 +34,43 @@ class FileRoutes:
         """Return every route of this resource."""
         return [
             Route(f"{V}/files", self.list_page, methods=["GET"]),
+            Route(f"{V}/files", self.create, methods=["POST"]),
             Route(f"{V}/files/{{file:id}}", self.get, methods=["GET"]),
             Route(f"{V}/files/{{file:id}}", self.delete, methods=["DELETE"]),
             Route(f"{V}/files/{{file:id}}:download", self.download, methods=["GET"]),
             Route(f"/download{V}/files/{{file:id}}:download", self.download, methods=["GET"]),
         ]
 
+    async def create(self, call: Call) -> Response:
+        """Refuse a File without content: nothing could be done with it."""
+        version = call.path_params["version"]
+        raise InvalidArgument(
+            f"A file is made with its content: send both to POST /upload/{version}/files, resumable, "
+            "multipart or raw."
+        )
+
     async def get(self, call: Call) -> Response:
-        """Show a File."""
-        file = await self._files.get(call.path_params["file"])
+        """Show a File, or send its bytes where those are asked for."""
+        if call.query_params.get("alt") == "media":
+            return await self.download(call)
+        file = await self._files.get(_file_id(call, "GetFileRequest"))
         return await json_answer(call, wire.file_body(file, base_url=self._versioned(call)))
 
     async def list_page(self, call: Call) -> Response:
         """Show a page of Files."""
-        size = page_size(call.query_params.get("pageSize"), default=10, most=100)
-        files, token = await self._files.list(page_size=size, page_token=call.query_params.get("pageToken"))
+        size = page_size(parameter(call, "pageSize"), default=10, most=100)
+        files, token = await self._files.list(page_size=size, page_token=parameter(call, "pageToken"))
         shown = [wire.file_resource(file, base_url=self._versioned(call)) for file in files]
         return await json_answer(call, page("files", shown, token))
 
     async def delete(self, call: Call) -> Response:
         """Remove a File."""
-        await self._files.delete(call.path_params["file"])
+        await self._files.delete(_file_id(call, "DeleteFileRequest"))
         return await json_answer(call, b"{}")
 
     async def download(self, call: Call) -> Response:
         """Send a File's bytes, or the Results so far of a Job that still runs."""
-        file_id = call.path_params["file"]
+        file_id = _file_id(call, "DownloadFileRequest")
         if "since" in call.query_params:
             snapshot, chunks = await self._files.since(file_id, call.query_params["since"])
             return _Stream(chunks, 200, {SNAPSHOT: snapshot})
@@ -85,6 +97,12 @@ class FileRoutes:
 
     def _versioned(self, call: Call) -> str:
         return self._origin.versioned_url(call)
+
+
+def _file_id(call: Call, message: str) -> str:
+    file_id: str = call.path_params["file"]
+    wire.check_id(file_id, message=message)
+    return file_id
 
 
 class _Stream(StreamingResponse):

@@ -14,7 +14,7 @@ from halfrate.domain.outcome import Failed, Outcome
 from halfrate.server.answers import Answer, json_answer
 from halfrate.server.batches import model_named
 from halfrate.server.bodies import Bodies
-from halfrate.server.paths import V
+from halfrate.server.paths import V, parameter
 from halfrate.server.presence import while_present
 from halfrate.server.streams import ArrayStream, EventStream, Writing
 from halfrate.service.models import Model, Models
@@ -90,7 +90,7 @@ class ModelRoutes:
             for model in self._models.all()
             for name in (model.name, *(alias for alias in model.aliases if "*" not in alias))
         ]
-        size = page_size(call.query_params.get("pageSize"), default=50, most=1000)
+        size = page_size(parameter(call, "pageSize"), default=50, most=1000)
         start = page_size(call.query_params.get("pageToken"), default=0, most=len(shown))
         stop = start + size
         token = str(stop) if stop < len(shown) else None

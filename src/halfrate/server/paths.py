@@ -1,8 +1,11 @@
-"""The pieces that paths are made of."""
+"""The pieces that the addresses of calls are made of."""
 
 from __future__ import annotations
 
+import re
+
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import Request as Call
 
 VERSIONS = ("v1", "v1beta", "v1alpha")
 
@@ -34,3 +37,9 @@ register_url_convertor("id", _Id())
 register_url_convertor("model", _Model())
 
 V = "/{version:version}"
+
+
+def parameter(call: Call, name: str) -> str | None:
+    """Return a query parameter, which may also be spelled in snake_case; None if it is not there."""
+    in_snake_case = re.sub("([A-Z])", r"_\1", name).lower()
+    return call.query_params.get(name, call.query_params.get(in_snake_case))

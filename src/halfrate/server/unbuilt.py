@@ -15,10 +15,6 @@ _UNBUILT = {
     f"{V}/{{kind:id}}/{{model:model}}:embedContent": "Embeddings are not built yet.",
     f"{V}/{{kind:id}}/{{model:model}}:batchEmbedContents": "Embeddings are not built yet.",
     f"{V}/{{kind:id}}/{{model:model}}:asyncBatchEmbedContent": "Embeddings are not built yet.",
-    f"{V}/batches/{{batch:id}}:updateGenerateContentBatch": (
-        "Changing a batch is not built yet. Cancel it and create another."
-    ),
-    f"{V}/batches/{{batch:id}}:updateEmbedContentBatch": "Embeddings are not built yet.",
     f"{V}/files:register": "Files in Cloud Storage cannot be registered here. Upload them.",
     f"{V}/cachedContents": "Explicit caches are not built yet. Equal beginnings are computed once anyway.",
     f"{V}/cachedContents/{{cache:id}}": (
@@ -31,11 +27,7 @@ _METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
 
 def routes() -> list[Route]:
     """Return a route for each of them, which says so."""
-    created_without_content = Route(f"{V}/files", _refuse("Upload the file's content."), methods=["POST"])
-    return [
-        created_without_content,
-        *(Route(path, _refuse(sentence), methods=_METHODS) for path, sentence in _UNBUILT.items()),
-    ]
+    return [Route(path, _refuse(sentence), methods=_METHODS) for path, sentence in _UNBUILT.items()]
 
 
 def _refuse(sentence: str) -> Callable[[Call], Awaitable[Response]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from starlette.requests import Request as Call
 from starlette.responses import Response
 from starlette.routing import Route
 
-from halfrate.domain.errors import InvalidArgument, NotFound, Unimplemented
+from halfrate.domain.errors import InvalidArgument, NotFound
 from halfrate.domain.file import File
 from halfrate.server.answers import Answer
 from halfrate.server.bodies import Bodies
@@ -18,6 +19,7 @@ from halfrate.server.paths import V
 from halfrate.service.uploads import Digests, Progress, Uploads
 from halfrate.wire.gemini import files as wire
 from halfrate.wire.gemini.files import UploadCommand
+from halfrate.wire.gemini.multipart import TwoParts, parse_boundary
 
 _GRANULARITY = 8 << 20  # what the protocol suggests as a multiple for chunks; any length is taken
 
@@ -44,13 +46,18 @@ class UploadRoutes:
             return await self._step(call, upload_id)
         if UploadCommand.START in wire.parse_commands(call.headers.get("x-goog-upload-command")):
             return await self._start(call)
-        protocol = call.headers.get("x-goog-upload-protocol") or call.query_params.get("uploadType")
-        if protocol in ("raw", "media"):
-            return await self._whole(call)
-        raise Unimplemented(
-            f"The upload protocol {protocol!r} is not built. Use the resumable one: "
-            "X-Goog-Upload-Protocol: resumable and X-Goog-Upload-Command: start."
-        )
+        match _protocol(call):
+            case "raw" | "media":
+                return await self._whole(call)
+            case "multipart":
+                return await self._two_parts(call)
+            case "resumable":
+                return await self._start(call)
+            case protocol:
+                raise InvalidArgument(
+                    f"The upload protocol is {protocol!r}; it may be resumable, multipart or raw, in "
+                    "X-Goog-Upload-Protocol or uploadType. For the first, X-Goog-Upload-Command is start."
+                )
 
     async def _start(self, call: Call) -> Response:
         async with self._bodies.whole(call) as body:
@@ -65,6 +72,7 @@ class UploadRoutes:
             "X-Goog-Upload-Control-URL": url,
             "X-Goog-Upload-Chunk-Granularity": str(_GRANULARITY),
             "X-GUploader-UploadID": upload_id,
+            "Location": url,  # where clients of the older protocol look for it
         }
         return Answer(b"{}", headers=headers)
 
@@ -92,6 +100,8 @@ class UploadRoutes:
 
     async def _take_step(self, call: Call, upload_id: str) -> Response:
         commands = wire.parse_commands(call.headers.get("x-goog-upload-command"))
+        if not commands and call.method == "PUT":
+            return await self._take_older_step(call, upload_id)
         if UploadCommand.CANCEL in commands:
             await self._uploads.cancel(upload_id)
             return _step_answer("cancelled")
@@ -106,15 +116,46 @@ class UploadRoutes:
         file = await self._uploads.finish(upload_id, digests=digests)
         return self._told(call, Progress(file.size_bytes, file))
 
+    async def _take_older_step(self, call: Call, upload_id: str) -> Response:
+        """Take a step as it was before there were commands: a Content-Range says what it brings."""
+        brought = wire.parse_content_range(call.headers.get("content-range"))
+        if brought is not None and brought.offset is None:
+            progress = await self._uploads.progress(upload_id)
+            received_bytes, finished = progress.received_bytes, progress.file is not None
+        else:
+            offset = 0 if brought is None else brought.offset or 0
+            chunks = self._bodies.arriving(call)
+            received_bytes = await self._uploads.append(upload_id, offset=offset, chunks=chunks)
+            finished = False
+        if not finished and brought is not None and brought.size_bytes != received_bytes:
+            return _unfinished(received_bytes)
+        file = await self._uploads.finish(upload_id)
+        return self._told(call, Progress(file.size_bytes, file))
+
     async def _append(self, call: Call, upload_id: str) -> int:
         offset = wire.parse_offset(call.headers.get("x-goog-upload-offset"))
         return await self._uploads.append(upload_id, offset=offset, chunks=self._bodies.arriving(call))
 
     async def _whole(self, call: Call) -> Response:
         """Take an upload whose body is the File."""
-        upload_id = await self._begin(wire.raw_file(call.headers))
+        return await self._taken(call, wire.raw_file(call.headers), self._bodies.arriving(call))
+
+    async def _two_parts(self, call: Call) -> Response:
+        """Take an upload whose body says what the File is, and then is the File."""
+        parts = TwoParts(parse_boundary(call.headers.get("content-type")))
+        pieces = self._bodies.arriving(call)
+        async for piece in pieces:
+            content = parts.feed(piece)
+            if parts.head is not None:
+                new = wire.parse_two_parts(parts.head, call.headers)
+                return await self._taken(call, new, _content(parts, content, pieces))
+        raise InvalidArgument("The body of the call ends before the content of the file. Send it again.")
+
+    async def _taken(self, call: Call, new: wire.NewFile, chunks: AsyncIterator[bytes]) -> Response:
+        """Take an upload that comes at once: all of it, or nothing is kept."""
+        upload_id = await self._begin(new)
         try:
-            await self._uploads.append(upload_id, offset=0, chunks=self._bodies.arriving(call))
+            await self._uploads.append(upload_id, offset=0, chunks=chunks)
             file = await self._uploads.finish(upload_id)
         except BaseException:
             with suppress(NotFound):
@@ -130,6 +171,24 @@ class UploadRoutes:
 
     def _wrapped(self, call: Call, file: File) -> bytes:
         return wire.created_file_body(file, base_url=self._origin.versioned_url(call))
+
+
+def _protocol(call: Call) -> str | None:
+    names = (call.query_params.get(name) for name in ("uploadType", "upload_protocol"))
+    return call.headers.get("x-goog-upload-protocol") or next(filter(None, names), None)
+
+
+async def _content(parts: TwoParts, begun: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield begun
+    async for piece in pieces:
+        yield parts.feed(piece)
+    parts.finish()
+
+
+def _unfinished(received_bytes: int) -> Answer:
+    """Return the answer of the older protocol to a step that was not the last."""
+    received = {"Range": f"bytes=0-{received_bytes - 1}"} if received_bytes else {}
+    return Answer(b"", status=308, headers=received | _step_headers("active", received_bytes=received_bytes))
 
 
 def _step_answer(status: str, *, received_bytes: int | None = None, body: bytes = b"{}") -> Answer:

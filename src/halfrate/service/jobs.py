@@ -9,8 +9,9 @@ from halfrate.clock import Clock
 from halfrate.config import Limits
 from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.deadline import Deadline
-from halfrate.domain.errors import InvalidArgument, NotFound, Refusal
-from halfrate.domain.job import Counts, Job, JobState, Notify
+from halfrate.domain.errors import FailedPrecondition, InvalidArgument, NotFound, Refusal
+from halfrate.domain.job import Counts, Job, JobChange, JobState, Notify
+from halfrate.domain.listing import Condition
 from halfrate.domain.outcome import Cause
 from halfrate.domain.outlook import Outlook
 from halfrate.identity import new_id
@@ -147,13 +148,32 @@ class Jobs:
             raise NotFound(f"The batch batches/{job_id} does not exist, or it was deleted.")
         return job
 
-    async def list(self, *, page_size: int, page_token: str | None) -> tuple[list[Job], str | None]:
-        """Return a page of Jobs, newest first, and the token of the next page, if there is one.
+    async def list(
+        self, *, page_size: int, page_token: str | None, where: Condition | None = None
+    ) -> tuple[list[Job], str | None]:
+        """Return a page of the Jobs ``where`` a condition holds, newest first, and the token of the next one.
 
-        Raise `InvalidArgument` if the token is not one of ours.
+        Raise `InvalidArgument` if the token is not one of ours, or is of another condition's list.
         """
-        jobs = await self._store.list_jobs(limit=page_size + 1, after=place_of(page_token))
-        return page_of(jobs, page_size)
+        after = place_of(page_token, listing=where)
+        jobs = await self._store.list_jobs(limit=page_size + 1, after=after, where=where)
+        return page_of(jobs, page_size, listing=where)
+
+    async def change(self, job_id: str, change: JobChange) -> Job:
+        """Change a Job, and return it. A new priority counts from the next claim on.
+
+        Raise `NotFound` if there is none, `FailedPrecondition` if it has ended and more than its name is to
+        change, `InvalidArgument` for somebody to notify who may not be called.
+        """
+        if change.notify is not None:
+            self._check(change.notify)
+        if not await self._store.change_job(job_id, change):
+            job = await self.get(job_id)
+            raise FailedPrecondition(
+                f"batches/{job_id} is {job.state.value}: its priority and whom to tell of its end make no "
+                "difference any more. Name only displayName in the update mask."
+            )
+        return await self.get(job_id)
 
     async def cancel(self, job_id: str) -> None:
         """Stop a Job; what was answered is published.

@@ -14,7 +14,7 @@ from halfrate.config import Config, Limits, ModelConfig
 from halfrate.engines.scripted import ScriptedEngine, failing
 from halfrate.serve import asgi_of
 
-LIMITS = Limits(inline_bytes=1_000_000, file_bytes=3_000_000)
+LIMITS = Limits(inline_bytes=2_000_000, inline_results_bytes=1_500_000, file_bytes=3_000_000)
 
 
 @pytest.fixture

@@ -15,13 +15,12 @@ import pytest
         ("PATCH", "/v1beta/files/x", 405, "UNIMPLEMENTED"),
         ("POST", "/v1beta/models/gemini-x:batchEmbedContents", 501, "UNIMPLEMENTED"),
         ("POST", "/v1beta/models/gemini-x:asyncBatchEmbedContent", 501, "UNIMPLEMENTED"),
-        ("PATCH", "/v1beta/batches/x:updateGenerateContentBatch", 501, "UNIMPLEMENTED"),
         ("POST", "/v1/cachedContents", 501, "UNIMPLEMENTED"),
         ("PATCH", "/v1/cachedContents/x", 501, "UNIMPLEMENTED"),
         ("PUT", "/v1/webhooks", 405, "UNIMPLEMENTED"),
         ("POST", "/v1/webhooks/x:ping", 404, "NOT_FOUND"),
         ("POST", "/v1/files:register", 501, "UNIMPLEMENTED"),
-        ("POST", "/v1/files", 501, "UNIMPLEMENTED"),
+        ("POST", "/v1/files", 400, "INVALID_ARGUMENT"),
     ],
 )
 async def test_errors_are_json_wherever_they_come_from(client, method, path, status, name):

@@ -130,11 +130,22 @@ async def test_a_wrong_create_is_refused(client, batch, model, status, says):
     assert says in reply.text
 
 
+async def test_the_faults_of_inline_requests_are_told_within_bounds(client):
+    items = [{"request": {"foo": 1}}] * 30
+    refused = await create(client, {"inputConfig": {"requests": {"requests": items}}})
+    error = refused.json()["error"]
+    sentences = error["message"].splitlines()
+    assert "'batch.input_config.requests.requests[0].request'" in sentences[0]
+    assert (len(sentences), sentences[-1]) == (21, "... and 10 more.")
+    assert len(error["details"][0]["fieldViolations"]) == 20
+
+
 async def test_a_body_that_is_too_large_is_refused(client):
-    request = {"contents": [{"parts": [{"text": "x" * (LIMITS.inline_bytes + (1 << 20))}]}]}
+    request = {"contents": [{"parts": [{"text": "x" * LIMITS.inline_bytes}]}]}
     reply = await create(client, {"inputConfig": {"requests": {"requests": [{"request": request}]}}})
     assert reply.status_code == 400
-    assert "exceeds the limit" in reply.text
+    message = reply.json()["error"]["message"]
+    assert message.startswith("Request payload size exceeds the limit: 2000000 bytes.")
 
     async def endless():
         while True:

@@ -204,11 +204,166 @@ async def test_a_raw_upload(client):
 
 
 async def test_other_protocols_and_types_are_refused(client):
-    multipart = await client.post("/upload/v1/files", headers={"X-Goog-Upload-Protocol": "multipart"})
-    assert said(multipart)[:2] == (501, "UNIMPLEMENTED")
+    other = await client.post("/upload/v1/files", headers={"X-Goog-Upload-Protocol": "carrier-pigeon"})
+    assert said(other)[:2] == (400, "INVALID_ARGUMENT")
+    assert "may be resumable, multipart or raw" in said(other)[2]
     reply = await client.post("/upload/v1/files", headers=START, json={"file": {"mimeType": "bad/mime_type"}})
     assert said(reply)[0] == 400
     assert "Unsupported MIME" in said(reply)[2]
+
+
+RELATED = {"Content-Type": 'multipart/related; boundary="=== b 1"'}
+
+
+def related(document: bytes, content: bytes, newline: bytes = b"\r\n", headers: bytes = b"") -> bytes:
+    return newline.join([
+        b"--=== b 1", b"Content-Type: application/json", b"", document,
+        b"--=== b 1", b"Content-Type: text/plain" + headers, b"", content, b"--=== b 1--", b"",
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("newline", [b"\r\n", b"\n"])
+@pytest.mark.parametrize("content", [LINE, b"", b"\r", b"\r\n--=== b", b"0" * 300_000])
+async def test_a_multipart_upload(client, newline, content):
+    body = related(b'{"file": {"display_name": "d", "name": "files/mine"}}', content, newline)
+    headers = RELATED | {"X-Goog-Upload-Protocol": "multipart"}
+
+    async def in_pieces():
+        for start in range(0, len(body), 1_000):
+            yield body[start : start + 1_000]
+
+    reply = await client.post("/upload/v1/files", headers=headers, content=in_pieces())
+    assert reply.status_code == 200, reply.text
+    file = reply.json()["file"]
+    assert (file["name"], file["displayName"], file["mimeType"]) == ("files/mine", "d", "text/plain")
+    assert (await client.get("/v1/files/mine:download")).content == content
+
+
+async def test_a_form_is_a_multipart_upload_too(client):
+    parts = {"metadata": (None, b"{'file': {'mimeType': 'jsonl'}}", "application/json"), "file": LINE}
+    reply = await client.post("/upload/v1/files?uploadType=multipart", files=parts)
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["file"]["mimeType"] == "jsonl"
+    assert (await client.get(f"/v1/{reply.json()['file']['name']}:download")).content == LINE
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "says"),
+    [
+        (related(b"{}", LINE)[:-20], RELATED, "ends before its last part does"),
+        (b"--=== b 1\r\n\r\n{}\r\n--=== b 1--", RELATED, "ends before the content"),
+        (b"", RELATED, "ends before the content"),
+        (related(b"{}", LINE), {"Content-Type": "multipart/related"}, "names its boundary"),
+        (related(b"{}", b"\r\n--=== b 1\r\n"), RELATED, "a third part"),
+        (related(b'{"foo": 1}', LINE), RELATED, 'Unknown name "foo"'),
+        (related(b"{}", LINE, headers=b"\r\nContent-Transfer-Encoding: base64"), RELATED, "as it is"),
+        (b"x" * 200_000, RELATED, "no second part within its first 131072 bytes"),
+        (related(b'{"file": {"sizeBytes": 9999}}', LINE), RELATED, "announced with 9999 bytes"),
+        (related(b"{}", b"x" * (LIMITS.file_bytes + 1)), RELATED, "at most 3000000 are taken"),
+    ],
+)
+async def test_a_wrong_multipart_upload_leaves_nothing(client, app, body, headers, says):
+    reply = await client.post("/upload/v1/files?uploadType=multipart", headers=headers, content=body)
+    assert said(reply)[0] == 400
+    assert says in said(reply)[2]
+    assert (await client.get("/v1/files")).json() == {}
+    assert await app.store.uploads_begun_before(float("inf"), limit=9) == []
+
+
+async def test_an_upload_in_steps_of_the_older_protocol(client):
+    size = str(len(LINE))
+    begun = await client.post(
+        "/upload/v1/files?uploadType=resumable",
+        headers={"X-Upload-Content-Type": "jsonl", "X-Upload-Content-Length": size},
+        json={"file": {"displayName": "d"}},
+    )
+    url = begun.headers["location"]
+
+    async def put(content: bytes, range: str | None) -> httpx.Response:
+        headers = {} if range is None else {"Content-Range": range}
+        return await client.put(url, headers=headers, content=content)
+
+    nothing_yet = await put(b"", f"bytes */{size}")
+    assert (nothing_yet.status_code, nothing_yet.headers.get("range")) == (308, None)
+    first = await put(LINE[:10], "bytes 0-9/*")
+    assert (first.status_code, first.headers["range"]) == (308, "bytes=0-9")
+    asked = await put(b"", "bytes */*")
+    assert (asked.status_code, asked.headers["range"]) == (308, "bytes=0-9")
+    gap = await put(LINE[20:], f"bytes 20-{len(LINE) - 1}/{size}")
+    assert said(gap)[0] == 400
+    wrong = await put(LINE[10:], "bytes ten-/?")
+    assert "Content-Range is" in said(wrong)[2]
+    last = await put(LINE[10:], f"bytes 10-{len(LINE) - 1}/{size}")
+    assert last.status_code == 200
+    file = last.json()["file"]
+    assert (file["displayName"], file["mimeType"], file["sizeBytes"]) == ("d", "jsonl", size)
+    again = await put(b"", f"bytes */{size}")
+    assert again.json()["file"] == file, "for a client that did not hear of the end"
+    assert (await client.get(f"/v1/{file['name']}:download")).content == LINE
+
+
+async def test_everything_in_one_step_of_the_older_protocol(client):
+    begun = await client.post("/upload/v1/files?uploadType=resumable", content=b"")
+    done = await client.put(begun.headers["location"], content=LINE)
+    assert done.json()["file"]["sizeBytes"] == str(len(LINE))
+
+
+@pytest.mark.parametrize(
+    ("file_id", "says"),
+    [
+        ("x" * 41, "(name excluding 'files/') cannot be more than 40 characters."),
+        ("No", "must be lowercase letters, digits and dashes, with no dash at either end."),
+        ("-no", "must be lowercase letters, digits and dashes, with no dash at either end."),
+        ("no-", "must be lowercase letters, digits and dashes, with no dash at either end."),
+        ("n.o", "must be lowercase letters, digits and dashes, with no dash at either end."),
+    ],
+)
+async def test_what_no_file_can_be_called_is_refused(client, file_id, says):
+    for message, method, path in (
+        ("Get", "GET", ""),
+        ("Delete", "DELETE", ""),
+        ("Download", "GET", ":download"),
+    ):
+        reply = await client.request(method, f"/v1/files/{file_id}{path}")
+        assert said(reply) == (400, "INVALID_ARGUMENT", f"* {message}FileRequest.name: File ID {says}")
+    created = await client.post("/upload/v1/files", headers=START, json={"file": {"name": file_id}})
+    assert said(created)[2].startswith("* CreateFileRequest.file.name: File ID ")
+
+
+async def test_a_name_of_forty_characters_and_a_display_name_of_512(client):
+    name = "a" + "-" * 38 + "9"
+    assert await uploaded(client, LINE, name=name, displayName="d" * 512) == f"files/{name}"
+    too_long = await client.post("/upload/v1/files", headers=START, json={"file": {"displayName": "d" * 513}})
+    assert "is longer than 512 characters" in said(too_long)[2]
+
+
+async def test_a_file_without_content_is_told_where_to_go(client):
+    reply = await client.post("/v1beta/files", json={"file": {"displayName": "d"}})
+    assert said(reply)[:2] == (400, "INVALID_ARGUMENT")
+    assert "POST /upload/v1beta/files" in said(reply)[2]
+
+
+async def test_lists_have_ten_files_and_a_hundred_at_most(client):
+    for _ in range(12):
+        await uploaded(client, LINE)
+    assert len((await client.get("/v1/files")).json()["files"]) == 10
+    page = await client.get("/v1/files?page_size=5")
+    assert len(page.json()["files"]) == 5
+    rest = await client.get(
+        "/v1/files", params={"pageSize": "1000", "page_token": page.json()["nextPageToken"]}
+    )
+    assert len(rest.json()["files"]) == 7
+
+
+@pytest.mark.parametrize(
+    "mime_type",
+    ["jsonl", "application/jsonl", "application/json", "Text/Plain", "application/x-ndjson", "text/csv",
+     "application/jsonlines", "application/json-lines", "text/html", "application/pdf", "image/png",
+     "text/plain; charset=utf-8"],
+)  # fmt: skip
+async def test_types_are_kept_as_they_were_sent(client, mime_type):
+    name = await uploaded(client, LINE, mimeType=mime_type)
+    assert (await client.get(f"/v1/{name}")).json()["mimeType"] == mime_type
 
 
 async def test_lists_are_paged_newest_first(client):
@@ -267,6 +422,7 @@ async def test_downloads_by_either_path_and_in_ranges(client):
     assert await part("bytes=8-99") == (206, b"89", "bytes 8-9/10")
     assert await part("bytes=1-2,4-5") == (200, b"0123456789", None)
     assert (await part("bytes=10-"))[0] == 416
+    assert (await client.get(f"/v1/{name}?alt=media")).content == b"0123456789"
 
 
 async def test_the_upload_url_follows_the_client_or_the_configuration(connect):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -116,6 +117,19 @@ async def test_header_names_keep_their_capitals(port):
     assert "\r\nX-Goog-Upload-Status: final\r\n" in head
     head, _ = await wire.call("/v1/models/nope:generateContent", ASK)
     assert "\r\nContent-Type: application/json; charset=UTF-8\r\n" in head
+
+
+async def test_a_shaped_answer_to_a_packed_call_with_an_escaped_path(port):
+    wire = await Wire.to(port)
+    batch = {"batch": {"inputConfig": {"requests": {"requests": [{"request": json.loads(ASK)}]}}}}
+    target = "/v1beta/models/gemini-x%3AbatchGenerateContent?fields=metadata(state)&prettyPrint=true"
+    head, body = await wire.call(target, gzip.compress(json.dumps(batch).encode()), Content_Encoding="gzip")
+    assert head.startswith("HTTP/1.1 200 ")
+    assert "\r\nContent-Type: application/json; charset=UTF-8\r\n" in head
+    assert head.lower().count("content-length") == 1
+    assert body == b'{\n  "metadata": {\n    "state": "BATCH_STATE_PENDING"\n  }\n}\n'
+    head, body = await wire.call("/v1/files", X_HTTP_Method_Override="GET")
+    assert (head.split()[1], body) == ("200", b"{}"), "the connection goes on"
 
 
 async def test_a_client_that_leaves_frees_the_engine(port, engine):

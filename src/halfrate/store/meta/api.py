@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from halfrate.domain.file import File, Upload
-from halfrate.domain.job import Counts, Job, JobEvent, JobState
+from halfrate.domain.job import Counts, Job, JobChange, JobEvent, JobState
+from halfrate.domain.listing import Condition
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef, Shard
 from halfrate.domain.snapshot import Snapshot
@@ -74,8 +75,14 @@ class MetaStore(Protocol):
         """Return the Job that retries another, or None if there is none or it was deleted."""
         ...
 
-    async def list_jobs(self, *, limit: int, after: Place | None) -> list[Job]:
-        """Return up to ``limit`` Jobs, newest first, that come after ``after``."""
+    async def list_jobs(
+        self, *, limit: int, after: Place | None, where: Condition | None = None
+    ) -> list[Job]:
+        """Return up to ``limit`` Jobs ``where`` this holds, newest first, that come after ``after``."""
+        ...
+
+    async def change_job(self, job_id: str, change: JobChange) -> bool:
+        """Change a Job. Return False if there is none, or it is final and its priority was to change."""
         ...
 
     async def save_plan(self, job_id: str, shard_sizes: Sequence[int]) -> None:

@@ -20,9 +20,14 @@ def execute(connection: apsw.Connection, name: str, values: Row) -> int:
 
 def rows(connection: apsw.Connection, name: str, values: Row) -> list[Row]:
     """Return what a query finds, or what a change returns."""
+    return rows_of(connection, query(name), values)
+
+
+def rows_of(connection: apsw.Connection, text: str, values: Row) -> list[Row]:
+    """Return what a statement finds that is in no file of its own."""
     cursor = connection.cursor()
     cursor.row_trace = _by_column
-    return cast("list[Row]", cursor.execute(query(name), values).fetchall())
+    return cast("list[Row]", cursor.execute(text, values).fetchall())
 
 
 def cursor_of(after: Place | None) -> Row:

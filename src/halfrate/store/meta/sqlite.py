@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
@@ -26,19 +27,23 @@ from halfrate.domain.errors import (
     ResourceExhausted,
 )
 from halfrate.domain.file import File, FileSource, Upload, output_file_id
-from halfrate.domain.job import Counts, Job, JobEvent, JobState, Notify, advance
+from halfrate.domain.job import Counts, Job, JobChange, JobEvent, JobState, Notify, advance
+from halfrate.domain.listing import Condition
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef, Shard
 from halfrate.domain.snapshot import Snapshot
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Ahead
 from halfrate.store.meta.api import Place, StoredJob, Tally
+from halfrate.store.meta.conditions import as_sql
 from halfrate.store.meta.group_commit import Committer, GroupCommitter
 from halfrate.store.meta.migrations import migrations
+from halfrate.store.meta.queries import query
 from halfrate.store.meta.rows import Row
 from halfrate.store.meta.rows import cursor_of as _cursor
 from halfrate.store.meta.rows import execute as _execute
 from halfrate.store.meta.rows import rows as _rows
+from halfrate.store.meta.rows import rows_of as _rows_of
 from halfrate.store.meta.sqlite_webhooks import SqliteWebhooks, tell
 
 LOG_BYTES_KEPT = 16 << 20
@@ -91,8 +96,7 @@ class SqliteStore(SqliteWebhooks):
     async def create_job(self, job: Job, *, active_jobs_max: int) -> None:
         """Add a Job. Raise `ResourceExhausted`, `NotFound` or `AlreadyExists` if it may not be."""
         values = asdict(job) | {"requests": job.counts.requests, "active_jobs_max": active_jobs_max}
-        values |= {"now": self._clock.now(), "webhook_uris": json.dumps(job.notify.uris)}
-        values["user_metadata"] = job.notify.user_metadata
+        values |= {"now": self._clock.now(), **_notify_values(job.notify)}
 
         def change(connection: apsw.Connection) -> None:
             try:
@@ -123,9 +127,32 @@ class SqliteStore(SqliteWebhooks):
         rows = self._read("get_retry", {"id": job_id})
         return _job(rows[0]) if rows else None
 
-    async def list_jobs(self, *, limit: int, after: Place | None) -> list[Job]:
-        """Return up to ``limit`` Jobs, newest first, that come after ``after``."""
-        return [_job(row) for row in self._read("list_jobs", {"limit": limit} | _cursor(after))]
+    async def list_jobs(
+        self, *, limit: int, after: Place | None, where: Condition | None = None
+    ) -> list[Job]:
+        """Return up to ``limit`` Jobs ``where`` this holds, newest first, that come after ``after``."""
+        page = {"limit": limit} | _cursor(after)
+        if where is None:
+            return [_job(row) for row in self._read("list_jobs", page)]
+        return [_job(row) for row in await asyncio.to_thread(self._read_where, where, page)]
+
+    def _read_where(self, where: Condition, page: Row) -> list[Row]:
+        # It may look at every Job there is: on a connection of its own, and not on the calling thread.
+        condition, values = as_sql(where)
+        text = query("list_jobs").replace("(TRUE)", f"({condition})")
+        with _translated(self._path), closing(_connect_to_read(self._path)) as connection:
+            return _rows_of(connection, text, page | values)
+
+    async def change_job(self, job_id: str, change: JobChange) -> bool:
+        """Change a Job. Return False if there is none, or it is final and more than the name changes."""
+        values = {
+            "id": job_id,
+            "now": self._clock.now(),
+            "display_name": change.display_name,
+            "priority": change.priority,
+            **_notify_values(change.notify),
+        }
+        return await self._change(lambda connection: _execute(connection, "change_job", values)) > 0
 
     async def save_plan(self, job_id: str, shard_sizes: Sequence[int]) -> None:
         """Give a PENDING Job its Shards. Raise `IllegalTransition` if it has a plan or is not PENDING."""
@@ -604,6 +631,12 @@ def _migrate(connection: apsw.Connection) -> None:
         for number, step in enumerate(steps[version:], start=version + 1):
             connection.execute(step)
             connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _notify_values(notify: Notify | None) -> Row:
+    if notify is None:
+        return {"webhook_uris": None, "user_metadata": None}
+    return {"webhook_uris": json.dumps(notify.uris), "user_metadata": notify.user_metadata}
 
 
 def _hold(connection: apsw.Connection, lease: Lease) -> None:

@@ -11,13 +11,23 @@ from msgspec import Raw
 
 from halfrate.domain.errors import InvalidArgument
 from halfrate.domain.file import output_file_id
-from halfrate.domain.job import Job, JobState, Notify
+from halfrate.domain.job import Job, JobChange, JobState, Notify
 from halfrate.domain.line import Rejection
 from halfrate.domain.outlook import Eta, Outlook, Promise
 from halfrate.wire.gemini.content import GenerateContentRequest, bare_model
 from halfrate.wire.gemini.files import parse_file_name
-from halfrate.wire.gemini.lenient import ABSENT, FAULTS_MAX, Fault, Message, Reader, Unreadable, refusal
+from halfrate.wire.gemini.lenient import (
+    ABSENT,
+    FAULTS_MAX,
+    Fault,
+    Message,
+    Reader,
+    Unreadable,
+    given,
+    refusal,
+)
 from halfrate.wire.gemini.lines import check_metadata
+from halfrate.wire.gemini.masks import in_camel_case, parse_paths
 from halfrate.wire.gemini.times import timestamp
 from halfrate.wire.gemini.webhooks import WebhookConfig, config_shown, notify_of
 
@@ -104,8 +114,12 @@ def parse_create(body: bytes, *, model: str) -> NewBatch:
 def _check_batch(batch: GenerateContentBatch, model: str) -> None:
     if batch.model and bare_model(batch.model) != bare_model(model):
         raise _bad("batch.model", f"is {batch.model!r}, but the URL names {bare_model(model)!r}")
-    if abs(batch.priority or 0) > _INT64_MAX:
-        raise _bad("batch.priority", "is out of range")
+    _check_priority(batch.priority or 0, "batch.priority")
+
+
+def _check_priority(priority: int, field: str) -> None:
+    if abs(priority) > _INT64_MAX:
+        raise _bad(field, "is out of range")
 
 
 def _lines(items: list[Raw]) -> tuple[bytes, ...]:
@@ -121,8 +135,16 @@ def _lines(items: list[Raw]) -> tuple[bytes, ...]:
         else:
             lines.append(msgspec.json.format(item, indent=-1))
     if faults:
-        raise refusal(tuple(faults[:FAULTS_MAX]))
+        raise _refusal_of(faults)
     return tuple(lines)
+
+
+def _refusal_of(faults: Sequence[Fault]) -> InvalidArgument:
+    told = refusal(tuple(faults[:FAULTS_MAX]))
+    untold = len(faults) - FAULTS_MAX
+    if untold <= 0:
+        return told
+    return InvalidArgument(f"{told}\n... and {untold} more.", told.violations)
 
 
 def _faults_of(item: Raw, path: str) -> tuple[Fault, ...]:
@@ -139,6 +161,50 @@ def _faults_of(item: Raw, path: str) -> tuple[Fault, ...]:
 
 def _bad(field: str, what: str) -> InvalidArgument:
     return InvalidArgument(f"* CreateBatchRequest.{field}: {what}.", ((field, what),))
+
+
+# What is changed --------------------------------------------------------------------------------------
+
+_UPDATE = Reader(GenerateContentBatch)
+_FIXED = {
+    "inputConfig": "the requests of a batch stay as they were given. Cancel it, and create another",
+    "model": "a batch stays with its model. Cancel it, and create another",
+}
+_WRITABLE = ("displayName", "priority", "webhookConfig")
+
+
+def parse_update(body: bytes, mask: str | None) -> JobChange:
+    """Return what an update asks: of the fields in ``mask``, or without one of those that are given.
+
+    A field in the mask that is not given gets its default. Raise `Refusal` if it cannot be read or done.
+    """
+    batch = _UPDATE.read_body(body)
+    wanted = _masked(mask) if mask and mask.strip() else _given(batch)
+    _check_writable(wanted)
+    _check_priority(batch.priority or 0, "batch.priority")
+    return JobChange(
+        display_name=(batch.display_name or "") if "displayName" in wanted else None,
+        priority=(batch.priority or 0) if "priority" in wanted else None,
+        notify=notify_of(batch.webhook_config, "webhook_config") if "webhookConfig" in wanted else None,
+    )
+
+
+def _masked(mask: str) -> frozenset[str]:
+    paths = parse_paths(mask, parameter="updateMask")
+    return frozenset(_WRITABLE) if "*" in paths else paths
+
+
+def _given(batch: GenerateContentBatch) -> frozenset[str]:
+    """Return what is given of the fields that clients set: a batch may be sent back as it was shown."""
+    fields = {in_camel_case(name): getattr(batch, name) for name in batch.__struct_fields__}
+    return frozenset(name for name in _WRITABLE + tuple(_FIXED) if given(fields[name]))
+
+
+def _check_writable(wanted: frozenset[str]) -> None:
+    for name in sorted(wanted - set(_WRITABLE)):
+        known = name in {in_camel_case(field) for field in GenerateContentBatch.__struct_fields__}
+        what = _FIXED.get(name, "only the server sets it" if known else "there is no such field")
+        raise InvalidArgument(f"* UpdateBatchRequest.update_mask: {name}: {what}.", (("update_mask", what),))
 
 
 # What is written --------------------------------------------------------------------------------------
@@ -169,18 +235,26 @@ def has_output(job: Job) -> bool:
     return job.state in _WITH_OUTPUT
 
 
+def batch(job: Job, *, outlook: Outlook = Outlook()) -> bytes:
+    """Return the batch that shows ``job`` by itself, as an update answers with it."""
+    shown = _metadata(job, _output(job, None), outlook)
+    return msgspec.json.encode({name: value for name, value in shown.items() if name != "@type"})
+
+
 def operation(
     job: Job,
     *,
     inline_items: Sequence[bytes] | None = None,
+    spilled: bool = False,
     outlook: Outlook = Outlook(),
 ) -> Raw:
     """Return the Operation that shows ``job``.
 
     ``inline_items`` are the Results of a Job whose Requests came inline (`lines.result_line`); without
-    them such a Job is shown without output, as lists do.
+    them such a Job is shown without output, as lists do, or with its File if it is ``spilled``: too much
+    to be shown in any other way.
     """
-    output = _output(job, inline_items)
+    output = _output(job, inline_items, spilled=spilled)
     shown: dict[str, Any] = {
         "name": f"batches/{job.id}",
         "metadata": _metadata(job, output, outlook),
@@ -284,9 +358,12 @@ def _without_defaults(shown: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if value not in (None, "", {})}
 
 
-def _output(job: Job, inline_items: Sequence[bytes] | None) -> dict[str, Any] | None:
-    if job.input_file is not None and job.state not in (JobState.PENDING, JobState.FAILED):
-        # While it runs too: the file then holds the Results so far.
+def _output(
+    job: Job, inline_items: Sequence[bytes] | None, *, spilled: bool = False
+) -> dict[str, Any] | None:
+    # Of a file while it runs too: the output then holds the Results so far.
+    running = job.input_file is not None and job.state not in (JobState.PENDING, JobState.FAILED)
+    if running or (spilled and has_output(job)):
         return {"responsesFile": f"files/{output_file_id(job.id)}"}
     if inline_items is None or not has_output(job):
         return None

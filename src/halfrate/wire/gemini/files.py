@@ -16,6 +16,7 @@ from msgspec import Raw
 from halfrate.domain.errors import InvalidArgument, Unimplemented
 from halfrate.domain.file import File, FileSource
 from halfrate.wire.gemini.lenient import ABSENT, Message, Reader
+from halfrate.wire.gemini.multipart import Head
 from halfrate.wire.gemini.times import timestamp
 
 # Starting an upload -----------------------------------------------------------------------------------
@@ -68,7 +69,7 @@ _FILE_ID = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
 def parse_new_file(body: bytes, headers: Mapping[str, str]) -> NewFile:
-    """Return what the start of an upload says. ``headers`` have lower-case names.
+    """Return what the start of an upload says: ``body`` before ``headers``, which have lower-case names.
 
     Raise `InvalidArgument` if it cannot be read, or names a File no upload can have.
     """
@@ -81,7 +82,7 @@ def parse_new_file(body: bytes, headers: Mapping[str, str]) -> NewFile:
     return NewFile(
         id=_chosen_id(sent.name) if sent.name else None,
         display_name=display_name,
-        mime_type=_mime_type(sent.mime_type or headers.get("x-goog-upload-header-content-type")),
+        mime_type=_mime_type(sent.mime_type or _header(headers, "content-type")),
         declared_bytes=_declared_bytes(sent.size_bytes, headers),
         sha256=sha256 or digests.get("sha256"),
         md5=digests.get("md5"),
@@ -90,7 +91,7 @@ def parse_new_file(body: bytes, headers: Mapping[str, str]) -> NewFile:
 
 def raw_file(headers: Mapping[str, str]) -> NewFile:
     """Return the File a raw upload sends: it has no name, and its type is in the headers."""
-    mime_type = headers.get("x-goog-upload-header-content-type") or headers.get("content-type")
+    mime_type = _header(headers, "content-type") or headers.get("content-type")
     digests = parse_digests(headers)
     return NewFile(
         None,
@@ -102,20 +103,46 @@ def raw_file(headers: Mapping[str, str]) -> NewFile:
     )
 
 
+def parse_two_parts(head: Head, headers: Mapping[str, str]) -> NewFile:
+    """Return what the head of a multipart upload says: its document, then its content's headers."""
+    of_content = {_HEADER + name: value for name, value in head.headers.items()}
+    return parse_new_file(head.document, {**headers, **of_content})
+
+
+_HEADER = "x-goog-upload-header-"
+_OLDER_HEADER = "x-upload-"
+
+
+def _header(headers: Mapping[str, str], name: str) -> str | None:
+    """Return what is said ahead about a header of the content."""
+    return headers.get(_HEADER + name) or headers.get(_OLDER_HEADER + name)
+
+
 def _chosen_id(name: str) -> str:
     file_id = name.removeprefix("files/")
-    if len(file_id) > FILE_ID_MAX:
-        raise _bad("name", f"File ID (name excluding 'files/') cannot be more than {FILE_ID_MAX} characters")
-    if not _FILE_ID.fullmatch(file_id):
-        raise _bad(
-            "name",
-            "File ID must be lowercase letters, digits and dashes, with no dash at either end",
-        )
+    wrong = _wrong_id(file_id)
+    if wrong:
+        raise _bad("name", wrong)
     return file_id
 
 
+def check_id(file_id: str, *, message: str) -> None:
+    """Raise `InvalidArgument` if no File can have this id; ``message`` is the name of the call's message."""
+    wrong = _wrong_id(file_id)
+    if wrong:
+        raise InvalidArgument(f"* {message}.name: {wrong}.", (("name", wrong),))
+
+
+def _wrong_id(file_id: str) -> str | None:
+    if len(file_id) > FILE_ID_MAX:
+        return f"File ID (name excluding 'files/') cannot be more than {FILE_ID_MAX} characters"
+    if not _FILE_ID.fullmatch(file_id):
+        return "File ID must be lowercase letters, digits and dashes, with no dash at either end"
+    return None
+
+
 _TOP_LEVEL_TYPES = "application|audio|font|image|message|model|multipart|text|video"
-_MIME_TYPE = re.compile(rf"jsonl|({_TOP_LEVEL_TYPES})/[A-Za-z0-9!#$&^_.+-]+(\s*;.*)?")
+_MIME_TYPE = re.compile(rf"jsonl|({_TOP_LEVEL_TYPES})/[A-Za-z0-9!#$&^_.+-]+(\s*;.*)?", re.IGNORECASE)
 
 
 def _mime_type(sent: str | None) -> str:
@@ -127,7 +154,7 @@ def _mime_type(sent: str | None) -> str:
 
 
 def _declared_bytes(size_bytes: int | None, headers: Mapping[str, str]) -> int | None:
-    header = headers.get("x-goog-upload-header-content-length")
+    header = _header(headers, "content-length")
     if size_bytes is None and header:
         return _count(header, "X-Goog-Upload-Header-Content-Length")
     if size_bytes is not None and size_bytes < 0:
@@ -168,6 +195,34 @@ def parse_offset(header: str | None) -> int:
     if header is None:
         raise InvalidArgument("X-Goog-Upload-Offset is missing; a step that uploads needs a byte offset.")
     return _count(header, "X-Goog-Upload-Offset")
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRange:
+    """Which bytes a step of the older resumable protocol brings: from ``offset`` on; None if it only asks.
+
+    ``size_bytes`` is that of the whole, None if the client does not know it yet.
+    """
+
+    offset: int | None
+    size_bytes: int | None
+
+
+def parse_content_range(header: str | None) -> ContentRange | None:
+    """Return what a ``Content-Range`` says, None without one: then a step brings everything."""
+    if header is None:
+        return None
+    found = _CONTENT_RANGE.fullmatch(header.strip())
+    if found is None:
+        raise InvalidArgument(
+            f"Content-Range is {header[:80]!r}; it must look like 'bytes 0-99/200', 'bytes 0-99/*' or "
+            "'bytes */200'."
+        )
+    first, size = found[1], found[2]
+    return ContentRange(None if first is None else int(first), None if size == "*" else int(size))
+
+
+_CONTENT_RANGE = re.compile(r"bytes\s+(?:([0-9]{1,18})-[0-9]{1,18}|\*)/([0-9]{1,18}|\*)")
 
 
 def _count(header: str, name: str) -> int:

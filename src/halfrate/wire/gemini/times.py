@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from halfrate.domain.deadline import Deadline
 from halfrate.domain.errors import InvalidArgument
+from halfrate.domain.listing import microseconds
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s?", re.ASCII)
 
 
 def timestamp(seconds: float) -> str:
     """Return an instant, in seconds since the Unix epoch, as RFC 3339 with microseconds and ``Z``."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (_EPOCH + timedelta(microseconds=microseconds(seconds))).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def parse_deadline(text: str) -> Deadline:
