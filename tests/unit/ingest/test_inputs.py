@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from halfrate.config import Limits
+from halfrate.ingest.chunks import Reading
 from halfrate.ingest.index import IndexReader
 from halfrate.ingest.inputs import Inputs
 from halfrate.ingest.tasks import IndexChunk
@@ -36,7 +37,7 @@ class HeldWorkers(ThreadWorkers):
 @pytest.mark.parametrize("how", ["as it arrived", "made again"])
 async def test_an_input_says_how_much_of_it_is_read(tmp_path, how):
     blobs = LocalBlobStore(tmp_path / "blobs")
-    workers = HeldWorkers(blobs, parse_lines)
+    workers = HeldWorkers(blobs, Reading(parse_lines))
     inputs = Inputs(blobs, workers, parse=parse_lines, spill=tmp_path, limits=Limits())
     receiver = await inputs.receive("uploads/x")
     for _ in range(20):
@@ -66,7 +67,7 @@ async def test_an_input_says_how_much_of_it_is_read(tmp_path, how):
 async def test_an_index_is_there_all_the_time_while_it_is_made_again(tmp_path: Path) -> None:
     """Two Jobs of one input may find the damage at once, and a third one may read what is whole."""
     blobs = LocalBlobStore(tmp_path / "blobs")
-    workers = ThreadWorkers(blobs, parse_lines)
+    workers = ThreadWorkers(blobs, Reading(parse_lines))
     inputs = Inputs(blobs, workers, parse=parse_lines, spill=tmp_path / "spill", limits=Limits())
     with blobs.writer("inputs/x") as writer:
         writer.write(b'{"key": "a"}\n{"key": "b"}\n')
