@@ -32,7 +32,8 @@ from halfrate.engines.api import Engine
 from halfrate.engines.embedded.engine import EmbeddedEngine
 from halfrate.engines.embedded.settings import EmbeddedSettings
 from halfrate.ingest.inputs import Inputs
-from halfrate.ingest.workers import ProcessWorkers, Workers
+from halfrate.ingest.worker import READING
+from halfrate.ingest.workers import ProcessWorkers, ThreadWorkers, Workers
 from halfrate.metering.meter import JOBS_MAX, Meter
 from halfrate.metering.price import Price
 from halfrate.net.post import Poster
@@ -182,7 +183,14 @@ class _Parts:
         spill: Path,
     ) -> None:
         store, blobs, limits = stores.meta, stores.blobs, config.limits
-        inputs = Inputs(blobs, stores.workers, parse=parse_lines, spill=spill, limits=limits)
+        inputs = Inputs(
+            blobs,
+            stores.workers,
+            parse=parse_lines,
+            spill=spill,
+            limits=limits,
+            small=ThreadWorkers(blobs, READING),
+        )
         self._inputs = inputs
         self._store = store
         output = Output(blobs, inputs=inputs, encode=_encoder(models), spill=spill)

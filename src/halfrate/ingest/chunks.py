@@ -12,7 +12,7 @@ from xxhash import xxh3_128_digest
 
 from halfrate.domain.line import Line, Plain, Rejection, Texts
 from halfrate.domain.outcome import Cause, Failed
-from halfrate.ingest.hints import EXAMPLE, hint
+from halfrate.ingest.hints import EXAMPLE, LOOKED_AT_BYTES, hint
 from halfrate.ingest.index import BAD, ERRORS_MAX
 from halfrate.ingest.lines import CARRIAGE_RETURN, LineBatch, LineScanner, Stretch
 from halfrate.ingest.runs import Rows, write_run
@@ -82,7 +82,7 @@ def index_chunk(
     keys_run: Path,
 ) -> ChunkReport:
     """Validate the lines between two offsets, and write the runs. ``last``: the file ends at ``stop``."""
-    chunk = _Chunk(read, line_bytes_max, first=start == 0)
+    chunk = _Chunk(source, read, line_bytes_max, first=start == 0)
     scanner = LineScanner(line_bytes_max, offset=start)
     for data in read_chunks(source, start, stop):
         batch, stretch = scanner.cut(data)
@@ -121,7 +121,8 @@ def shortened(text: str, chars_max: int) -> str:
 class _Chunk:
     """What is gathered of a chunk: keys to sort by, and the rows that go with them."""
 
-    def __init__(self, read: Reading, line_bytes_max: int, *, first: bool) -> None:
+    def __init__(self, source: BlobReader, read: Reading, line_bytes_max: int, *, first: bool) -> None:
+        self._source = source
         self._read_lines = read.lines
         self._read_texts = read.texts
         self._line_bytes_max = line_bytes_max
@@ -217,7 +218,7 @@ class _Chunk:
             return
         message = shortened(message, MESSAGE_CHARS_MAX)
         data = batch.data[position]
-        if self._first and ordinal == 0 and data is not None and (sentence := hint(data)):
+        if self._first and ordinal == 0 and (sentence := hint(data or self._ends(batch, position))):
             message += f". {sentence}. Every line must be one JSON object, for example {EXAMPLE}"
         elif cut_off and data is not None:
             message += (
@@ -225,6 +226,13 @@ class _Chunk:
                 "check that it is complete and upload it again"
             )
         self.errors.append((batch.numbers[position], message))
+
+    def _ends(self, batch: LineBatch, position: int) -> bytes:
+        """Return how a line begins and how it ends that is too long to be held."""
+        offset, length = batch.offsets[position], batch.lengths[position]
+        looked_at_bytes = min(length, LOOKED_AT_BYTES)
+        ending = self._source.read(offset + length - looked_at_bytes, looked_at_bytes)
+        return self._source.read(offset, looked_at_bytes) + ending
 
     def _doom(self, number: int, failed: Failed) -> None:
         self.doomed += 1

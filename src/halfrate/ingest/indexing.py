@@ -16,6 +16,9 @@ from halfrate.ingest.tasks import Chunk, FindRepeated, IndexChunk, Repeated, Wri
 from halfrate.ingest.workers import Workers
 from halfrate.store.blob.names import index_blob
 
+SMALL_BYTES = 256 << 10
+"""An input of at most this much is indexed at once, in a thread: to ask a process for it takes longer."""
+
 _UNDER_WAY_MAX = 2
 """Chunks of one input that workers have at a time: a large file is not to keep a small one waiting."""
 
@@ -34,11 +37,14 @@ class Indexing:
         *,
         folder: Path,
         limits: Limits,
+        small: Workers | None = None,
         chunk_bytes_min: int = CHUNK_BYTES_MIN,
     ) -> None:
+        """Have ``workers`` do the work, or ``small``, if given, for an input of at most `SMALL_BYTES`."""
         self._blob = blob
         self._complete = asyncio.Event()
         self._workers = workers
+        self._small = small or workers
         self._folder = folder
         self._limits = limits
         self._chunk_bytes_min = chunk_bytes_min
@@ -74,6 +80,8 @@ class Indexing:
         """Write the index of the input, which is complete and called ``blob`` from now on."""
         self._blob = blob
         self._complete.set()
+        if not self._chunks and self._arrived_bytes <= SMALL_BYTES:
+            self._workers = self._small
         if self._arrived_bytes > self._cut_bytes:
             self._cut(self._arrived_bytes, last=True)
         try:

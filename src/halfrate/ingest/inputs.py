@@ -28,10 +28,19 @@ class Inputs:
     """Makes and finds the indexes of inputs."""
 
     def __init__(
-        self, blobs: BlobStore, workers: Workers, *, parse: ParseLines, spill: Path, limits: Limits
+        self,
+        blobs: BlobStore,
+        workers: Workers,
+        *,
+        parse: ParseLines,
+        spill: Path,
+        limits: Limits,
+        small: Workers | None = None,
     ) -> None:
+        """``small``, if given, does the work where an input is small: see `Indexing`."""
         self._blobs = blobs
         self._workers = workers
+        self._small = small
         self._parse = parse
         self._spill = spill
         self._limits = limits
@@ -103,7 +112,7 @@ class Inputs:
     def finish_index(self, blob: str, indexing: Indexing) -> None:
         """Have the index of an input, which is complete, finished in the background."""
         self._indexings[blob] = indexing
-        self._build(blob, indexing.finish(blob))
+        self._build(blob, self._finish(blob, indexing))
 
     async def close(self) -> None:
         """Stop what is being made; it is made again when it is needed."""
@@ -144,13 +153,26 @@ class Inputs:
             with self._blobs.reader(blob) as reader:
                 async for chunk in in_thread(read_chunks(reader)):
                     indexing.arrived(chunk)
-            return await indexing.finish(blob)
+            return await self._finish(blob, indexing)
         except BaseException:
             await indexing.close()
             raise
 
+    async def _finish(self, blob: str, indexing: Indexing) -> IndexSummary:
+        summary = await indexing.finish(blob)
+        await asyncio.to_thread(self._discard_if_gone, blob)
+        return summary
+
+    def _discard_if_gone(self, blob: str) -> None:
+        """Remove the index of an input that was discarded while it was made."""
+        try:
+            self._blobs.reader(blob).__exit__()
+        except FileNotFoundError:
+            self._blobs.delete(index_blob(blob))
+
     def _indexing(self, blob: str) -> Indexing:
-        return Indexing(blob, self._workers, folder=self._spill / new_id(12), limits=self._limits)
+        folder = self._spill / new_id(12)
+        return Indexing(blob, self._workers, folder=folder, limits=self._limits, small=self._small)
 
 
 def refuse_bad_input(summary: IndexSummary, *, keep_going: bool) -> None:

@@ -236,3 +236,15 @@ async def test_prompts_that_begin_alike_for_very_long_still_meet_their_equals(in
     in_order = [texts[entry.ordinal] for entry in entries]
     assert in_order[0::2] == in_order[1::2]
     assert sorted(in_order) == sorted(texts)
+
+
+async def test_a_first_line_that_is_too_long_is_guessed_at_too(index):
+    """A JSON array on one line is one long line: that it is too long is not what is wrong with it."""
+    array = b"[" + b'{"text": "x"}, ' * 1_000 + b"]"
+    indexed = await index(array + b"\n", line_bytes=100)
+    (error,) = indexed.summary.errors
+    assert "at most 100 are allowed" in error
+    assert "looks like one JSON array" in error
+    objects = b'{"text": "' + b"x" * 10_000 + b'"}\n'
+    indexed = await index(objects, line_bytes=100)
+    assert "looks like" not in indexed.summary.errors[0]
