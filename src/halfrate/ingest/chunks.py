@@ -10,6 +10,7 @@ from pathlib import Path
 
 from xxhash import xxh3_128_digest
 
+from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.line import Line, Plain, Rejection, Texts
 from halfrate.domain.outcome import Cause, Failed
 from halfrate.ingest.hints import EXAMPLE, LOOKED_AT_BYTES, hint
@@ -92,8 +93,12 @@ def index_chunk(
             scanner.split(stretch, rest)
             chunk.take(rest)
     chunk.take(scanner.finish(), cut_off=last)
-    write_run(prompts_run, chunk.prompts, chunk.prompt_rows)
-    write_run(keys_run, chunk.keys, chunk.key_rows)
+    for path, keys, rows in (
+        (prompts_run, chunk.prompts, chunk.prompt_rows),
+        (keys_run, chunk.keys, chunk.key_rows),
+    ):
+        write_run(path, keys, rows)
+        reach(CrashPoint.RUN_WRITE_AFTER)
     return ChunkReport(
         lines=scanner.lines,
         requests=len(chunk.prompts),

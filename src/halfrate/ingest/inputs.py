@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from halfrate.config import Limits
+from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.errors import CorruptData, InvalidArgument
 from halfrate.identity import new_id
 from halfrate.ingest.index import IndexReader, IndexSummary
@@ -225,6 +226,7 @@ class Receiver:
     async def finish(self, blob: str) -> str:
         """Make the input durable as ``blob``; its index follows. Return its SHA-256 in hexadecimal."""
         await asyncio.to_thread(self._name, blob)
+        reach(CrashPoint.INPUT_NAME_AFTER)
         self._appender.__exit__()
         self._inputs.finish_index(blob, self._indexing)
         return self._digest.hexdigest()

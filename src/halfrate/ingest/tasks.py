@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.line import Rejection
 from halfrate.ingest.chunks import UNASKED_KEY, ChunkReport, Reading, index_chunk, shortened
 from halfrate.ingest.index import ERRORS_MAX, REPEATED, TWIN, IndexReader, IndexSummary, IndexWriter
@@ -98,7 +99,9 @@ def perform(task: Task, blobs: BlobStore, read: Reading) -> Report:
         case IndexChunk():
             return Chunk(_index_chunk(task, blobs, read))
         case FindRepeated():
-            return _find_repeated(task, blobs, read)
+            repeated = _find_repeated(task, blobs, read)
+            reach(CrashPoint.KEYS_COMPARE_AFTER)
+            return repeated
         case WriteIndex():
             _write_index(task, blobs)
             return Nothing()
@@ -195,7 +198,9 @@ def _write_index(task: WriteIndex, blobs: BlobStore) -> None:
                     if marks[ordinal >> 3] >> (ordinal & 7) & 1:
                         rows.flags[position] |= REPEATED
             writer.add(rows)
+        reach(CrashPoint.INDEX_COMMIT_BEFORE)
         writer.finish(task.summary)
+    reach(CrashPoint.INDEX_COMMIT_AFTER)
 
 
 def _mark_twins(keys: list[bytes], rows: Rows, last_key: bytes) -> bytes:

@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 PROCESSES_MAX = 2
 """More would index faster on a large machine, and each takes up to 64 MB."""
 
+WORKER = ("-P", "-m", "halfrate.ingest.worker")
+"""How Python is called to be a worker."""
+
 ATTEMPTS_MAX = 3
 _STOP_SECONDS = 2.0
 
@@ -124,9 +127,7 @@ class ProcessWorkers:
     async def _start(self) -> asyncio.subprocess.Process:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-P",
-            "-m",
-            "halfrate.ingest.worker",
+            *WORKER,
             str(self._root),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
