@@ -42,7 +42,7 @@ class IndexSummary:
     read, ``bad_keys`` those whose key an earlier line has. ``errors`` has a sentence for each, by line
     number, up to `ERRORS_MAX`. ``refusal`` says why the file as a whole can never be run, if so.
     ``doomed`` are lines that can be read and never be answered here, the first of them in ``warnings``;
-    ``keyless`` are lines without a key.
+    ``keyless`` are lines without a key. ``sha256`` is what the input hashed to when it was indexed.
     """
 
     requests: int
@@ -54,6 +54,7 @@ class IndexSummary:
     doomed: int = 0
     keyless: int = 0
     warnings: tuple[str, ...] = ()
+    sha256: str | None = None
 
 
 class Entry(NamedTuple):

@@ -110,10 +110,10 @@ class Inputs:
         indexed = (name.removeprefix(index_blob("")) for name in self._blobs.names(index_blob("inputs")))
         return sorted({*self._blobs.names("inputs"), *indexed})
 
-    def finish_index(self, blob: str, indexing: Indexing) -> None:
+    def finish_index(self, blob: str, indexing: Indexing, sha256: str) -> None:
         """Have the index of an input, which is complete, finished in the background."""
         self._indexings[blob] = indexing
-        self._build(blob, self._finish(blob, indexing))
+        self._build(blob, self._finish(blob, indexing, sha256))
 
     async def close(self) -> None:
         """Stop what is being made; it is made again when it is needed."""
@@ -152,15 +152,17 @@ class Inputs:
         indexing = self._indexings[blob] = self._indexing(blob)
         try:
             with self._blobs.reader(blob) as reader:
+                digest = hashlib.sha256()
                 async for chunk in in_thread(read_chunks(reader)):
+                    digest.update(chunk)
                     indexing.arrived(chunk)
-            return await self._finish(blob, indexing)
+            return await self._finish(blob, indexing, digest.hexdigest())
         except BaseException:
             await indexing.close()
             raise
 
-    async def _finish(self, blob: str, indexing: Indexing) -> IndexSummary:
-        summary = await indexing.finish(blob)
+    async def _finish(self, blob: str, indexing: Indexing, sha256: str) -> IndexSummary:
+        summary = await indexing.finish(blob, sha256=sha256)
         await asyncio.to_thread(self._discard_if_gone, blob)
         return summary
 
@@ -228,8 +230,8 @@ class Receiver:
         await asyncio.to_thread(self._name, blob)
         reach(CrashPoint.INPUT_NAME_AFTER)
         self._appender.__exit__()
-        self._inputs.finish_index(blob, self._indexing)
-        return self._digest.hexdigest()
+        self._inputs.finish_index(blob, self._indexing, self.sha256)
+        return self.sha256
 
     async def close(self) -> None:
         """Let go of files. What has arrived stays, for another Receiver to take up."""
