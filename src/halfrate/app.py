@@ -6,6 +6,7 @@ The only module that names a concrete store, dialect or Engine.
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import functools
 import logging
@@ -32,7 +33,8 @@ from halfrate.engines.api import Engine
 from halfrate.engines.embedded.engine import EmbeddedEngine
 from halfrate.engines.embedded.settings import EmbeddedSettings
 from halfrate.ingest.inputs import Inputs
-from halfrate.ingest.workers import ProcessWorkers, Workers
+from halfrate.ingest.worker import READING
+from halfrate.ingest.workers import ProcessWorkers, ThreadWorkers, Workers
 from halfrate.metering.meter import JOBS_MAX, Meter
 from halfrate.metering.price import Price
 from halfrate.net.post import Poster
@@ -70,6 +72,8 @@ SIGNING_KEY = "webhooks.pem"
 RESTART_SECONDS = 5.0
 PROMISES_EVERY_SECONDS = 30.0
 PRUNE_EVERY_SECONDS = 60.0
+START_BYTES = 64 << 10
+"""What a database needs beside it to be opened, with some room."""
 
 MakeEngine = Callable[[ModelConfig], Engine]
 
@@ -129,21 +133,21 @@ async def open_app(
 
     ``post`` makes the calls of webhooks, if they are not to be real ones. Leaving settles what has been
     answered and ends every process that was started. Raise `ConfigError` if another process uses the
-    directory, `CorruptData` if its database cannot be used.
+    directory or its disk cannot be used, `CorruptData` if its database cannot.
     """
     clock = clock or WallClock()
     async with AsyncExitStack() as stack:
         data = config.data_path
         stack.enter_context(only_process(data))
-        stores = open_stores(data, clock)
-        stack.callback(stores.meta.close)
-        stores.blobs.sweep()
-        # This process has the directory to itself: whoever held a Lease is dead.
-        await stores.meta.rescue_shards(lapsed_only=False)
+        with _told_if_full(data):
+            stores = open_stores(data, clock)
+            stack.callback(stores.meta.close)
+            stores.blobs.sweep()
+            # This process has the directory to itself: whoever held a Lease is dead.
+            await stores.meta.rescue_shards(lapsed_only=False)
+            spill = _empty_directory(data / "spill")
         models = await _start_models(config, make_engine or embedded_engine, stack)
-        parts = _Parts(
-            config, stores, models, clock, chance, post=post, spill=_empty_directory(data / "spill")
-        )
+        parts = _Parts(config, stores, models, clock, chance, post=post, spill=spill)
         await stack.enter_async_context(stores.workers)
         stack.push_async_callback(parts.close)
         await parts.pruner.find_orphans()
@@ -182,7 +186,14 @@ class _Parts:
         spill: Path,
     ) -> None:
         store, blobs, limits = stores.meta, stores.blobs, config.limits
-        inputs = Inputs(blobs, stores.workers, parse=parse_lines, spill=spill, limits=limits)
+        inputs = Inputs(
+            blobs,
+            stores.workers,
+            parse=parse_lines,
+            spill=spill,
+            limits=limits,
+            small=ThreadWorkers(blobs, READING),
+        )
         self._inputs = inputs
         self._store = store
         output = Output(blobs, inputs=inputs, encode=_encoder(models), spill=spill)
@@ -384,7 +395,8 @@ def only_process(data: Path) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             make_directories(data)
-            lock = stack.enter_context((data / "lock").open("a+"))
+            # Unbuffered: on a full disk, what is left in a buffer fails once more when the file is closed.
+            lock = stack.enter_context((data / "lock").open("a+b", buffering=0))
         except OSError as error:
             raise ConfigError(
                 f"The data directory {data} cannot be used: {error.strerror}. Choose another with --data."
@@ -393,15 +405,33 @@ def only_process(data: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
+            holder = lock.read().decode().strip() or "unknown"
             raise ConfigError(
-                f"Another halfrate (process {lock.read().strip() or 'unknown'}) uses the data directory "
-                f"{data}. Stop it, or choose another directory with --data."
+                f"Another halfrate (process {holder}) uses the data directory {data}. "
+                "Stop it, or choose another directory with --data."
             ) from None
         with suppress(OSError):  # on a full disk too: the name is only told, the lock is what counts
             lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
+            lock.write(str(os.getpid()).encode())
         yield
+
+
+@contextmanager
+def _told_if_full(data: Path) -> Iterator[None]:
+    """Raise `ConfigError` where the disk takes nothing: a database cannot even be read there."""
+    try:
+        yield
+    except OSError as error:
+        # SQLite reports an input/output error where a full disk has no room for what it shares with readers.
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), error.filename)
+        why = disk.explain(full if _free_bytes(data) < START_BYTES else error).partition(": everything")[0]
+        raise ConfigError(
+            f"halfrate cannot start in {data}. {why.rstrip('.')}, and start again. Nothing is lost."
+        ) from error
+
+
+def _free_bytes(path: Path) -> int:
+    return shutil.disk_usage(path).free
 
 
 async def _start_models(config: Config, make_engine: MakeEngine, stack: AsyncExitStack) -> Models:

@@ -13,6 +13,7 @@ from google.genai import errors as genai_errors
 
 from halfrate.app import App
 from halfrate.dispatch import troubles
+from halfrate.domain.errors import ConfigError
 from halfrate.domain.job import Job, JobState
 from halfrate.domain.outcome import Outcome
 from halfrate.domain.request import Request
@@ -101,7 +102,7 @@ async def test_a_job_that_has_not_begun_waits_with_the_reason_too(start: Start, 
         made.append(await submit(app, *LINES))
         made.append(await submit(app, *LINES[:5]))
         await waits_because_the_disk_is_full(app, made[1])
-        assert (await app.jobs.get(made[1].id)).state is JobState.PENDING
+        assert (await app.jobs.get(made[1].id)).counts.succeeded == 0
         jobs, made[:] = made[:], []
         disk.make_room()
         assert [(await ended(app, job)).state for job in jobs] == [JobState.SUCCEEDED] * 2
@@ -345,3 +346,22 @@ async def test_uploading_and_answering_go_on_side_by_side_after_room_was_made(st
         disk.make_room()
         jobs = [await submit(app, *LINES[:20]) for _ in range(3)]
         assert [(await ended(app, job)).state for job in jobs] == [JobState.SUCCEEDED] * 3
+
+
+@pytest.mark.parametrize("used_before", [True, False])
+async def test_a_start_on_a_full_disk_says_so_and_one_with_room_goes_on(
+    start: Start, disk: SmallDisk, used_before: bool
+):
+    if used_before:
+        async with start() as app:
+            await ended(app, await submit(app, *LINES[:5]))
+    disk.fill()
+    with pytest.raises(
+        ConfigError, match=r"cannot start in .*The disk is full.*Make room on it.*start again"
+    ):
+        async with start():
+            pass
+    disk.make_room()
+    async with start() as app:
+        jobs, _ = await app.jobs.list(page_size=5, page_token=None)
+        assert [job.state for job in jobs] == [JobState.SUCCEEDED] * used_before

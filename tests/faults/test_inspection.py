@@ -95,7 +95,7 @@ def covered(data: Path, jobs: dict[str, Job]) -> list[tuple[Path, int]]:
         *(path for path in (blobs / "inputs").iterdir()),
         *(blobs / "indexes" / "inputs").iterdir(),
     ]
-    inline = blobs / jobs["inline"].input_blob  # what came in a call has no File with a SHA-256
+    inline = blobs / jobs["inline"].input_blob  # of a Job that has ended: it may be gone
     return segments + [
         (path, path.stat().st_size) for path in whole if path != inline and path.stem != inline.name
     ]
@@ -110,7 +110,8 @@ async def test_every_flipped_bit_is_found_and_placed(data: Path, jobs: dict[str,
     seed = random.randrange(2**32)
     chance = random.Random(seed)
     print(f"seed {seed}")
-    files = covered(data, jobs)
+    inline = data / "blobs" / jobs["inline"].input_blob
+    files = [*covered(data, jobs), (inline, inline.stat().st_size)]
     kinds = {path.relative_to(data / "blobs").parts[0] for path, _ in files}
     assert kinds == {"inputs", "indexes", "jobs", "outputs"}
     for _ in range(FLIPS):
@@ -149,6 +150,14 @@ async def test_what_cannot_be_read_is_a_flaw_and_not_the_end(data: Path, jobs: d
     found = await harm(data)
     assert sum("cannot be read: Is a directory" in sentence for sentence in found) >= 1
     assert all(any(path.name in sentence for sentence in found) for path in (segment, output))
+
+
+async def test_changed_inline_requests_are_found(data: Path, jobs: dict[str, Job]) -> None:
+    """A retry would ask them again."""
+    inline = data / "blobs" / jobs["inline"].input_blob
+    inline.write_bytes(inline.read_bytes().replace(b"say 1", b"say 9", 1))
+    (found,) = await harm(data)
+    assert f"Job {jobs['inline'].id}: Blob {jobs['inline'].input_blob} does not match its SHA-256" in found
 
 
 async def test_what_lies_behind_the_settled_part_does_not_count(data: Path, jobs: dict[str, Job]) -> None:

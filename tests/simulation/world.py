@@ -22,13 +22,13 @@ from halfrate.domain.request import Request
 from halfrate.domain.shard import SegmentRef
 from halfrate.domain.webhook import EVENT_OF
 from halfrate.engines.scripted import ScriptedEngine, echo
+from halfrate.ingest.worker import READING
 from halfrate.ingest.workers import ThreadWorkers
 from halfrate.net.post import Posted
 from halfrate.results.segment import read_segment
 from halfrate.store.blob.local import LocalBlobStore
 from halfrate.store.blob.names import segment_blob_of
 from halfrate.store.meta.sqlite import SqliteStore
-from halfrate.wire.gemini.lines import read_lines
 from tests.fakes import FakeClock
 from tests.simulation import invariants
 from tests.simulation.disk import CommitInTurn, LossyDisk
@@ -186,7 +186,7 @@ class World:
             self.witness,
             self._note_settled,
         )
-        return Stores(meta=store, blobs=blobs, workers=ThreadWorkers(blobs, read_lines))
+        return Stores(meta=store, blobs=blobs, workers=ThreadWorkers(blobs, READING))
 
     def _engine(self) -> ScriptedEngine:
         """An engine for one life: some lines it refuses, some it stumbles over once, some kill it."""

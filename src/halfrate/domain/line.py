@@ -30,6 +30,18 @@ class Rejection:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Lines that each ask one user's text of a model, as columns of equal length.
+
+    Most of ten million lines are like that, and an object for each would cost more than reading it.
+    """
+
+    keys: list[str | None]
+    texts: list[str]
+    samplings: list[Sampling]
+
+
 class Plain(NamedTuple):
     """A line of texts and nothing out of the way, not made a `Line` yet.
 

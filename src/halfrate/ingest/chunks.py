@@ -5,21 +5,35 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import sub
 from pathlib import Path
 
 from xxhash import xxh3_128_digest
 
-from halfrate.domain.line import Line, Plain, Rejection
+from halfrate.crashpoints import CrashPoint, reach
+from halfrate.domain.line import Line, Plain, Rejection, Texts
 from halfrate.domain.outcome import Cause, Failed
-from halfrate.ingest.hints import EXAMPLE, hint
+from halfrate.ingest.hints import EXAMPLE, LOOKED_AT_BYTES, hint
 from halfrate.ingest.index import BAD, ERRORS_MAX
-from halfrate.ingest.lines import LineBatch, LineScanner
+from halfrate.ingest.lines import CARRIAGE_RETURN, LineBatch, LineScanner, Stretch
 from halfrate.ingest.runs import Rows, write_run
-from halfrate.planner.prefix import prompt_key, sort_key
+from halfrate.planner.prefix import prompt_key, sort_key, text_keys
 from halfrate.store.blob.api import BlobReader, read_chunks
 
 ReadLines = Callable[[Sequence[bytes]], list[Plain | Line | Rejection]]
 """Reads lines for an index, where a plain one need not be made a Line."""
+
+ReadTexts = Callable[[bytes, Sequence[int], Sequence[int]], Texts | None]
+"""Reads whole lines that start and stop at these places. None unless each of them is one user's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a dialect's lines are read: any lines, and in less time those that most files are made of."""
+
+    lines: ReadLines
+    texts: ReadTexts = lambda text, starts, stops: None
+
 
 CHUNK_BYTES_MIN = 8 << 20
 """A chunk is cut after this much; it is longer only to end with a line."""
@@ -63,19 +77,28 @@ def index_chunk(
     stop: int,
     *,
     last: bool,
-    read: ReadLines,
+    read: Reading,
     line_bytes_max: int,
     prompts_run: Path,
     keys_run: Path,
 ) -> ChunkReport:
     """Validate the lines between two offsets, and write the runs. ``last``: the file ends at ``stop``."""
-    chunk = _Chunk(read, line_bytes_max, first=start == 0)
+    chunk = _Chunk(source, read, line_bytes_max, first=start == 0)
     scanner = LineScanner(line_bytes_max, offset=start)
     for data in read_chunks(source, start, stop):
-        chunk.take(scanner.feed(data))
+        batch, stretch = scanner.cut(data)
+        chunk.take(batch)
+        if stretch is not None and not chunk.take_texts(stretch):
+            rest = LineBatch()
+            scanner.split(stretch, rest)
+            chunk.take(rest)
     chunk.take(scanner.finish(), cut_off=last)
-    write_run(prompts_run, chunk.prompts, chunk.prompt_rows)
-    write_run(keys_run, chunk.keys, chunk.key_rows)
+    for path, keys, rows in (
+        (prompts_run, chunk.prompts, chunk.prompt_rows),
+        (keys_run, chunk.keys, chunk.key_rows),
+    ):
+        write_run(path, keys, rows)
+        reach(CrashPoint.RUN_WRITE_AFTER)
     return ChunkReport(
         lines=scanner.lines,
         requests=len(chunk.prompts),
@@ -103,8 +126,10 @@ def shortened(text: str, chars_max: int) -> str:
 class _Chunk:
     """What is gathered of a chunk: keys to sort by, and the rows that go with them."""
 
-    def __init__(self, read: ReadLines, line_bytes_max: int, *, first: bool) -> None:
-        self._read_lines = read
+    def __init__(self, source: BlobReader, read: Reading, line_bytes_max: int, *, first: bool) -> None:
+        self._source = source
+        self._read_lines = read.lines
+        self._read_texts = read.texts
         self._line_bytes_max = line_bytes_max
         self._first = first
         self.prompts: list[bytes] = []
@@ -115,6 +140,28 @@ class _Chunk:
         self.doomed = 0
         self.errors: list[tuple[int, str]] = []
         self.warnings: list[tuple[int, str]] = []
+
+    def take_texts(self, stretch: Stretch) -> bool:
+        """Take whole lines if every one of them is one user's text, else leave them and return False."""
+        starts, stops = _borders(stretch.text)
+        lengths = list(map(sub, stops, starts))
+        if max(lengths) > self._line_bytes_max:
+            return False
+        texts = self._read_texts(stretch.text, starts, stops)
+        if texts is None:
+            return False
+        ordinal, count = len(self.prompt_rows), len(lengths)
+        rows = Rows(
+            array("Q", [stretch.offset + start for start in starts]),
+            array("I", range(ordinal, ordinal + count)),
+            array("I", range(stretch.number, stretch.number + count)),
+            array("I", lengths),
+            array("B", bytes(count)),
+        )
+        self.prompts += _bounded_keys(text_keys(texts.texts, texts.samplings))
+        self.prompt_rows.extend(rows)
+        self._take_keys(texts.keys, rows)
+        return True
 
     def take(self, batch: LineBatch, *, cut_off: bool = False) -> None:
         """Take lines, some thousand at a time: so many are held as objects."""
@@ -161,11 +208,14 @@ class _Chunk:
         a probability of 10^-25. xxh3 does not resist an attacker, and need not: whoever crafts a collision
         has a line of their own file refused as a repetition.
         """
-        keyed = [position for position, key in enumerate(keys) if key is not None]
-        self.keys += [
-            xxh3_128_digest(key.encode("utf-8", "surrogatepass")) for key in keys if key is not None
-        ]
-        self.key_rows.extend(rows if len(keyed) == len(rows) else rows.taken(keyed))
+        known = [key for key in keys if key is not None]
+        if len(known) < len(keys):
+            rows = rows.taken([position for position, key in enumerate(keys) if key is not None])
+        try:
+            self.keys += map(xxh3_128_digest, map(str.encode, known))
+        except UnicodeEncodeError:
+            self.keys += [xxh3_128_digest(key.encode("utf-8", "surrogatepass")) for key in known]
+        self.key_rows.extend(rows)
 
     def _reject(self, ordinal: int, batch: LineBatch, position: int, message: str, *, cut_off: bool) -> None:
         self.bad += 1
@@ -173,7 +223,7 @@ class _Chunk:
             return
         message = shortened(message, MESSAGE_CHARS_MAX)
         data = batch.data[position]
-        if self._first and ordinal == 0 and data is not None and (sentence := hint(data)):
+        if self._first and ordinal == 0 and (sentence := hint(data or self._ends(batch, position))):
             message += f". {sentence}. Every line must be one JSON object, for example {EXAMPLE}"
         elif cut_off and data is not None:
             message += (
@@ -182,11 +232,30 @@ class _Chunk:
             )
         self.errors.append((batch.numbers[position], message))
 
+    def _ends(self, batch: LineBatch, position: int) -> bytes:
+        """Return how a line begins and how it ends that is too long to be held."""
+        offset, length = batch.offsets[position], batch.lengths[position]
+        looked_at_bytes = min(length, LOOKED_AT_BYTES)
+        ending = self._source.read(offset + length - looked_at_bytes, looked_at_bytes)
+        return self._source.read(offset, looked_at_bytes) + ending
+
     def _doom(self, number: int, failed: Failed) -> None:
         self.doomed += 1
         if len(self.warnings) < WARNINGS_MAX:
             message = f"it will get an error result: {failed.detail}"
             self.warnings.append((number, shortened(message, MESSAGE_CHARS_MAX)))
+
+
+def _borders(text: bytes) -> tuple[list[int], list[int]]:
+    """Return where each line starts and where it stops. This makes no object of a line, as `split` would."""
+    newlines: list[int] = []
+    find, add, at = text.find, newlines.append, -1
+    while (at := find(b"\n", at + 1)) >= 0:
+        add(at)
+    starts = [0, *[newline + 1 for newline in newlines[:-1]]]
+    if b"\r" in text:
+        return starts, [stop - (text[stop - 1] == CARRIAGE_RETURN) for stop in newlines]
+    return starts, newlines
 
 
 def _bounded(lengths: list[int]) -> list[int]:
@@ -197,9 +266,16 @@ def _bounded(lengths: list[int]) -> list[int]:
 
 def _prompts(lines: list[Plain | Line | Rejection]) -> list[bytes]:
     """Return what each line sorts by."""
-    keys = [
-        prompt_key(line.turns, line.sampling) if isinstance(line, Plain) else _prompt(line) for line in lines
-    ]
+    return _bounded_keys(
+        [
+            prompt_key(line.turns, line.sampling) if isinstance(line, Plain) else _prompt(line)
+            for line in lines
+        ]
+    )
+
+
+def _bounded_keys(keys: list[bytes]) -> list[bytes]:
+    """Return keys, those that are too long shortened to their beginning and a digest."""
     if keys and len(max(keys, key=len)) > KEY_BYTES_MAX:
         return [key if len(key) <= KEY_BYTES_MAX else _digested(key) for key in keys]
     return keys

@@ -13,7 +13,7 @@ def hint(first_line: bytes) -> str | None:
     ``first_line`` is the first line that is not blank, and could not be read as a request. Looks at its
     beginning only, however long it is.
     """
-    start = first_line[:_LOOKED_AT_BYTES].strip()
+    start = first_line[:LOOKED_AT_BYTES].strip()
     for beginning, sentence in _BEGINNINGS:
         if start.lower().startswith(beginning):
             return sentence
@@ -21,7 +21,7 @@ def hint(first_line: bytes) -> str | None:
         return _with_nuls(start[:4])
     if not start.startswith(b"{"):
         return "This does not look like a JSON Lines file"
-    return _of_object(start, end=first_line[-_LOOKED_AT_BYTES:])
+    return _of_object(start, end=first_line[-LOOKED_AT_BYTES:])
 
 
 def _with_nuls(start: bytes) -> str:
@@ -38,7 +38,7 @@ def _of_object(start: bytes, *, end: bytes) -> str | None:
     return next((sentence for names, sentence in _DIALECTS if _has_names(start, names)), None)
 
 
-_LOOKED_AT_BYTES = 4_096
+LOOKED_AT_BYTES = 4_096
 _UNFINISHED = re.compile(rb"[{\[,:]\s*\Z")
 
 

@@ -14,7 +14,7 @@ has its own checksum, seeded with its number: a reader of one Shard checks what 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -42,7 +42,7 @@ class IndexSummary:
     read, ``bad_keys`` those whose key an earlier line has. ``errors`` has a sentence for each, by line
     number, up to `ERRORS_MAX`. ``refusal`` says why the file as a whole can never be run, if so.
     ``doomed`` are lines that can be read and never be answered here, the first of them in ``warnings``;
-    ``keyless`` are lines without a key.
+    ``keyless`` are lines without a key. ``sha256`` is what the input hashed to when it was indexed.
     """
 
     requests: int
@@ -54,6 +54,7 @@ class IndexSummary:
     doomed: int = 0
     keyless: int = 0
     warnings: tuple[str, ...] = ()
+    sha256: str | None = None
 
 
 class Entry(NamedTuple):
@@ -130,11 +131,11 @@ class IndexReader:
             found += map(_entry, *part.columns())
         return found
 
-    def sizes(self) -> Iterator[tuple[int, bool]]:
-        """Yield the length of every line in bytes, in order, and whether it asks what the one before asks."""
+    def sizes(self) -> Iterator[tuple[Sequence[int], Sequence[bool]]]:
+        """Yield how long each line is, in order, and whether it asks what the one before asks, by blocks."""
         for block in range(self._blocks):
             rows = self._block(block)
-            yield from zip(rows.lengths, [bool(flags & TWIN) for flags in rows.flags], strict=True)
+            yield rows.lengths, [bool(flags & TWIN) for flags in rows.flags]
 
     def check(self) -> None:
         """Read everything. Raise `CorruptData` unless every byte is as it was written."""

@@ -16,6 +16,9 @@ from halfrate.ingest.tasks import Chunk, FindRepeated, IndexChunk, Repeated, Wri
 from halfrate.ingest.workers import Workers
 from halfrate.store.blob.names import index_blob
 
+SMALL_BYTES = 256 << 10
+"""An input of at most this much is indexed at once, in a thread: to ask a process for it takes longer."""
+
 _UNDER_WAY_MAX = 2
 """Chunks of one input that workers have at a time: a large file is not to keep a small one waiting."""
 
@@ -34,11 +37,14 @@ class Indexing:
         *,
         folder: Path,
         limits: Limits,
+        small: Workers | None = None,
         chunk_bytes_min: int = CHUNK_BYTES_MIN,
     ) -> None:
+        """Have ``workers`` do the work, or ``small``, if given, for an input of at most `SMALL_BYTES`."""
         self._blob = blob
         self._complete = asyncio.Event()
         self._workers = workers
+        self._small = small or workers
         self._folder = folder
         self._limits = limits
         self._chunk_bytes_min = chunk_bytes_min
@@ -49,6 +55,7 @@ class Indexing:
         self._under_way = asyncio.Semaphore(_UNDER_WAY_MAX)
         self._chunks: list[asyncio.Task[ChunkReport]] = []
         self._requests = 0
+        self._sha256: str | None = None
         self._indexed_bytes = 0
 
     @property
@@ -70,10 +77,16 @@ class Indexing:
             if self._whole_bytes - self._cut_bytes >= self._chunk_bytes_min or self._lines >= CHUNK_LINES_MIN:
                 self._cut(self._whole_bytes, last=False)
 
-    async def finish(self, blob: str) -> IndexSummary:
-        """Write the index of the input, which is complete and called ``blob`` from now on."""
+    async def finish(self, blob: str, *, sha256: str | None = None) -> IndexSummary:
+        """Write the index of the input, which is complete and called ``blob`` from now on.
+
+        ``sha256`` is what it hashes to, to be kept with the index.
+        """
         self._blob = blob
+        self._sha256 = sha256
         self._complete.set()
+        if not self._chunks and self._arrived_bytes <= SMALL_BYTES:
+            self._workers = self._small
         if self._arrived_bytes > self._cut_bytes:
             self._cut(self._arrived_bytes, last=True)
         try:
@@ -123,6 +136,7 @@ class Indexing:
     async def _finished(self, reports: list[ChunkReport]) -> IndexSummary:
         findings = _Findings(reports)
         summary = findings.summary(self._arrived_bytes, lines_max=self._limits.file_lines)
+        summary = replace(summary, sha256=self._sha256)
         if summary.refusal is not None:
             await self._write(summary, [], marks=None)
             return summary

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from halfrate.config import Limits
+from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.errors import CorruptData, InvalidArgument
 from halfrate.identity import new_id
 from halfrate.ingest.index import IndexReader, IndexSummary
@@ -28,10 +29,19 @@ class Inputs:
     """Makes and finds the indexes of inputs."""
 
     def __init__(
-        self, blobs: BlobStore, workers: Workers, *, parse: ParseLines, spill: Path, limits: Limits
+        self,
+        blobs: BlobStore,
+        workers: Workers,
+        *,
+        parse: ParseLines,
+        spill: Path,
+        limits: Limits,
+        small: Workers | None = None,
     ) -> None:
+        """``small``, if given, does the work where an input is small: see `Indexing`."""
         self._blobs = blobs
         self._workers = workers
+        self._small = small
         self._parse = parse
         self._spill = spill
         self._limits = limits
@@ -100,10 +110,10 @@ class Inputs:
         indexed = (name.removeprefix(index_blob("")) for name in self._blobs.names(index_blob("inputs")))
         return sorted({*self._blobs.names("inputs"), *indexed})
 
-    def finish_index(self, blob: str, indexing: Indexing) -> None:
+    def finish_index(self, blob: str, indexing: Indexing, sha256: str) -> None:
         """Have the index of an input, which is complete, finished in the background."""
         self._indexings[blob] = indexing
-        self._build(blob, indexing.finish(blob))
+        self._build(blob, self._finish(blob, indexing, sha256))
 
     async def close(self) -> None:
         """Stop what is being made; it is made again when it is needed."""
@@ -142,15 +152,30 @@ class Inputs:
         indexing = self._indexings[blob] = self._indexing(blob)
         try:
             with self._blobs.reader(blob) as reader:
+                digest = hashlib.sha256()
                 async for chunk in in_thread(read_chunks(reader)):
+                    digest.update(chunk)
                     indexing.arrived(chunk)
-            return await indexing.finish(blob)
+            return await self._finish(blob, indexing, digest.hexdigest())
         except BaseException:
             await indexing.close()
             raise
 
+    async def _finish(self, blob: str, indexing: Indexing, sha256: str) -> IndexSummary:
+        summary = await indexing.finish(blob, sha256=sha256)
+        await asyncio.to_thread(self._discard_if_gone, blob)
+        return summary
+
+    def _discard_if_gone(self, blob: str) -> None:
+        """Remove the index of an input that was discarded while it was made."""
+        try:
+            self._blobs.reader(blob).__exit__()
+        except FileNotFoundError:
+            self._blobs.delete(index_blob(blob))
+
     def _indexing(self, blob: str) -> Indexing:
-        return Indexing(blob, self._workers, folder=self._spill / new_id(12), limits=self._limits)
+        folder = self._spill / new_id(12)
+        return Indexing(blob, self._workers, folder=folder, limits=self._limits, small=self._small)
 
 
 def refuse_bad_input(summary: IndexSummary, *, keep_going: bool) -> None:
@@ -203,9 +228,10 @@ class Receiver:
     async def finish(self, blob: str) -> str:
         """Make the input durable as ``blob``; its index follows. Return its SHA-256 in hexadecimal."""
         await asyncio.to_thread(self._name, blob)
+        reach(CrashPoint.INPUT_NAME_AFTER)
         self._appender.__exit__()
-        self._inputs.finish_index(blob, self._indexing)
-        return self._digest.hexdigest()
+        self._inputs.finish_index(blob, self._indexing, self.sha256)
+        return self.sha256
 
     async def close(self) -> None:
         """Let go of files. What has arrived stays, for another Receiver to take up."""

@@ -9,7 +9,7 @@ from operator import add
 from typing import NamedTuple
 
 _BOM = b"\xef\xbb\xbf"
-_CARRIAGE_RETURN = 13
+CARRIAGE_RETURN = 13
 
 
 class RawLine(NamedTuple):
@@ -61,6 +61,17 @@ class LineBatch:
         return map(RawLine, self.numbers, self.offsets, self.lengths, self.data)
 
 
+class Stretch(NamedTuple):
+    """Whole lines as they lie in the file, each with its newline.
+
+    ``number`` is that of the first, ``offset`` where it begins in the file.
+    """
+
+    number: int
+    offset: int
+    text: bytes
+
+
 class LineScanner:
     r"""Splits a file at ``\n`` or ``\r\n`` and skips blank lines and a byte order mark.
 
@@ -81,17 +92,27 @@ class LineScanner:
 
     def feed(self, chunk: bytes) -> LineBatch:
         """Return the lines that end in ``chunk``."""
+        batch, stretch = self.cut(chunk)
+        if stretch is not None:
+            self.split(stretch, batch)
+        return batch
+
+    def cut(self, chunk: bytes) -> tuple[LineBatch, Stretch | None]:
+        """Do as `feed`, and leave in one piece the lines that lie within ``chunk``: those come last."""
         chunk = self._without_bom(chunk)
         batch = LineBatch()
+        stretch = None
         start = 0
         if self._held_length and (start := chunk.find(b"\n") + 1):
             self._hold(chunk[: start - 1])
             self._complete(batch)
         if not self._held_length and (stop := chunk.rfind(b"\n") + 1) > start:
-            self._whole(chunk[start:stop], batch)
+            stretch = Stretch(self.lines + 1, self._offset, chunk[start:stop])
+            self.lines += stretch.text.count(b"\n")
+            self._offset += stop - start
             start = stop
         self._hold(chunk[start:])
-        return batch
+        return batch, stretch
 
     def finish(self) -> LineBatch:
         """Return the last line if no newline ended it. Nothing may be fed afterwards."""
@@ -103,27 +124,23 @@ class LineScanner:
             self._complete(batch)
         return batch
 
-    def _whole(self, data: bytes, batch: LineBatch) -> None:
-        """Take lines that lie within one chunk, each with its newline."""
-        lines: list[bytes] = data.split(b"\n")
+    def split(self, stretch: Stretch, batch: LineBatch) -> None:
+        """Add the lines of a stretch to a batch."""
+        lines: list[bytes] = stretch.text.split(b"\n")
         lines.pop()  # what follows the last newline
-        offsets = list(accumulate(map(len, lines), initial=self._offset))
-        self._offset = offsets.pop() + len(lines)
+        offsets = list(accumulate(map(len, lines), initial=stretch.offset))
         offsets = list(map(add, offsets, range(len(lines))))  # and a newline each
-        if b"\r" in data:
+        if b"\r" in stretch.text:
             lines = [line.removesuffix(b"\r") for line in lines]
         lengths = list(map(len, lines))
-        first = self.lines + 1
-        self.lines += len(lines)
+        numbers = range(stretch.number, stretch.number + len(lines))
         if all(lengths) and max(lengths) <= self._line_bytes_max and not any(map(bytes.isspace, lines)):
-            batch.numbers.extend(range(first, self.lines + 1))
+            batch.numbers.extend(numbers)
             batch.offsets.extend(offsets)
             batch.lengths.extend(lengths)
             batch.data.extend(lines)
             return
-        for number, offset, length, line in zip(
-            range(first, self.lines + 1), offsets, lengths, lines, strict=True
-        ):
+        for number, offset, length, line in zip(numbers, offsets, lengths, lines, strict=True):
             if length > self._line_bytes_max:
                 batch.add(number, offset, length, None)
             elif length and not line.isspace():
@@ -134,7 +151,7 @@ class LineScanner:
         offset, length = self._offset, self._held_length
         self.lines += 1
         self._offset += length + 1
-        if self._last_byte == _CARRIAGE_RETURN:
+        if self._last_byte == CARRIAGE_RETURN:
             length -= 1
         data = bytes(self._held[:length])
         self._held.clear()

@@ -14,10 +14,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import accumulate, pairwise
 from operator import itemgetter
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 MERGE_BYTES = 6 << 20
 """Memory for the rows of one batch, and their keys, while runs are merged."""
@@ -173,34 +174,55 @@ def merge(runs: Sequence[Run]) -> Iterator[tuple[list[bytes], Rows]]:
     Rows of equal keys come in the order of the runs, and within a run in its own. About `MERGE_BYTES` are
     held at once, and a block of every run.
     """
+    for batch in batches(runs):
+        yield batch.in_order()
+
+
+class Batch:
+    """Rows that come after those of all batches before, in no order yet.
+
+    A key of theirs is in no other batch, unless it is the only one of this.
+    """
+
+    def __init__(self, pieces: Sequence[_Piece]) -> None:
+        self._pieces = pieces
+        self.keys = [key for piece in pieces for key in piece.keys] if len(pieces) != 1 else pieces[0].keys
+
+    def in_order(self) -> tuple[list[bytes], Rows]:
+        """Return the keys and rows in order."""
+        rows = Rows()
+        for piece in self._pieces:
+            rows.extend(piece.block.rows, piece.start, piece.start + len(piece.keys))
+        if len(self._pieces) == 1:
+            return self.keys, rows
+        order = sorted(range(len(self.keys)), key=self.keys.__getitem__)  # quick: sorted pieces are merged
+        return [self.keys[position] for position in order], rows.taken(order)
+
+
+def batches(runs: Sequence[Run]) -> Iterator[Batch]:
+    """Yield what `merge` yields, to be put in order by whoever needs it."""
     with ExitStack() as stack:
         readers = [stack.enter_context(_RunReader(run)) for run in runs if run.rows]
         for border, crowded in _borders(readers):
-            keys: list[bytes] = []
-            rows = Rows()
-            for reader in readers:
-                for more_keys, more_rows in reader.below(border):
-                    keys += more_keys
-                    rows.extend(more_rows)
-            if keys:
-                order = sorted(range(len(keys)), key=keys.__getitem__)  # quick: sorted pieces are merged
-                yield [keys[position] for position in order], rows.taken(order)
+            pieces = [piece for reader in readers for piece in reader.below(border)]
+            if pieces:
+                yield Batch(pieces)
             if crowded:
                 # More rows of one key than are to be held. They need no sorting.
                 for reader in readers:
-                    yield from reader.equal_to(border)
+                    for piece in reader.equal_to(border):
+                        yield Batch([piece])
 
 
 def _block_borders(keys: Sequence[bytes]) -> Iterator[int]:
     """Yield where each block of sorted keys stops."""
-    size_bytes = start = 0
-    for position, length in enumerate(map(len, keys)):
-        if position - start == _BLOCK_ROWS_MAX or (size_bytes and size_bytes + length > _BLOCK_BYTES_MAX):
-            yield position
-            size_bytes, start = 0, position
-        size_bytes += length
-    if keys:
-        yield len(keys)
+    ends = list(accumulate(map(len, keys)))
+    start = before = 0
+    while start < len(keys):
+        fitting = bisect_right(ends, before + _BLOCK_BYTES_MAX, start)
+        stop = min(start + _BLOCK_ROWS_MAX, max(start + 1, fitting))
+        yield stop
+        start, before = stop, ends[stop - 1]
 
 
 def _borders(readers: Sequence[_RunReader]) -> Iterator[tuple[bytes | None, bool]]:
@@ -237,6 +259,40 @@ def _shared_bytes(one: bytes, other: bytes) -> int:
     return low
 
 
+class _Block:
+    """One block of a run. Its rows are made when they are first wanted."""
+
+    def __init__(self, run: Run, data: bytes) -> None:
+        self._run = run
+        self._count, text_bytes = _COUNTS.unpack_from(data)
+        text_start = len(data) - text_bytes
+        lengths = array("I")
+        columns_start = _COUNTS.size + self._count * lengths.itemsize
+        lengths.frombytes(memoryview(data)[_COUNTS.size : columns_start])
+        self._columns = data[columns_start:text_start]
+        self.keys = [data[a:b] for a, b in pairwise(accumulate(lengths, initial=text_start))]
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The rows, with their ordinals and numbers in the whole file."""
+        rows = Rows.frombytes(self._columns, self._count)
+        rows.ordinals = _raised(rows.ordinals, self._run.ordinal_base)
+        rows.numbers = _raised(rows.numbers, self._run.number_base)
+        return rows
+
+
+def _raised(column: array[int], base: int) -> array[int]:
+    return array(column.typecode, [base + each for each in column]) if base else column
+
+
+class _Piece(NamedTuple):
+    """Rows of one block from ``start`` on, and their keys."""
+
+    keys: list[bytes]
+    block: _Block
+    start: int
+
+
 class _RunReader:
     """Reads one run from its beginning to its end, a block at a time."""
 
@@ -248,8 +304,7 @@ class _RunReader:
         self._next_first = next(self._unread, None)
         self._next_block = 0
         self._next_offset = 0
-        self._keys: list[bytes] = []
-        self._rows = Rows()
+        self._block = _Block(run, _COUNTS.pack(0, 0))
         self._position = 0
 
     def firsts(self) -> Iterator[tuple[bytes, int]]:
@@ -260,53 +315,45 @@ class _RunReader:
             at += length
             yield first, weight
 
-    def below(self, border: bytes | None) -> Iterator[tuple[list[bytes], Rows]]:
+    def below(self, border: bytes | None) -> Iterator[_Piece]:
         """Take what comes before ``border``, or all that is left."""
         while self._load(lambda first: border is None or first < border):
-            stop = len(self._keys) if border is None else bisect_left(self._keys, border, self._position)
-            yield self._take(stop)
-            if stop < len(self._keys):
+            stop = (
+                len(self._block.keys)
+                if border is None
+                else bisect_left(self._block.keys, border, self._position)
+            )
+            if stop > self._position:
+                yield self._take(stop)
+            if stop < len(self._block.keys):
                 return
 
-    def equal_to(self, key: bytes | None) -> Iterator[tuple[list[bytes], Rows]]:
+    def equal_to(self, key: bytes | None) -> Iterator[_Piece]:
         """Take what has this key, where all that comes before it has been taken."""
         assert key is not None
         while self._load(lambda first: first <= key):
-            stop = bisect_right(self._keys, key, self._position)
+            stop = bisect_right(self._block.keys, key, self._position)
             if stop > self._position:
                 yield self._take(stop)
-            if stop < len(self._keys):
+            if stop < len(self._block.keys):
                 return
 
-    def _take(self, stop: int) -> tuple[list[bytes], Rows]:
+    def _take(self, stop: int) -> _Piece:
         start, self._position = self._position, stop
-        return self._keys[start:stop], self._rows.part(start, stop)
+        return _Piece(self._block.keys[start:stop], self._block, start)
 
     def _load(self, wanted: Callable[[bytes], bool]) -> bool:
         """Have rows in memory, of the next block only if it may be wanted. False if there are none."""
-        if self._position < len(self._keys):
+        if self._position < len(self._block.keys):
             return True
         if self._next_first is None or not wanted(self._next_first[0]):
             return False
         start, stop = self._next_offset, self._footer.ends[self._next_block]
-        data = memoryview(self._read(start, stop - start))
-        count, text_bytes = _COUNTS.unpack_from(data)
-        lengths = array("I")
-        lengths.frombytes(data[_COUNTS.size : _COUNTS.size + count * lengths.itemsize])
-        columns = _COUNTS.size + count * lengths.itemsize
-        text = bytes(data[len(data) - text_bytes :])
-        self._keys = [text[a:b] for a, b in pairwise(accumulate(lengths, initial=0))]
-        self._rows = self._based(Rows.frombytes(data[columns:], count))
+        self._block = _Block(self._run, self._read(start, stop - start))
         self._position = 0
         self._next_block, self._next_offset = self._next_block + 1, stop
         self._next_first = next(self._unread, None)
         return True
-
-    def _based(self, rows: Rows) -> Rows:
-        ordinal_base, number_base = self._run.ordinal_base, self._run.number_base
-        rows.ordinals = array("I", [ordinal_base + ordinal for ordinal in rows.ordinals])
-        rows.numbers = array("I", [number_base + number for number in rows.numbers])
-        return rows
 
     def _read_footer(self) -> _Footer:
         end = self._file.seek(0, os.SEEK_END) - _TRAILER.size

@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.line import Rejection
-from halfrate.ingest.chunks import UNASKED_KEY, ChunkReport, ReadLines, index_chunk, shortened
+from halfrate.ingest.chunks import UNASKED_KEY, ChunkReport, Reading, index_chunk, shortened
 from halfrate.ingest.index import ERRORS_MAX, REPEATED, TWIN, IndexReader, IndexSummary, IndexWriter
-from halfrate.ingest.runs import Rows, Run, merge
+from halfrate.ingest.runs import Rows, Run, batches, merge
 from halfrate.planner.shards import cut
 from halfrate.store.blob.api import BlobStore
 
@@ -92,13 +93,15 @@ class Chunk(msgspec.Struct, frozen=True, tag=True):
 Report = Chunk | Repeated | Sizes | Nothing
 
 
-def perform(task: Task, blobs: BlobStore, read: ReadLines) -> Report:
+def perform(task: Task, blobs: BlobStore, read: Reading) -> Report:
     """Do one task. Raise `FileNotFoundError`, `CorruptData`, or another `OSError`."""
     match task:
         case IndexChunk():
             return Chunk(_index_chunk(task, blobs, read))
         case FindRepeated():
-            return _find_repeated(task, blobs, read)
+            repeated = _find_repeated(task, blobs, read)
+            reach(CrashPoint.KEYS_COMPARE_AFTER)
+            return repeated
         case WriteIndex():
             _write_index(task, blobs)
             return Nothing()
@@ -108,7 +111,7 @@ def perform(task: Task, blobs: BlobStore, read: ReadLines) -> Report:
                 return Sizes(list(cut(sizes, requests_max=requests_max, bytes_max=bytes_max)))
 
 
-def _index_chunk(task: IndexChunk, blobs: BlobStore, read: ReadLines) -> ChunkReport:
+def _index_chunk(task: IndexChunk, blobs: BlobStore, read: Reading) -> ChunkReport:
     with blobs.reader(task.blob) as source:
         return index_chunk(
             source,
@@ -133,7 +136,7 @@ class _Repetition(NamedTuple):
     first_number: int
 
 
-def _find_repeated(task: FindRepeated, blobs: BlobStore, read: ReadLines) -> Repeated:
+def _find_repeated(task: FindRepeated, blobs: BlobStore, read: Reading) -> Repeated:
     marks: bytearray | None = None
     count = 0
     first: list[tuple[int, _Repetition]] = []  # a heap whose root has the largest line number
@@ -152,7 +155,7 @@ def _find_repeated(task: FindRepeated, blobs: BlobStore, read: ReadLines) -> Rep
     with blobs.reader(task.blob) as source:
         errors = []
         for _, found in sorted(first, reverse=True):
-            (line,) = read([source.read(found.offset, found.length)])
+            (line,) = read.lines([source.read(found.offset, found.length)])
             key = None if isinstance(line, Rejection) else line.key
             errors.append((found.number, _repetition_message(key or "", found.first_number)))
     return Repeated(count, errors)
@@ -161,10 +164,10 @@ def _find_repeated(task: FindRepeated, blobs: BlobStore, read: ReadLines) -> Rep
 def _repetitions(runs: list[Run]) -> Iterator[_Repetition]:
     """Yield every use of a key after its first."""
     last_key, first_number = b"", 0
-    for keys, rows in merge(runs):
-        if keys[0] != last_key and len(set(keys)) == len(keys):
-            last_key, first_number = keys[-1], rows.numbers[-1]  # nearly always: no need to look at each
-            continue
+    for batch in batches(runs):
+        if last_key not in (different := set(batch.keys)) and len(different) == len(batch.keys):
+            continue  # nearly always: no need for an order
+        keys, rows = batch.in_order()
         for position, key in enumerate(keys):
             if key == last_key:
                 where = rows.ordinals[position], rows.numbers[position], rows.offsets[position]
@@ -195,7 +198,9 @@ def _write_index(task: WriteIndex, blobs: BlobStore) -> None:
                     if marks[ordinal >> 3] >> (ordinal & 7) & 1:
                         rows.flags[position] |= REPEATED
             writer.add(rows)
+        reach(CrashPoint.INDEX_COMMIT_BEFORE)
         writer.finish(task.summary)
+    reach(CrashPoint.INDEX_COMMIT_AFTER)
 
 
 def _mark_twins(keys: list[bytes], rows: Rows, last_key: bytes) -> bytes:

@@ -11,17 +11,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 from halfrate.domain.errors import CorruptData
+from halfrate.ingest.chunks import Reading
 from halfrate.ingest.frames import Failure, Kind, encode, read_task
 from halfrate.ingest.tasks import Report, Task, perform
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.blob.local import LocalBlobStore
 from halfrate.wire.gemini.lines import read_lines
+from halfrate.wire.gemini.plain import text_lines
+
+READING = Reading(read_lines, text_lines)
 
 
 def main() -> None:
     """Do what comes in on standard input, and answer on standard output."""
     # What is made here are rows and texts by the million, and no cycles to speak of.
     gc.disable()
+    gc.freeze()  # what was imported stays: it is not to be looked through after every task
     blobs = LocalBlobStore(Path(sys.argv[1]))
     # The pipe to the parent is ours alone: whatever prints, prints elsewhere.
     pipe = sys.stdout.buffer
@@ -39,7 +44,7 @@ def work(tasks: BinaryIO, reports: BinaryIO, blobs: BlobStore) -> None:
 
 def _outcome(task: Task, blobs: BlobStore) -> Report | Failure:
     try:
-        return perform(task, blobs, read_lines)
+        return perform(task, blobs, READING)
     except CorruptData as error:
         return Failure(Kind.CORRUPT, str(error))
     except FileNotFoundError as error:

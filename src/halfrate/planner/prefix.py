@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import repeat
+from operator import is_
 
 from halfrate.domain.outcome import Failed
 from halfrate.domain.request import UNASKED, Message, Request, Role, Sampling
@@ -64,6 +66,16 @@ def prompt_key(turns: Sequence[tuple[Role, str]], sampling: Sampling) -> bytes:
         return b"".join((_MARKS[role], text.encode(), _AFTER_ONE, _sampling_key(sampling)))
     prompt = b"".join([_MARKS[role] + text.encode() + _END_OF_MESSAGE for role, text in turns])
     return prompt + _END_OF_PROMPT + _sampling_key(sampling)
+
+
+def text_keys(texts: Sequence[str], samplings: Sequence[Sampling]) -> list[bytes]:
+    """Return the `sort_key` of each Request that is one user's text."""
+    begin = _MARKS[Role.USER]
+    if samplings and all(map(is_, samplings, repeat(samplings[0]))):
+        end = _AFTER_ONE + _sampling_key(samplings[0])
+        return [begin + text.encode() + end for text in texts]
+    ends = [_AFTER_ONE + _sampling_key(sampling) for sampling in samplings]
+    return [begin + text.encode() + end for text, end in zip(texts, ends, strict=True)]
 
 
 def _sampling_key(sampling: Sampling) -> bytes:

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 
 
-def cut(lines: Iterable[tuple[int, bool]], *, requests_max: int, bytes_max: int) -> Iterator[int]:
+def cut(
+    blocks: Iterable[tuple[Sequence[int], Sequence[bool]]], *, requests_max: int, bytes_max: int
+) -> Iterator[int]:
     """Yield how many Requests each Shard has: about ``requests_max`` at most, of ``bytes_max`` bytes.
 
-    ``lines`` are given in the order to run them: how long each is, and whether it asks what the one before
-    asks. Such twins are kept in one Shard, where they can share an answer, unless it gets twice as large as
-    it should be. A line that exceeds ``bytes_max`` by itself is a Shard by itself.
+    Lines are given in the order to run them, in blocks of two columns: how long each is, and whether it asks
+    what the one before asks. Such twins are kept in one Shard, where they can share an answer, unless it gets
+    twice as large as it should be. A line that exceeds ``bytes_max`` by itself is a Shard by itself.
     """
     requests = size_bytes = 0
-    for length, twin in lines:
-        full = requests >= requests_max or size_bytes + length > bytes_max
-        overfull = requests >= 2 * requests_max or size_bytes + length > 2 * bytes_max
-        if requests and (overfull if twin else full):
-            yield requests
-            requests = size_bytes = 0
-        requests += 1
-        size_bytes += length
+    for lengths, twins in blocks:
+        ends = list(accumulate(lengths, initial=0))
+        position = 0
+        while position < len(lengths):
+            # All that fits goes in at once: ten million lines are not looked at one by one.
+            fitting = bisect_right(ends, ends[position] + bytes_max - size_bytes, position) - 1
+            stop = min(fitting, position + requests_max - requests, len(lengths))
+            if stop <= position:
+                overfull = requests >= 2 * requests_max or size_bytes + lengths[position] > 2 * bytes_max
+                if requests and (overfull or not twins[position]):
+                    yield requests
+                    requests = size_bytes = 0
+                    continue
+                stop = position + 1
+            requests += stop - position
+            size_bytes += ends[stop] - ends[position]
+            position = stop
     if requests:
         yield requests

@@ -42,6 +42,20 @@ def flaws_of_index(where: str, blob: str, blobs: BlobStore, tour: Tour) -> Itera
         yield Flaw(True, where, str(error))
 
 
+def flaws_of_inline(where: str, blob: str, blobs: BlobStore, tour: Tour) -> Iterator[Flaw]:
+    """Look whether an input that is no File still has the bytes that were indexed."""
+    if tour.quick:
+        return
+    try:
+        with blobs.reader(index_blob(blob)) as index, blobs.reader(blob) as source:
+            expected = IndexReader(index).summary.sha256
+            if expected is not None and _sha256(source, tour) != expected:
+                what = f"Blob {blob} does not match its SHA-256: something has changed it."
+                yield Flaw(True, where, f"{what} Restore it from a backup, or submit the batch again.")
+    except (OSError, CorruptData):
+        return  # told of the input, or of its index
+
+
 def _wrong_with_bytes(file: File, blobs: BlobStore, tour: Tour) -> str | None:
     try:
         with blobs.reader(file.blob) as reader:

@@ -108,7 +108,7 @@ class Inspector:
                     False,
                     f"The folder blobs/{folder}",
                     f"{count} blobs in it belong to nothing, {first} for one, and take {size_bytes} bytes. "
-                    "Nothing is lost if they are removed while no halfrate runs.",
+                    "Nothing is lost: the next start of halfrate removes them.",
                 )
 
     async def _input_is_named(self, name: str) -> bool:

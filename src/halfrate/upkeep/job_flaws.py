@@ -12,7 +12,7 @@ from halfrate.results.roll import Audit
 from halfrate.store.blob.api import BlobReader, BlobStore
 from halfrate.store.blob.names import segment_blob_of
 from halfrate.store.meta.api import StoredJob
-from halfrate.upkeep.file_flaws import flaws_of_index
+from halfrate.upkeep.file_flaws import flaws_of_index, flaws_of_inline
 from halfrate.upkeep.flaws import Flaw, Tour, unreadable
 
 _STOPPED = (JobState.CANCELLED, JobState.EXPIRED)
@@ -39,7 +39,9 @@ def flaws_of_segments(
 
 
 def flaws_of_input(job: Job, blobs: BlobStore, tour: Tour) -> Iterator[Flaw]:
-    """Look at what a Job that has not ended still needs."""
+    """Look at what a Job that has not ended still needs, and at what one was asked in its call."""
+    if job.input_file is None:  # a retry reads it again, whatever became of the Job
+        yield from flaws_of_inline(f"Job {job.id}", job.input_blob, blobs, tour)
     if job.state.final:
         return
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from halfrate.clock import Clock
 from halfrate.crashpoints import CrashPoint, reach
@@ -11,6 +12,8 @@ from halfrate.ingest.inputs import Inputs
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.blob.names import job_folder, output_blob, upload_blob
 from halfrate.store.meta.api import MetaStore
+
+logger = logging.getLogger(__name__)
 
 ROUND_MAX = 100
 """What a round removes of each kind, at most: Jobs that run are not to feel it."""
@@ -64,10 +67,35 @@ class Pruner:
             await self._clock.sleep(BUSY_SECONDS if more else self._every_seconds)
 
     async def prune_orphans(self) -> None:
-        """Remove the inputs that `find_orphans` found and nothing holds."""
+        """Remove the inputs that `find_orphans` found and nothing holds, and what has no row otherwise."""
         while self._inputs_found:
             await self._delete_input_if_unused(self._inputs_found.pop())
             await asyncio.sleep(0)  # there may be many, and nothing else here waits
+        await self._prune_orphaned_work()
+
+    async def _prune_orphaned_work(self) -> None:
+        """Remove blobs of Jobs and uploads without a row, such as a restored database knows nothing of.
+
+        A row is durable before the first blob of its Job, and goes after the last.
+        """
+        orphaned = await asyncio.to_thread(self._jobs_with_blobs)
+        last = ""
+        while page := await self._store.stored_jobs(limit=ROUND_MAX, after=last):
+            orphaned.difference_update(page)
+            last = page[-1]
+        for job_id in sorted(orphaned):
+            logger.warning("Removing what is left of Job %s, which is not in the database.", job_id)
+            await self._delete(job_folder(job_id))
+            await self._delete(output_blob(job_id))
+
+        for name in await asyncio.to_thread(lambda: list(self._blobs.names("uploads"))):
+            if (
+                await self._store.get_upload(name.split("/")[1]) is None
+            ):  # its row is there before, and longer
+                await self._delete(name)
+
+    def _jobs_with_blobs(self) -> set[str]:
+        return {name.split("/")[1] for folder in ("jobs", "outputs") for name in self._blobs.names(folder)}
 
     async def prune(self) -> bool:
         """Remove what can be removed now, up to `ROUND_MAX` of each kind. Return whether more is left.

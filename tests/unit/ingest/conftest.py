@@ -11,6 +11,7 @@ import pytest
 from halfrate.config import Limits
 from halfrate.domain.line import Line, Rejection
 from halfrate.domain.request import Message, Request, Role
+from halfrate.ingest.chunks import Reading
 from halfrate.ingest.index import IndexReader, IndexSummary
 from halfrate.ingest.indexed import IndexedLines
 from halfrate.ingest.indexing import Indexing
@@ -62,7 +63,7 @@ def index(tmp_path: Path) -> Any:
                 writer.commit()
             indexing = Indexing(
                 "inputs/x",
-                ThreadWorkers(store, parse_lines),
+                ThreadWorkers(store, Reading(parse_lines)),
                 folder=tmp_path / "spill" / "x",
                 limits=Limits(**limits),
                 chunk_bytes_min=chunk_bytes_min,

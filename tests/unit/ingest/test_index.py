@@ -43,13 +43,16 @@ async def test_a_part_of_the_order_is_read_over_the_borders_of_blocks(index):
             assert opened.entries(first, count) == entries[first : first + count]
         with pytest.raises(IndexError, match="10000"):
             opened.entries(9_999, 2)
-        assert [length for length, _ in opened.sizes()] == [entry.length for entry in entries]
+        assert [length for lengths, _ in opened.sizes() for length in lengths] == [
+            entry.length for entry in entries
+        ]
 
 
 async def test_who_asks_what_the_one_before_asks_is_marked_and_bad_lines_are_not(index):
     indexed = await index(b'bad\nbad\n{"text": "a"}\n{"text": "b"}\n{"text": "a"}\n')
     with indexed.store.reader(index_blob("inputs/x")) as reader:
-        assert [twin for _, twin in IndexReader(reader).sizes()] == [False, False, False, True, False]
+        ((_, twins),) = IndexReader(reader).sizes()
+        assert twins == [False, False, False, True, False]
 
 
 async def test_a_repeated_key_names_both_lines(index):
@@ -233,3 +236,15 @@ async def test_prompts_that_begin_alike_for_very_long_still_meet_their_equals(in
     in_order = [texts[entry.ordinal] for entry in entries]
     assert in_order[0::2] == in_order[1::2]
     assert sorted(in_order) == sorted(texts)
+
+
+async def test_a_first_line_that_is_too_long_is_guessed_at_too(index):
+    """A JSON array on one line is one long line: that it is too long is not what is wrong with it."""
+    array = b"[" + b'{"text": "x"}, ' * 1_000 + b"]"
+    indexed = await index(array + b"\n", line_bytes=100)
+    (error,) = indexed.summary.errors
+    assert "at most 100 are allowed" in error
+    assert "looks like one JSON array" in error
+    objects = b'{"text": "' + b"x" * 10_000 + b'"}\n'
+    indexed = await index(objects, line_bytes=100)
+    assert "looks like" not in indexed.summary.errors[0]

@@ -4,15 +4,21 @@ import asyncio
 import os
 import signal
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+from halfrate.config import Limits
 from halfrate.domain.errors import CorruptData
+from halfrate.ingest import workers as workers_module
+from halfrate.ingest.indexing import Indexing
 from halfrate.ingest.tasks import Chunk, CutShards, IndexChunk
 from halfrate.ingest.workers import ProcessWorkers
+from halfrate.store.blob.local import LocalBlobStore
 from tests.fakes import line
 
 GONE_SECONDS = 20
+MORTAL = Path(__file__).parents[2] / "support" / "mortal_worker.py"
 
 
 def chunk(tmp_path, blob="in", **changes):
@@ -116,3 +122,31 @@ async def test_no_worker_outlives_the_process_it_works_for(tmp_path):
             child.stdin.close()  # as the kernel does when its parent is killed
         await until(lambda: not workers.pids)
     assert not alive(pid)
+
+
+@pytest.mark.parametrize(
+    "point", ["run.write.after", "keys.compare.after", "index.commit.before", "index.commit.after"]
+)
+async def test_a_worker_may_die_at_any_point_of_its_tasks(tmp_path, monkeypatch, point):
+    """The worker that takes its place does the task again, from the beginning, and it comes out the same."""
+    lines = b"\n".join(line(f"say {number % 7}", f"k{number % 9}") for number in range(20))
+    expected = await index_of(lines, tmp_path / "expected")
+    died = tmp_path / "died"
+    monkeypatch.setenv("DIE_AT", point)
+    monkeypatch.setenv("DIED", str(died))
+    monkeypatch.setattr(workers_module, "WORKER", (str(MORTAL),))
+    assert await index_of(lines, tmp_path / "found") == expected
+    assert died.exists()
+
+
+async def index_of(data, root):
+    """Have processes make the index of an input, and return its summary and its bytes."""
+    blobs = LocalBlobStore(root)
+    with blobs.writer("inputs/x") as writer:
+        writer.write(data)
+        writer.commit()
+    async with ProcessWorkers(root, processes=1) as workers:
+        indexing = Indexing("inputs/x", workers, folder=root / "spill", limits=Limits())
+        indexing.arrived(data)
+        summary = await indexing.finish("inputs/x")
+    return summary, (root / "indexes" / "inputs" / "x").read_bytes()

@@ -2,8 +2,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from halfrate.domain.outcome import Cause, Failed
-from halfrate.domain.request import Message, Request, Role, Sampling
-from halfrate.planner.prefix import prompt_bytes, sort_key
+from halfrate.domain.request import UNASKED, Message, Request, Role, Sampling
+from halfrate.planner.prefix import prompt_bytes, sort_key, text_keys
 from tests.unit.planner.strategies import REQUESTS, TEXTS
 
 
@@ -53,3 +53,11 @@ def test_requests_that_share_a_beginning_are_neighbours(beginning, requests, rol
 @given(REQUESTS)
 def test_a_prompt_is_measured_in_bytes_of_text(request):
     assert prompt_bytes(request) == sum(len(message.text.encode()) for message in request.messages)
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=4), st.sampled_from([UNASKED, Sampling(temperature=0), Sampling()])))
+)
+def test_lines_of_one_text_have_the_keys_of_their_requests(asked):
+    keys = text_keys([text for text, _ in asked], [sampling for _, sampling in asked])
+    assert keys == [sort_key(Request((Message(Role.USER, text),), sampling)) for text, sampling in asked]

@@ -13,12 +13,13 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from halfrate.config import ServerConfig
 from halfrate.serve import asgi_of
 from halfrate.server.patience import patient_protocol
 from halfrate.server.spelling import Spelled
-from tests.fakes import until
+from tests.fakes import open_files, until, upload
 
 LINE = b'{"key": "a", "request": {"contents": [{"parts": [{"text": "hi"}]}]}}\n'
 ASK = json.dumps({"contents": [{"parts": [{"text": "hello"}]}]}).encode()
@@ -324,3 +325,63 @@ async def test_a_client_that_leaves_a_stream_stops_the_engine(port, engine, monk
             await anext(reply.aiter_raw())
         async with asyncio.timeout(20):
             await stopped.wait()
+
+
+DOWNLOAD_BYTES = 2_900_000
+
+
+async def download(port: int, file_id: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Ask for a download on a connection on which the system keeps little of it."""
+    asking = socket.socket()
+    asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    asking.connect(("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=asking, limit=1 << 12)
+    writer.write(f"GET /v1beta/files/{file_id}:download HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    return reader, writer
+
+
+def small_buffers(monkeypatch) -> None:
+    """Have the system keep little of what is sent, too: it takes some megabytes on its own."""
+    connection_made = HttpToolsProtocol.connection_made
+
+    def made(self, transport) -> None:
+        connection_made(self, transport)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+
+    monkeypatch.setattr(HttpToolsProtocol, "connection_made", made)
+
+
+def open_sockets() -> int:
+    """How many sockets this process has open."""
+    return sum(name.startswith("socket:") for name in open_files())
+
+
+async def test_a_download_that_is_not_taken_is_cut_off(app, monkeypatch):
+    """Without a bound a client that stops reading would hold its connection, and a blob, for ever."""
+    small_buffers(monkeypatch)
+    file = await upload(app, LINE.ljust(DOWNLOAD_BYTES))
+    async with listening(app, ServerConfig(silence_seconds=0.2, bytes_per_second=1)) as port:
+        before = open_sockets()
+        _, writer = await download(port, file.id)
+
+        async def connected() -> bool:
+            return open_sockets() == before + 2
+
+        async def cut_off() -> bool:
+            return open_sockets() == before + 1
+
+        await until(connected)
+        await until(cut_off)
+        writer.close()
+
+
+async def test_a_download_that_is_taken_slowly_goes_on(app, monkeypatch):
+    small_buffers(monkeypatch)
+    file = await upload(app, LINE.ljust(DOWNLOAD_BYTES))
+    async with listening(app, ServerConfig(silence_seconds=0.2, bytes_per_second=1)) as port:
+        reader, writer = await download(port, file.id)
+        await reader.readuntil(b"\r\n\r\n")
+        for _ in range(29):
+            await reader.readexactly(DOWNLOAD_BYTES // 29)
+            await asyncio.sleep(0.02)  # all of it takes longer than a silence, and none of it is one
+        writer.close()

@@ -12,7 +12,7 @@ from halfrate.config import Limits
 from halfrate.domain.errors import AlreadyExists, FailedPrecondition, Forbidden, InvalidArgument, NotFound
 from halfrate.service.uploads import Progress
 from halfrate.store.blob.disk import OsDisk
-from tests.fakes import FakeClock, ended, line, open_files, pieces, results, text_of, until, upload
+from tests.fakes import FakeClock, ended, line, open_files, pieces, results, submit, text_of, until, upload
 
 
 async def begin(app, declared_bytes=None, file_id=None):
@@ -171,7 +171,11 @@ async def test_a_deleted_file_takes_its_bytes_and_index_with_it(start):
         await app.files.delete(file.id)
         with pytest.raises(Forbidden):
             await app.files.get(file.id)
-        assert list(app.blobs.names("inputs")) + list(app.blobs.names("indexes")) == []
+
+        async def gone() -> bool:
+            return list(app.blobs.names("inputs")) + list(app.blobs.names("indexes")) == []
+
+        await until(gone)  # the index may just be being made
 
 
 async def test_expired_files_and_given_up_uploads_are_pruned(start):
@@ -203,6 +207,25 @@ async def test_bytes_whose_row_was_never_written_are_removed_at_the_next_start(s
             return list(app.blobs.names("inputs")) == []
 
         await until(removed)
+
+
+async def test_what_is_left_of_jobs_without_a_row_is_removed_at_the_next_start(start):
+    """As after the database was restored from an older backup than the blobs."""
+    async with start() as app:
+        job = await ended(app, await submit(app, line("x")))
+        kept = [*app.blobs.names("outputs"), *app.blobs.names("jobs")]
+        for name in ("jobs/lost/segments/000000-1", "outputs/lost", "uploads/lost"):
+            with app.blobs.writer(name) as writer:
+                writer.write(b"x")
+                writer.commit()
+    async with start() as app:
+
+        async def removed() -> bool:
+            held = [*app.blobs.names("outputs"), *app.blobs.names("jobs"), *app.blobs.names("uploads")]
+            return held == kept
+
+        await until(removed)
+        assert [text_of(result) for result in await results(app, job)] == ["x"]
 
 
 async def test_an_append_that_a_full_disk_cut_off_can_be_gone_on_with(start, monkeypatch):

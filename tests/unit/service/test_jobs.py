@@ -480,7 +480,7 @@ async def test_a_file_deleted_or_lost_while_its_job_waits_does_not_fail_the_job(
 async def test_priority_goes_first(start):
     engine = ScriptedEngine(lanes=1, delay_seconds=0.002)
     async with start(engine, dispatch=DispatchConfig(shard_requests=1)) as app:
-        file = await upload(app, b"\n".join(line(f"slow {n}") for n in range(30)))
+        file = await upload(app, b"\n".join(line(f"slow {n}") for n in range(300)))
         low = await app.jobs.create_from_file(model="pocket-1", file_id=file.id, display_name="", priority=0)
         file = await upload(app, line("urgent"))
         high = await app.jobs.create_from_file(model="pocket-1", file_id=file.id, display_name="", priority=5)

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halfrate.domain.line import Rejection
+from halfrate.domain.line import Plain, Rejection
+from halfrate.domain.request import Role
 from halfrate.wire.gemini.lines import parse_line, parse_lines
-from halfrate.wire.gemini.plain import plain_lines
+from halfrate.wire.gemini.plain import plain_lines, text_lines
 
 TEXTS = st.text(max_size=5) | st.sampled_from(["\n", "}\n{", "}{", '"request"', "é"])
 PARTS = st.lists(st.fixed_dictionaries({"text": TEXTS}, optional={"thought": st.booleans()}), max_size=2)
@@ -69,6 +70,56 @@ def test_many_lines_are_read_as_each_of_them_is(raws):
 def test_what_is_plain_is_what_the_careful_way_makes_of_it(raws):
     plain = plain_lines(raws) or [None] * len(raws)
     assert all(one is None or one.line() == parse_line(raw) for raw, one in zip(raws, plain, strict=True))
+
+
+TEXT = {"request": {"contents": [{"parts": [{"text": "x"}]}]}}
+TEXT_RAWS = st.builds(
+    lambda text, rest, role, config: json.dumps(
+        rest | {"request": {"contents": [{"parts": [{"text": text}]} | role]} | config}
+    ).encode(),
+    TEXTS,
+    st.fixed_dictionaries({}, optional={"key": TEXTS | st.none()}),
+    st.sampled_from([{}, {"role": "user"}]),
+    st.sampled_from([{}, {"generationConfig": {"temperature": 0.5}}, {"generationConfig": {"seed": 1}}]),
+)
+
+
+def read_texts(raws, *, end=b"\n"):
+    """Read lines in one piece."""
+    data = b"".join(raw + end for raw in raws)
+    starts = [0]
+    for raw in raws[:-1]:
+        starts.append(starts[-1] + len(raw) + len(end))
+    stops = [start + len(raw) for start, raw in zip(starts, raws, strict=True)]
+    texts = text_lines(data, starts, stops)
+    if texts is None:
+        return None
+    turns = [((Role.USER, text),) for text in texts.texts]
+    return [Plain(*columns).line() for columns in zip(texts.keys, turns, texts.samplings, strict=True)]
+
+
+@given(st.lists(TEXT_RAWS, min_size=1, max_size=4), st.sampled_from([b"\n", b"\r\n"]))
+def test_lines_of_one_text_are_read_in_one_piece(raws, end):
+    assert read_texts(raws, end=end) == [parse_line(raw) for raw in raws]
+
+
+@given(st.lists(RAWS | TEXT_RAWS | ODD, min_size=1, max_size=4))
+def test_what_is_read_in_one_piece_is_what_the_careful_way_makes_of_it(raws):
+    read = read_texts(raws)
+    assert read is None or read == [parse_line(raw) for raw in raws]
+
+
+@pytest.mark.parametrize(
+    "raws",
+    [
+        [b'{"request":', json.dumps(TEXT["request"]).encode() + b"} " + json.dumps(TEXT).encode()],
+        [json.dumps(TEXT).encode() + json.dumps(TEXT).encode()],
+        [json.dumps(TEXT).encode(), b""],
+    ],
+    ids=["one over two lines", "two on a line", "a blank line"],
+)
+def test_documents_that_are_no_lines_are_left_to_the_careful_way(raws):
+    assert read_texts(raws) is None
 
 
 @pytest.mark.parametrize(

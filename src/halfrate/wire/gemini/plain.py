@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
+from itertools import repeat
+from operator import attrgetter, is_
+from typing import Literal, cast
 
 import msgspec
 from msgspec import Raw
 
-from halfrate.domain.line import Plain
+from halfrate.domain.line import Plain, Texts
 from halfrate.domain.request import UNASKED, Role, Sampling
 from halfrate.wire.gemini.generation_config import GenerationConfig, sampling_of
 from halfrate.wire.gemini.inability import Inability
@@ -45,10 +47,79 @@ class _PlainLine(_Shape):
     key: str | None = None
 
 
+class _Only(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    """An array of one element, which needs no list to hold it."""
+
+
+class _OnlyPart(_Only):
+    only: _Part
+
+
+class _OnlyContent(_Shape):
+    parts: _OnlyPart
+    role: Literal["user"] = "user"
+
+
+class _OnlyContents(_Only):
+    only: _OnlyContent
+
+
+class _TextRequest(_Shape):
+    contents: _OnlyContents
+    generation_config: Raw = msgspec.field(name="generationConfig", default=ABSENT)
+
+
+class _TextLine(_Shape):
+    request: _TextRequest
+    key: str | None = None
+
+
 _DECODER = msgspec.json.Decoder(_PlainLine)
+_TEXT_DECODER = msgspec.json.Decoder(_TextLine)
+_KEY_OF = attrgetter("key")
+_TEXT_OF = attrgetter("request.contents.only.parts.only.text")
+_CONFIG_OF = attrgetter("request.generation_config")
 _CONFIG = Reader(GenerationConfig)
 _DEPTH_OF_CONFIG = 2
 _ROLES = {"user": Role.USER, "model": Role.MODEL}
+
+
+def text_lines(data: bytes, starts: Sequence[int], stops: Sequence[int]) -> Texts | None:
+    """Read whole lines, one user's text in each. None if any of them is anything else, or bad, or blank.
+
+    ``starts`` and ``stops`` are the places of the lines in ``data``, without their line breaks.
+    """
+    if not (_is_line_by_line(data, starts, stops) and is_utf8(data)):
+        return None
+    try:
+        sent = _TEXT_DECODER.decode_lines(data)
+    except (ValueError, RecursionError):
+        return None
+    samplings = _samplings(list(map(_CONFIG_OF, sent)))
+    if samplings is None or len(sent) != len(stops):
+        return None
+    return Texts(list(map(_KEY_OF, sent)), list(map(_TEXT_OF, sent)), samplings)
+
+
+def _is_line_by_line(data: bytes, starts: Sequence[int], stops: Sequence[int]) -> bool:
+    """Whether every line begins with a brace and ends with one: then no document is spread over two of them.
+
+    The decoder takes any documents, whatever is between them.
+    """
+    firsts = set(map(data.__getitem__, starts))
+    lasts = set(map(data.__getitem__, [stop - 1 for stop in stops]))
+    return firsts == {_OPENING} and lasts == {_CLOSING}
+
+
+_OPENING, _CLOSING = b"{}"
+
+
+def _samplings(configs: list[Raw]) -> list[Sampling] | None:
+    """Return how each line wants to be decoded, None if one of them is not plain."""
+    if all(map(is_, configs, repeat(ABSENT))):
+        return [UNASKED] * len(configs)
+    read = [UNASKED if config is ABSENT else _sampling(bytes(config)) for config in configs]
+    return None if None in read else cast("list[Sampling]", read)
 
 
 def plain_lines(raws: Sequence[bytes]) -> list[Plain | None] | None:
