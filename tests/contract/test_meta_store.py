@@ -1024,7 +1024,7 @@ async def test_few_deliveries_to_each_are_given_out_those_tried_least_first(stor
     await failed_job(store, "job-9", notify=Notify(("https://b.test/",)))
     await store.put_off("evt_job-0_hook", due_at=EPOCH - 1)
     told = await store.deliveries_due(each=2, limit=9)
-    assert [one.id for one in told] == ["evt_job-1_hook", "evt_job-9_0", "evt_job-0_hook"]
+    assert [one.id for one in told] == ["evt_job-9_0", "evt_job-1_hook", "evt_job-0_hook"]
     assert len(await store.deliveries_due(each=9, limit=2)) == 2
 
 

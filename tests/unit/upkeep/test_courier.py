@@ -195,6 +195,23 @@ async def test_a_backlog_for_one_does_not_hide_what_is_due_to_another(store, sta
         assert ("https://quick.test/", "evt_job-last_0") in receivers.calls
 
 
+async def test_a_webhook_that_is_disabled_hears_no_more_of_what_was_due(store, start, receivers):
+    receivers.silent.add("hooks.test")
+    await register(store)
+    for number in range(EACH_MAX + 2):
+        await end(store, f"job-{number}")
+    async with start() as courier:
+        await attempted(receivers, EACH_MAX)
+        await store.change_webhook("hook", name=None, uri=None, events=None, state=WebhookState.DISABLED)
+        receivers.let_go.set()
+
+        async def idle() -> bool:
+            return not courier._in_flight and not courier._due
+
+        await until(idle)
+    assert len(receivers.calls) == EACH_MAX
+
+
 async def test_what_cannot_be_noted_is_not_told_again_meanwhile(store, start, receivers, clock, monkeypatch):
     await register(store)
     await end(store)

@@ -317,8 +317,8 @@ class MetaStore(Protocol):
     async def deliveries_due(self, *, each: int, limit: int) -> list[Delivery]:
         """Return up to ``limit`` Deliveries whose time has come, at most ``each`` to one receiver.
 
-        Those that were tried least come first. There is one from the moment a Job is final, in the same
-        transaction, for each receiver that is to hear of it, unless the Job was deleted.
+        Those that were tried least come first, receivers in turn. From the moment a Job is final, in the same
+        transaction, there is one for each receiver that is to hear of it, unless the Job was deleted.
         """
         ...
 

@@ -2,5 +2,5 @@
 UPDATE webhook SET state = 'disabled_due_to_failed_deliveries', updated_at = :now
   FROM delivery
  WHERE delivery.id = :id AND webhook.id = delivery.webhook_id
-   AND webhook.state = 'enabled' AND webhook.reached_at <= delivery.created_at
+   AND webhook.reached_at <= delivery.created_at
 RETURNING webhook.id AS id
