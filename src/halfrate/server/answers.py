@@ -41,7 +41,7 @@ class Answer(Response):
 
 async def json_answer(call: Call, body: bytes) -> Answer:
     """Return a success with a JSON body, compressed if the client accepts it."""
-    if not _takes_gzip(call):
+    if not takes_gzip(call):
         return Answer(body, headers={"Vary": "Accept-Encoding"})
     if len(body) > _IN_THREAD_BYTES:
         packed = await asyncio.to_thread(gzip.compress, body, _GZIP_LEVEL)
@@ -55,7 +55,7 @@ class JsonStream(StreamingResponse):
 
     def __init__(self, call: Call, pieces: AsyncIterator[bytes]) -> None:
         headers = {"Content-Type": JSON, "X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding"}
-        if _takes_gzip(call):
+        if takes_gzip(call):
             headers["Content-Encoding"] = "gzip"
             pieces = _compressed(pieces)
         super().__init__(pieces)
@@ -70,7 +70,8 @@ async def _compressed(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield packer.flush()
 
 
-def _takes_gzip(call: Call) -> bool:
+def takes_gzip(call: Call) -> bool:
+    """Whether the client takes a compressed body."""
     for offered in call.headers.get("accept-encoding", "").split(","):
         coding, _, weight = offered.strip().partition(";")
         if coding in ("gzip", "*"):
