@@ -12,7 +12,7 @@ TRAINER := .cache/train
 TRAINER_READY := $(TRAINER)/.ready-$(PYTHON_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format simulate crash fuzz big sdk bench pocket-eval pocket-train constraints clean
+.PHONY: help setup demo test check format simulate crash fuzz schemathesis big sdk bench pocket-eval pocket-train constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,10 +46,13 @@ crash: $(READY) ## kill -9 a server and its children 200 times, and compare ever
 fuzz: $(READY) ## try a million mutated lines, and thousands of files, bodies and uploads
 	@HALFRATE_FUZZ=1000000 $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
+schemathesis: $(READY) ## make thousands of calls up from /openapi.json, and look for answers it does not name
+	@HALFRATE_SCHEMATHESIS=$${HALFRATE_SCHEMATHESIS:-100} $(BIN)/python -m pytest tests/schemathesis $(ARGS)
+
 big: $(READY) ## take in files of 2 GB and ten million lines, and look at the memory (minutes, 10 GB of disk)
 	@HALFRATE_BIG=1 $(BIN)/python -m pytest tests/big $(ARGS)
 
-sdk: $(READY) ## drive a server with the official google-genai SDK
+sdk: $(READY) ## drive a server with the official SDKs, LangChain and Postman's importer
 	@$(BIN)/python -m pytest tests/sdk $(ARGS)
 
 bench: $(READY) ## run the benchmarks; each prints a row of JSON

@@ -1,4 +1,4 @@
-"""Make the environments the SDK scenarios run in: one per Python SDK version, and one for JavaScript.
+"""Make the environments the SDK scenarios run in: one per Python SDK version, one for each other client.
 
     python tools/sdk_envs.py            make what is missing, print where each environment is
     python tools/sdk_envs.py --refresh  look for a newer newest version as well
@@ -17,8 +17,14 @@ import sys
 import venv
 from pathlib import Path
 
-PYTHON_VERSIONS = ("1.45.0", "2.34.0", "newest")
-"""Versions of google-genai: the oldest and a middle one that must work, and whatever is newest."""
+PYTHON_VERSIONS = ("1.45.0", "1.75.0", "2.34.0", "newest")
+"""Versions of google-genai: the oldest that must work, the last of each line, and whatever is newest."""
+
+LANGCHAIN_VERSION = "4.4.2"
+"""The version of langchain-google-genai."""
+
+POSTMAN_VERSION = "6.3.3"
+"""The version of openapi-to-postmanv2, with which Postman imports an OpenAPI document."""
 
 JAVASCRIPT_VERSION = "2.32.0"
 """The version of @google/genai."""
@@ -36,15 +42,24 @@ def python_env(version: str) -> Path:
 
     Raise `Unreachable` if there is no index to make it from.
     """
-    folder = CACHE / f"python-{version}"
+    wanted = "google-genai" if version == "newest" else f"google-genai=={version}"
+    return _environment(f"python-{version}", wanted, "aiohttp")
+
+
+def langchain_env() -> Path:
+    """Return the interpreter of an environment with langchain-google-genai. Raises as `python_env` does."""
+    return _environment(f"langchain-{LANGCHAIN_VERSION}", f"langchain-google-genai=={LANGCHAIN_VERSION}")
+
+
+def _environment(name: str, *wanted: str) -> Path:
+    folder = CACHE / name
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     if (folder / "ready").exists():
         return python
     shutil.rmtree(folder, ignore_errors=True)
     venv.create(folder, with_pip=True)
-    wanted = "google-genai" if version == "newest" else f"google-genai=={version}"
     pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    _install([*pip, "install", wanted, "aiohttp"])
+    _install([*pip, "install", *wanted])
     (folder / "ready").touch()
     return python
 
@@ -54,13 +69,21 @@ def javascript_env() -> Path:
 
     Raise `Unreachable` if there is no index to make it from.
     """
-    folder = CACHE / f"javascript-{JAVASCRIPT_VERSION}"
+    return _node_folder(f"javascript-{JAVASCRIPT_VERSION}", f"@google/genai@{JAVASCRIPT_VERSION}")
+
+
+def postman_env() -> Path:
+    """Return a folder in whose ``node_modules`` openapi-to-postmanv2 is. Raises as `javascript_env` does."""
+    return _node_folder(f"postman-{POSTMAN_VERSION}", f"openapi-to-postmanv2@{POSTMAN_VERSION}")
+
+
+def _node_folder(name: str, wanted: str) -> Path:
+    folder = CACHE / name
     if (folder / "ready").exists():
         return folder
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     npm = shutil.which("npm") or "npm"
-    wanted = f"@google/genai@{JAVASCRIPT_VERSION}"
     _install([npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--silent", wanted])
     (folder / "ready").touch()
     return folder
@@ -94,7 +117,9 @@ def _main(arguments: list[str]) -> None:
         (CACHE / "python-newest" / "ready").unlink(missing_ok=True)
     for version in PYTHON_VERSIONS:
         print(f"python {version}: {python_env(version)}")
+    print(f"langchain {LANGCHAIN_VERSION}: {langchain_env()}")
     print(f"javascript {JAVASCRIPT_VERSION}: {javascript_env()}")
+    print(f"postman {POSTMAN_VERSION}: {postman_env()}")
 
 
 if __name__ == "__main__":

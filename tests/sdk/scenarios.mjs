@@ -112,7 +112,7 @@ const scenarios = {
   async whatCannotBeDoneIsSaid() {
     const generate = (config) => ai.models.generateContent({ model: MODEL, contents: "x", config });
     await refused(() => generate({ logprobs: 2 }), 400, "response_logprobs is true");
-    await refused(() => generate({ tools: [{ googleSearch: {} }] }), 501, "googleSearch");
+    await refused(() => generate({ tools: [{ googleSearch: {} }] }), 400, "google_search");
     await refused(() => ai.models.embedContent({ model: MODEL, contents: "x" }), 501, "not built");
   },
 
@@ -184,7 +184,7 @@ const scenarios = {
     assert.equal(job.state, "JOB_STATE_SUCCEEDED");
     const [one, two] = job.dest.inlinedResponses;
     assert.ok(one.response.candidates.length === 1);
-    assert.ok(two.error.message.includes("googleSearch"));
+    assert.ok(two.error.message.includes("google_search"));
     assert.deepEqual([one.metadata, two.metadata], [{ key: "k1" }, { key: "k2" }]);
   },
 

@@ -171,7 +171,7 @@ async def what_cannot_be_done_is_said(client):
     await refused(lambda: generate(logprobs=2), 400, "response_logprobs is true")
     await refused(lambda: generate(max_output_tokens=0), 400, "max_output_tokens")
     await refused(lambda: generate(candidate_count=0), 400, "candidate_count")
-    await refused(lambda: generate(tools=[{"google_search": {}}]), 501, "googleSearch")
+    await refused(lambda: generate(tools=[{"google_search": {}}]), 400, "google_search")
     await refused(lambda: client.models.embed_content(model=MODEL, contents="x"), 501, "not built")
     await refused(lambda: client.caches.create(model=MODEL, config={"contents": ["x"]}), 501, "not built")
 
@@ -302,7 +302,7 @@ async def inline_requests_are_answered_with_their_metadata(client):
     assert one.response.text is not None
     if two.response.candidates[0].finish_reason.name == "STOP":
         assert json.loads(two.response.text).keys() == {"name", "soft"}
-    assert "googleSearch" in three.error.message
+    assert "google_search" in three.error.message
     assert four.error.code == 3
     assert "another-model" in four.error.message
     if hasattr(two, "metadata"):

@@ -1,4 +1,4 @@
-"""The official SDKs, unmodified, against a real server of ours in a process of its own.
+"""The official SDKs and other clients, unmodified, against a real server of ours in a process of its own.
 
 Skipped only where the package index cannot be reached to install them; with HALFRATE_SDK_REQUIRED set,
 as in CI, that is a failure.
@@ -88,3 +88,22 @@ def test_the_javascript_sdk(url):
     except sdk_envs.Unreachable as error:
         skip(str(error))
     run(str(node), str(HERE / "scenarios.mjs"), url, str(folder))
+
+
+def test_langchain(url):
+    try:
+        python = sdk_envs.langchain_env()
+    except sdk_envs.Unreachable as error:
+        skip(str(error))
+    run(str(python), str(HERE / "langchain_scenarios.py"), url)
+
+
+def test_postman_imports_the_document(url):
+    node = shutil.which("node")
+    if node is None:
+        skip("node is not installed")
+    try:
+        folder = sdk_envs.postman_env()
+    except sdk_envs.Unreachable as error:
+        skip(str(error))
+    run(str(node), str(HERE / "import_into_postman.mjs"), url, str(folder))

@@ -19,6 +19,7 @@ from halfrate.server.health import HealthRoutes
 from halfrate.server.models import ModelRoutes
 from halfrate.server.origin import Gate, Origin
 from halfrate.server.parameters import Parameters
+from halfrate.server.reference import ReferenceRoutes
 from halfrate.server.uploads import UploadRoutes
 from halfrate.server.webhooks import WebhookRoutes
 from halfrate.service.files import Files
@@ -66,6 +67,7 @@ def make_asgi(
             *ModelRoutes(models, bodies).routes(),
             *WebhookRoutes(webhooks, bodies).routes(),
             *HealthRoutes(models, monitor).routes(),
+            *ReferenceRoutes(origin).routes(),
             *unbuilt.routes(),
             *more_routes,
         ],

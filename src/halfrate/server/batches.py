@@ -14,13 +14,16 @@ from halfrate.domain.errors import Forbidden
 from halfrate.domain.file import output_file_id
 from halfrate.domain.job import Job
 from halfrate.domain.outlook import Outlook
+from halfrate.server import examples
 from halfrate.server.answers import JsonStream, json_answer
 from halfrate.server.bodies import Bodies
+from halfrate.server.manual import Parameter, entry, paging
 from halfrate.server.paths import V, parameter
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.service.retries import Retries
 from halfrate.wire.gemini import batches as wire
+from halfrate.wire.gemini import shapes
 from halfrate.wire.gemini.filters import parse_filter
 from halfrate.wire.gemini.pages import page, page_size
 from halfrate.wire.gemini.times import parse_deadline
@@ -34,6 +37,11 @@ DEADLINE = "x-halfrate-deadline"
 
 OUTLOOKS_MAX = 100
 """Unfinished Jobs on a page of a list that say why they wait. Each looks at all that go before it."""
+
+
+_DEADLINE = Parameter(
+    DEADLINE, "When the batch is to have ended: seconds from now, as in `7200`, or an instant."
+)
 
 
 class BatchRoutes:
@@ -63,6 +71,22 @@ class BatchRoutes:
             Route(f"{one}:retry", self.retry, methods=["POST"]),
         ]
 
+    @entry(
+        "batches.create",
+        "Create a batch",
+        description=(
+            "From a file of requests, one on each line, or from requests in the call itself. Answers at "
+            "once; the batch is worked off when there is time."
+        ),
+        body=wire.CreateBatchRequest,
+        answer=shapes.Operation,
+        headers=[
+            Parameter(ON_INVALID, "`skip`: bad lines become error results instead of refusing the batch."),
+            _DEADLINE,
+        ],
+        refuses=(404, 429, 501),
+        examples=examples.CREATE_BATCH,
+    )
     async def create(self, call: Call) -> Response:
         """Accept a Job, and show it."""
         async with self._bodies.whole(call) as body:
@@ -91,10 +115,18 @@ class BatchRoutes:
             deadline=deadline_of(call),
         )
 
+    @entry("batches.get", "Show a batch", answer=shapes.Operation, refuses=(404,))
     async def get(self, call: Call) -> Response:
         """Show a Job."""
         return await self._shown(call, await self._jobs.get(call.path_params["batch"]))
 
+    @entry(
+        "batches.list",
+        "List batches",
+        description="The results of inline requests are left out.",
+        answer=shapes.OperationList,
+        query=paging(default=50, most=1000),
+    )
     async def list_page(self, call: Call) -> Response:
         """Show a page of Jobs, without the Results of those whose Requests came inline."""
         size = page_size(parameter(call, "pageSize"), default=50, most=1000)
@@ -116,6 +148,19 @@ class BatchRoutes:
             told = job.state.final or unfinished <= OUTLOOKS_MAX
             yield job, await self._jobs.outlook(job) if told else Outlook()
 
+    @entry(
+        "batches.update",
+        "Change a batch",
+        description=(
+            "`updateMask` names what is meant of the body; without it, what is given is meant. The priority, "
+            "and whom to tell, can be changed until the batch has ended. The answer is the batch by itself."
+        ),
+        body=wire.GenerateContentBatch,
+        answer=shapes.Batch,
+        query=[Parameter("updateMask", "Which fields change, as in `displayName,priority`.")],
+        refuses=(404,),
+        examples=examples.UPDATE_BATCH,
+    )
     async def update(self, call: Call) -> Response:
         """Change a Job, and show it as a batch."""
         async with self._bodies.whole(call) as body:
@@ -123,16 +168,32 @@ class BatchRoutes:
         job = await self._jobs.change(call.path_params["batch"], change)
         return await json_answer(call, wire.batch(job, outlook=await self._jobs.outlook(job)))
 
+    @entry(
+        "batches.cancel",
+        "Cancel a batch",
+        description="What was answered is published; every other request gets an error result.",
+        answer=shapes.Empty,
+        refuses=(404,),
+    )
     async def cancel(self, call: Call) -> Response:
         """Stop a Job."""
         await self._jobs.cancel(call.path_params["batch"])
         return await json_answer(call, b"{}")
 
+    @entry("batches.delete", "Delete a batch, stopping it first", answer=shapes.Empty, refuses=(404,))
     async def delete(self, call: Call) -> Response:
         """Remove a Job, stopping it first."""
         await self._jobs.delete(call.path_params["batch"])
         return await json_answer(call, b"{}")
 
+    @entry(
+        "batches.retry",
+        "Try again what failed in a batch",
+        description="halfrate's own. The same call again gives the same batch.",
+        answer=shapes.Operation,
+        headers=[_DEADLINE],
+        refuses=(404, 429),
+    )
     async def retry(self, call: Call) -> Response:
         """Show the Job that tries again what failed in another, made if there is none yet."""
         deadline = deadline_of(call)

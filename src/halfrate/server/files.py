@@ -10,17 +10,23 @@ from starlette.requests import Request as Call
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from halfrate.domain.errors import InvalidArgument
 from halfrate.server.answers import json_answer
+from halfrate.server.manual import Answer, Media, Parameter, entry, paging
 from halfrate.server.origin import Origin
 from halfrate.server.paths import V, parameter
 from halfrate.service.content import Content
 from halfrate.service.files import Files, opened
 from halfrate.wire.gemini import files as wire
+from halfrate.wire.gemini import shapes
 from halfrate.wire.gemini.pages import page, page_size
 
 SNAPSHOT = "X-Halfrate-Snapshot"
 """The token of the Snapshot that an answer holds, for a later ``?since=``."""
+
+
+_BYTES = Media("application/octet-stream", {"type": "string", "format": "binary"})
+_ETAG = Parameter("ETag", "Stands for exactly these bytes.")
+_SNAPSHOT = Parameter(SNAPSHOT, "Stands for the results in this answer, for a later `since`.")
 
 
 class FileRoutes:
@@ -34,21 +40,13 @@ class FileRoutes:
         """Return every route of this resource."""
         return [
             Route(f"{V}/files", self.list_page, methods=["GET"]),
-            Route(f"{V}/files", self.create, methods=["POST"]),
             Route(f"{V}/files/{{file:id}}", self.get, methods=["GET"]),
             Route(f"{V}/files/{{file:id}}", self.delete, methods=["DELETE"]),
             Route(f"{V}/files/{{file:id}}:download", self.download, methods=["GET"]),
             Route(f"/download{V}/files/{{file:id}}:download", self.download, methods=["GET"]),
         ]
 
-    async def create(self, call: Call) -> Response:
-        """Refuse a File without content: nothing could be done with it."""
-        version = call.path_params["version"]
-        raise InvalidArgument(
-            f"A file is made with its content: send both to POST /upload/{version}/files, resumable, "
-            "multipart or raw."
-        )
-
+    @entry("files.get", "Show a file", answer=shapes.File)
     async def get(self, call: Call) -> Response:
         """Show a File, or send its bytes where those are asked for."""
         if call.query_params.get("alt") == "media":
@@ -56,6 +54,7 @@ class FileRoutes:
         file = await self._files.get(_file_id(call, "GetFileRequest"))
         return await json_answer(call, wire.file_body(file, base_url=self._versioned(call)))
 
+    @entry("files.list", "List files", answer=shapes.FileList, query=paging(default=10, most=100))
     async def list_page(self, call: Call) -> Response:
         """Show a page of Files."""
         size = page_size(parameter(call, "pageSize"), default=10, most=100)
@@ -63,11 +62,33 @@ class FileRoutes:
         shown = [wire.file_resource(file, base_url=self._versioned(call)) for file in files]
         return await json_answer(call, page("files", shown, token))
 
+    @entry("files.delete", "Delete a file", answer=shapes.Empty, refuses=(400,))
     async def delete(self, call: Call) -> Response:
         """Remove a File."""
         await self._files.delete(_file_id(call, "DeleteFileRequest"))
         return await json_answer(call, b"{}")
 
+    @entry(
+        "files.download",
+        "Download a file",
+        description=(
+            "The bytes of a file. Of a batch that runs: the results so far, as a snapshot that stays the "
+            "same while it is read by ranges with `If-Range`."
+        ),
+        answer={
+            200: Answer((_BYTES,), "The whole.", (_ETAG, _SNAPSHOT)),
+            206: Answer((_BYTES,), "The range that was asked for.", (_ETAG, _SNAPSHOT)),
+        },
+        query=[
+            Parameter("alt", "`media` is what SDKs send. It changes nothing."),
+            Parameter("since", f"An `{SNAPSHOT}`: only the results that were finished after it."),
+        ],
+        headers=[
+            Parameter("Range", "A range of bytes, as in `bytes=0-99`."),
+            Parameter("If-Range", "An `ETag`: the range is to be of those very bytes."),
+        ],
+        refuses=(416,),
+    )
     async def download(self, call: Call) -> Response:
         """Send a File's bytes, or the Results so far of a Job that still runs."""
         file_id = _file_id(call, "DownloadFileRequest")

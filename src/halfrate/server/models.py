@@ -11,17 +11,25 @@ from starlette.routing import Route
 
 from halfrate.domain.errors import Unavailable
 from halfrate.domain.outcome import Failed, Outcome
+from halfrate.server import examples
 from halfrate.server.answers import Answer, json_answer
 from halfrate.server.batches import model_named
 from halfrate.server.bodies import Bodies
+from halfrate.server.manual import Answer as Success
+from halfrate.server.manual import Media, Parameter, entry, paging
 from halfrate.server.paths import V, parameter
 from halfrate.server.presence import while_present
-from halfrate.server.streams import ArrayStream, EventStream, Writing
+from halfrate.server.schemas import REF
+from halfrate.server.streams import EVENTS, ArrayStream, EventStream, Writing
 from halfrate.service.models import Model, Models
-from halfrate.wire.gemini import errors
+from halfrate.wire.gemini import errors, shapes
 from halfrate.wire.gemini import models as wire
-from halfrate.wire.gemini.content import bare_model
+from halfrate.wire.gemini.content import GenerateContentRequest, bare_model
 from halfrate.wire.gemini.pages import page, page_size
+from halfrate.wire.gemini.responses import GenerateContentResponse
+
+_PIECES = Media("application/json", {"type": "array", "items": {"$ref": f"{REF}GenerateContentResponse"}})
+_EVENTS = Media(EVENTS, {"type": "string"})
 
 
 class ModelRoutes:
@@ -43,6 +51,15 @@ class ModelRoutes:
             Route(f"{V}/models/{{model:model}}", self.get, methods=["GET"]),
         ]
 
+    @entry(
+        "models.generateContent",
+        "Answer one request now",
+        description="Ahead of all batches. If the client goes away, the model stops working on it.",
+        body=GenerateContentRequest,
+        answer=GenerateContentResponse,
+        refuses=(404, 504),
+        examples=examples.GENERATE,
+    )
     async def generate(self, call: Call) -> Response:
         """Answer one Request now. If the client goes away, the Engine stops working on it."""
         model = model_named(call)
@@ -51,6 +68,16 @@ class ModelRoutes:
             request = wire.parse_generate(body, model=model)
         return await self._answered(call, *await while_present(call, self._models.answer(model, request)))
 
+    @entry(
+        "models.streamGenerateContent",
+        "Answer one request now, piece by piece",
+        description="As events with `alt=sse`, which SDKs send; else as the entries of a list.",
+        body=GenerateContentRequest,
+        answer=Success((_PIECES, _EVENTS), "The pieces, as the model writes them."),
+        query=[Parameter("alt", "`sse` for events.")],
+        refuses=(404, 504),
+        examples=examples.STREAM,
+    )
     async def stream(self, call: Call) -> Response:
         """Answer one Request now, piece by piece as the model writes.
 
@@ -74,6 +101,14 @@ class ModelRoutes:
         answer = wire.generated(outcome, model_version=answerer.version, response_id=new_response_id())
         return await json_answer(call, answer)
 
+    @entry(
+        "models.countTokens",
+        "Count the tokens of a prompt",
+        body=wire.CountTokensRequest,
+        answer=shapes.CountTokensResponse,
+        refuses=(404,),
+        examples=examples.COUNT_TOKENS,
+    )
     async def count_tokens(self, call: Call) -> Response:
         """Count the tokens of a prompt."""
         model = model_named(call)
@@ -83,6 +118,7 @@ class ModelRoutes:
         tokens = await while_present(call, self._models.count_tokens(model, request))
         return await json_answer(call, wire.tokens_counted(tokens))
 
+    @entry("models.list", "List models", answer=shapes.ModelList, query=paging(default=50, most=1000))
     async def list_page(self, call: Call) -> Response:
         """Show a page of models: each under its own name and every other name that is not a pattern."""
         shown = [
@@ -96,10 +132,12 @@ class ModelRoutes:
         token = str(stop) if stop < len(shown) else None
         return await json_answer(call, page("models", shown[start:stop], token))
 
+    @entry("models.listTuned", "List tuned models: there are none", answer=shapes.TunedModelList)
     async def list_tuned(self, call: Call) -> Response:
         """Show no models: none are tuned here."""
         return await json_answer(call, page("tunedModels", [], None))
 
+    @entry("models.get", "Show a model", answer=shapes.Model, refuses=(404,))
     async def get(self, call: Call) -> Response:
         """Show one model, under the name the client asked for."""
         name = call.path_params["model"]

@@ -8,7 +8,7 @@ from starlette.requests import Request as Call
 from starlette.responses import Response
 from starlette.routing import Route
 
-from halfrate.domain.errors import Unimplemented
+from halfrate.domain.errors import InvalidArgument, Refusal, Unimplemented
 from halfrate.server.paths import V
 
 _UNBUILT = {
@@ -27,11 +27,20 @@ _METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
 
 def routes() -> list[Route]:
     """Return a route for each of them, which says so."""
-    return [Route(path, _refuse(sentence), methods=_METHODS) for path, sentence in _UNBUILT.items()]
+    without_content = InvalidArgument(
+        "A file is made with its content: send both to POST /upload/v1beta/files, resumable, multipart or raw."
+    )
+    return [
+        Route(f"{V}/files", _refuse(without_content), methods=["POST"]),
+        *(
+            Route(path, _refuse(Unimplemented(sentence)), methods=_METHODS)
+            for path, sentence in _UNBUILT.items()
+        ),
+    ]
 
 
-def _refuse(sentence: str) -> Callable[[Call], Awaitable[Response]]:
+def _refuse(refusal: Refusal) -> Callable[[Call], Awaitable[Response]]:
     async def refuse(_: Call) -> Response:
-        raise Unimplemented(sentence)
+        raise refusal
 
     return refuse

@@ -14,14 +14,63 @@ from halfrate.domain.file import File
 from halfrate.server.answers import Answer
 from halfrate.server.bodies import Bodies
 from halfrate.server.faults import answer_for
+from halfrate.server.manual import Answer as Success
+from halfrate.server.manual import Example, Media, Parameter, entry
 from halfrate.server.origin import Origin
 from halfrate.server.paths import V
 from halfrate.service.uploads import Digests, Progress, Uploads
 from halfrate.wire.gemini import files as wire
+from halfrate.wire.gemini import shapes
 from halfrate.wire.gemini.files import UploadCommand
 from halfrate.wire.gemini.multipart import TwoParts, parse_boundary
 
 _GRANULARITY = 8 << 20  # what the protocol suggests as a multiple for chunks; any length is taken
+
+
+_BYTES = Media("application/octet-stream", {"type": "string", "format": "binary"})
+
+_SENT = (
+    Parameter("X-Goog-Upload-Protocol", "`resumable`, or `raw`."),
+    Parameter("X-Goog-Upload-Command", "`start`, `upload`, `upload, finalize`, `query` or `cancel`."),
+    Parameter("X-Goog-Upload-Offset", "Where in the file these bytes belong."),
+    Parameter("X-Goog-Upload-Header-Content-Length", "At the start: how long the file will be."),
+    Parameter("X-Goog-Upload-Header-Content-Type", "At the start: the type of the file, as in `jsonl`."),
+    Parameter("X-Goog-Hash", "`sha256=` or `md5=` of the file, which is then checked."),
+)
+
+_ANSWERED = (
+    Parameter("X-Goog-Upload-Status", "`active`, `final` or `cancelled`."),
+    Parameter("X-Goog-Upload-URL", "After the start: where the steps go."),
+    Parameter("X-Goog-Upload-Size-Received", "How much has arrived."),
+)
+
+_EXAMPLES = (
+    Example(
+        "start",
+        body={"file": {"displayName": "questions", "mimeType": "jsonl", "sizeBytes": 76}},
+        headers={"X-Goog-Upload-Protocol": "resumable", "X-Goog-Upload-Command": "start"},
+        answer={},
+    ),
+    Example(
+        "raw",
+        body='{"key": "a", "request": {"contents": [{"parts": [{"text": "Say hello."}]}]}}\n',
+        headers={"X-Goog-Upload-Protocol": "raw", "Content-Type": "application/jsonl"},
+        answer={
+            "file": {
+                "name": "files/t5snrshrqff1",
+                "mimeType": "application/jsonl",
+                "sizeBytes": "76",
+                "createTime": "2026-01-01T00:00:00.123456Z",
+                "updateTime": "2026-01-01T00:00:00.123456Z",
+                "expirationTime": "2026-01-03T00:00:00.123456Z",
+                "sha256Hash": "ZWM1MGI5MTc0MTNhMjhhZDFmMjIz",
+                "uri": "http://localhost:8080/v1beta/files/t5snrshrqff1",
+                "state": "ACTIVE",
+                "source": "UPLOADED",
+            }
+        },
+    ),
+)
 
 
 class UploadRoutes:
@@ -39,6 +88,22 @@ class UploadRoutes:
         """Return every route of uploads."""
         return [Route(f"/upload{V}/files", self.upload, methods=["POST", "PUT"])]
 
+    @entry(
+        "uploads.upload",
+        "Upload a file",
+        description=(
+            "Resumable: `X-Goog-Upload-Command: start` with the file's name, type and size as JSON; the "
+            "bytes then go to the `X-Goog-Upload-URL` of the answer, in one or more steps (`upload`, at "
+            "the end `upload, finalize`) with their `X-Goog-Upload-Offset`. `query` asks what has arrived, "
+            "`cancel` gives up. Or at once: `X-Goog-Upload-Protocol: raw`, and the bytes."
+        ),
+        body=[wire.CreateFileRequest, _BYTES],
+        answer=Success((shapes.UploadStep,), "Taken.", _ANSWERED),
+        query=[Parameter("upload_id", "In the URL of an upload that was started.")],
+        headers=_SENT,
+        refuses=(404, 409, 501),
+        examples=_EXAMPLES,
+    )
     async def upload(self, call: Call) -> Response:
         """Take any step of any upload protocol."""
         upload_id = call.query_params.get("upload_id")

@@ -6,10 +6,13 @@ from starlette.requests import Request as Call
 from starlette.responses import Response
 from starlette.routing import Route
 
+from halfrate.server import examples
 from halfrate.server.answers import json_answer
 from halfrate.server.bodies import Bodies
+from halfrate.server.manual import Example, Parameter, entry, paging
 from halfrate.server.paths import V
 from halfrate.service.webhooks import Webhooks
+from halfrate.wire.gemini import shapes
 from halfrate.wire.gemini import webhooks as wire
 from halfrate.wire.gemini.pages import page_size
 
@@ -37,6 +40,16 @@ class WebhookRoutes:
             Route(KEYS, self.public_keys, methods=["GET"]),
         ]
 
+    @entry(
+        "webhooks.create",
+        "Register a receiver",
+        description="Names may be spelled in snake_case too, as SDKs do here; answers are.",
+        body=wire.WebhookMessage,
+        answer=shapes.WebhookShown,
+        query=[Parameter("webhook_id", "The id it is to have.")],
+        refuses=(409, 429),
+        examples=examples.CREATE_WEBHOOK,
+    )
     async def create(self, call: Call) -> Response:
         """Register a receiver, and show it with its secret."""
         async with self._bodies.whole(call) as body:
@@ -45,6 +58,7 @@ class WebhookRoutes:
         webhook = await self._webhooks.create(id=webhook_id, name=new.name, uri=new.uri, events=new.events)
         return await json_answer(call, bytes(wire.resource(webhook, new=True)))
 
+    @entry("webhooks.list", "List webhooks", answer=shapes.WebhookList, query=paging(default=50, most=1000))
     async def list_page(self, call: Call) -> Response:
         """Show a page of webhooks."""
         size = page_size(_either(call, "page_size", "pageSize"), default=50, most=1000)
@@ -53,11 +67,20 @@ class WebhookRoutes:
             call, wire.page(*await self._webhooks.list(page_size=size, page_token=token))
         )
 
+    @entry("webhooks.get", "Show a webhook", answer=shapes.WebhookShown)
     async def get(self, call: Call) -> Response:
         """Show a webhook."""
         webhook = await self._webhooks.get(call.path_params["webhook"])
         return await json_answer(call, bytes(wire.resource(webhook)))
 
+    @entry(
+        "webhooks.update",
+        "Change a webhook",
+        body=wire.WebhookMessage,
+        answer=shapes.WebhookShown,
+        query=[Parameter("update_mask", "What changes; without it, what is in the body.")],
+        examples=examples.UPDATE_WEBHOOK,
+    )
     async def update(self, call: Call) -> Response:
         """Change a webhook, and show it."""
         async with self._bodies.whole(call) as body:
@@ -71,11 +94,20 @@ class WebhookRoutes:
         )
         return await json_answer(call, bytes(wire.resource(webhook)))
 
+    @entry("webhooks.delete", "Remove a webhook", answer=shapes.Empty)
     async def delete(self, call: Call) -> Response:
         """Remove a webhook."""
         await self._webhooks.delete(call.path_params["webhook"])
         return await json_answer(call, b"{}")
 
+    @entry(
+        "webhooks.ping",
+        "Call a webhook once",
+        body=wire.PingRequest,
+        answer=shapes.Empty,
+        refuses=(429,),
+        examples=[Example("ping", body={}, answer={})],
+    )
     async def ping(self, call: Call) -> Response:
         """Call a webhook once."""
         async with self._bodies.whole(call) as body:
@@ -83,6 +115,14 @@ class WebhookRoutes:
         await self._webhooks.ping(call.path_params["webhook"])
         return await json_answer(call, b"{}")
 
+    @entry(
+        "webhooks.rotateSigningSecret",
+        "Make a new secret",
+        body=wire.RotateRequest,
+        answer=shapes.NewSecret,
+        refuses=(429,),
+        examples=examples.ROTATE,
+    )
     async def rotate_secret(self, call: Call) -> Response:
         """Make a new secret, and show it."""
         async with self._bodies.whole(call) as body:
@@ -91,6 +131,7 @@ class WebhookRoutes:
         secret = await self._webhooks.rotate_secret(call.path_params["webhook"], at_once=at_once)
         return await json_answer(call, wire.secret_body(secret))
 
+    @entry("webhooks.keys", "Show the keys that check calls for single batches", answer=shapes.KeySet)
     async def public_keys(self, call: Call) -> Response:
         """Show the keys by which calls for single batches can be checked."""
         return await json_answer(call, await self._webhooks.public_keys())

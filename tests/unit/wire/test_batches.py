@@ -191,6 +191,11 @@ def test_a_new_job():
     }
 
 
+def test_a_priority_is_shown_as_a_string():
+    assert shown(dataclasses.replace(JOB, priority=-2))["metadata"]["priority"] == "-2"
+    assert "priority" not in shown(JOB)["metadata"]
+
+
 def test_a_retry_names_what_it_tries_again():
     assert "retryOf" not in shown(JOB)["metadata"]["halfrate"]
     job = dataclasses.replace(JOB, retry_of="first")

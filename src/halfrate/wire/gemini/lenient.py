@@ -102,7 +102,7 @@ class Reader(Generic[M]):
     def __init__(self, message: type[M]) -> None:
         self._message = message
         self._fast = tuple(
-            msgspec.json.Decoder(spelling, strict=False) for spelling in (_in_camel_case(message), message)
+            msgspec.json.Decoder(spelling, strict=False) for spelling in (in_camel_case(message), message)
         )
 
     def read(self, raw: bytes | Raw, *, path: str = "") -> M | Unreadable:
@@ -155,7 +155,7 @@ class Reader(Generic[M]):
 
 
 @cache
-def _in_camel_case(message: type[Message]) -> type[Message]:
+def in_camel_case(message: type[Message]) -> type[Message]:
     """Return a subclass of ``message`` that spells its names, and those below it, in lowerCamelCase."""
     fields = [(field.name, _spelled(field.type), field.default) for field in msgspec.structs.fields(message)]
     twin = msgspec.defstruct(message.__name__, fields, bases=(message,), rename="camel")
@@ -164,7 +164,7 @@ def _in_camel_case(message: type[Message]) -> type[Message]:
 
 def _spelled(kind: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, Message):
-        return _in_camel_case(kind)
+        return in_camel_case(kind)
     if _is_union(kind):
         return reduce(or_, (_spelled(part) for part in typing.get_args(kind)))
     if typing.get_origin(kind) is list:
@@ -177,7 +177,7 @@ def _fields(message: type[Message]) -> dict[str, tuple[str, Any]]:
     """Map either spelling of each field to its name and its type without ``None``."""
     fields: dict[str, tuple[str, Any]] = {}
     for field, camel in zip(
-        msgspec.structs.fields(message), msgspec.structs.fields(_in_camel_case(message)), strict=True
+        msgspec.structs.fields(message), msgspec.structs.fields(in_camel_case(message)), strict=True
     ):
         entry = (field.name, _without_none(field.type))
         fields[field.name] = fields[camel.encode_name] = entry

@@ -1,0 +1,211 @@
+"""Calls as they can be sent, for the manual. The tests send each to a real server."""
+
+from __future__ import annotations
+
+import json
+
+from halfrate.server.manual import Example, Json
+
+_ID = "k3qZ0c9y1VtD5g2r"
+
+
+def _said(text: str, role: str = "user") -> Json:
+    return {"role": role, "parts": [{"text": text}]}
+
+
+def _answered(text: str, *, prompt: int, answer: int) -> Json:
+    return {
+        "candidates": [{"content": _said(text, "model"), "finishReason": "STOP", "index": 0}],
+        "usageMetadata": {
+            "promptTokenCount": prompt,
+            "candidatesTokenCount": answer,
+            "totalTokenCount": prompt + answer,
+            "promptTokensDetails": [{"modality": "TEXT", "tokenCount": prompt}],
+        },
+        "modelVersion": "pocket-1",
+        "responseId": _ID,
+    }
+
+
+_CHEESE = {
+    "type": "OBJECT",
+    "properties": {"name": {"type": "STRING"}, "soft": {"type": "BOOLEAN"}},
+    "required": ["name", "soft"],
+    "propertyOrdering": ["name", "soft"],
+}
+
+GENERATE = (
+    Example(
+        "text",
+        body={"contents": [_said("Say hello.")]},
+        answer=_answered("Hello!", prompt=12, answer=2),
+    ),
+    Example(
+        "everything",
+        body={
+            "systemInstruction": {"parts": [{"text": "Be brief."}]},
+            "contents": [
+                _said("My name is Ann."),
+                _said("Hello, Ann.", "model"),
+                _said("What is my name?"),
+            ],
+            "generationConfig": {
+                "temperature": 0.5,
+                "topP": 0.9,
+                "topK": 40,
+                "seed": 7,
+                "maxOutputTokens": 64,
+                "stopSequences": ["END"],
+                "presencePenalty": 0.1,
+                "frequencyPenalty": 0.1,
+            },
+        },
+        answer=_answered("Ann.", prompt=40, answer=2),
+    ),
+    Example(
+        "schema",
+        body={
+            "contents": [_said("Name a cheese.")],
+            "generationConfig": {"responseMimeType": "application/json", "responseSchema": _CHEESE},
+        },
+        answer=_answered('{"name": "Brie", "soft": true}', prompt=14, answer=11),
+    ),
+)
+
+
+def _piece(text: str) -> Json:
+    content = _said(text, "model")
+    return {"candidates": [{"content": content, "index": 0}], "modelVersion": "pocket-1", "responseId": _ID}
+
+
+_PIECES = [_piece("Hel"), _answered("lo!", prompt=12, answer=2)]
+
+STREAM = (
+    Example("list", body={"contents": [_said("Say hello.")]}, answer=_PIECES),
+    Example(
+        "events",
+        body={"contents": [_said("Say hello.")]},
+        query={"alt": "sse"},
+        answer="".join(f"data: {json.dumps(piece)}\r\n\r\n" for piece in _PIECES),
+    ),
+)
+
+COUNT_TOKENS = (
+    Example(
+        "contents",
+        body={"contents": [_said("Say hello.")]},
+        answer={"totalTokens": 12, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 12}]},
+    ),
+    Example(
+        "request",
+        body={
+            "generateContentRequest": {
+                "model": "models/pocket-1",
+                "systemInstruction": {"parts": [{"text": "Be brief."}]},
+                "contents": [_said("Say hello.")],
+            }
+        },
+        answer={"totalTokens": 20, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 20}]},
+    ),
+)
+
+
+def _created(requests: int, display_name: str, **more: Json) -> Json:
+    name = "batches/4m855v7q30kc7gtz2w9xhd1b"
+    return {
+        "name": name,
+        "metadata": {
+            "@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch",
+            "model": "models/pocket-1",
+            "displayName": display_name,
+            **more,
+            "createTime": "2026-01-01T00:00:00.407650Z",
+            "updateTime": "2026-01-01T00:00:00.407650Z",
+            "batchStats": {"requestCount": str(requests), "pendingRequestCount": str(requests)},
+            "state": "BATCH_STATE_PENDING",
+            "name": name,
+            "halfrate": {
+                "costUsd": "0",
+                "interactiveCostUsd": "0",
+                "deadline": "2026-01-03T00:00:00.407650Z",
+            },
+        },
+    }
+
+
+CREATE_BATCH = (
+    Example(
+        "file",
+        body={"batch": {"displayName": "nightly", "inputConfig": {"fileName": "files/questions"}}},
+        answer=_created(2, "nightly", inputConfig={"fileName": "files/questions"}),
+    ),
+    Example(
+        "inline",
+        body={
+            "batch": {
+                "displayName": "two questions",
+                "inputConfig": {
+                    "requests": {
+                        "requests": [
+                            {
+                                "request": {"contents": [_said("Name three cheeses.")]},
+                                "metadata": {"key": "cheeses"},
+                            },
+                            {
+                                "request": {
+                                    "contents": [_said("Name three rivers.")],
+                                    "generationConfig": {"temperature": 0, "maxOutputTokens": 32},
+                                },
+                                "metadata": {"key": "rivers"},
+                            },
+                        ]
+                    }
+                },
+            }
+        },
+        answer=_created(2, "two questions"),
+    ),
+)
+
+_WEBHOOK = {
+    "id": "0b7c9f5e-5a52-4a0f-9a57-4f2d5f5d9d53",
+    "name": "nightly",
+    "uri": "https://hooks.test/a",
+    "subscribed_events": ["batch.succeeded", "batch.failed"],
+    "state": "enabled",
+    "create_time": "2026-01-01T00:00:00.407650Z",
+    "update_time": "2026-01-01T00:00:00.407650Z",
+    "signing_secrets": [{"truncated_secret": "whsec_...c3Q="}],
+}
+
+CREATE_WEBHOOK = (
+    Example(
+        "two events",
+        body={
+            "name": "nightly",
+            "uri": "https://hooks.test/a",
+            "subscribedEvents": ["batch.succeeded", "batch.failed"],
+        },
+        answer=_WEBHOOK | {"new_signing_secret": "whsec_Zm9yIGV4YW1wbGUsIGFuZCBmb3IgdGhhdCBvbmx5c3Q="},
+    ),
+)
+
+UPDATE_WEBHOOK = (Example("switch off", body={"state": "disabled"}, answer=_WEBHOOK | {"state": "disabled"}),)
+
+ROTATE = (
+    Example(
+        "at once",
+        body={"revocationBehavior": "revoke_previous_secrets_immediately"},
+        answer={"secret": "whsec_Zm9yIGV4YW1wbGUsIGFuZCBmb3IgdGhhdCBvbmx5c3Q="},
+    ),
+)
+
+
+UPDATE_BATCH = (
+    Example(
+        "name",
+        body={"displayName": "nightly, again"},
+        query={"updateMask": "displayName"},
+        answer=_created(2, "nightly, again")["metadata"],
+    ),
+)
