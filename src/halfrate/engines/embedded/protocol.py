@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from halfrate.domain.embedding import Embedding
 from halfrate.domain.outcome import Cause, Finish
 from halfrate.domain.request import Request
 from halfrate.domain.usage import Usage
@@ -53,6 +54,21 @@ class Cancel(msgspec.Struct, frozen=True, tag=True):
     id: int
 
 
+class Embed(msgspec.Struct, frozen=True, tag=True):
+    """Turn this text into a vector. ``id`` as in `Ask`."""
+
+    id: int
+    embedding: Embedding
+    interactive: bool
+
+
+class CountText(msgspec.Struct, frozen=True, tag=True):
+    """Count the tokens of this text."""
+
+    id: int
+    embedding: Embedding
+
+
 class Loaded(msgspec.Struct, frozen=True, tag=True):
     """The model is in memory."""
 
@@ -74,6 +90,14 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     id: int
     text: str
     finish: Finish
+    usage: Usage
+
+
+class Vector(msgspec.Struct, frozen=True, tag=True):
+    """The vector of a text, as `halfrate.domain.embedding.Embedded` packs it."""
+
+    id: int
+    packed: bytes
     usage: Usage
 
 
@@ -101,8 +125,8 @@ class Beat(msgspec.Struct, frozen=True, tag=True):
     cache_percent: float
 
 
-ToChild = Load | Ask | Count | Cancel
-FromChild = Loaded | Broken | Done | Refused | Counted | Beat
+ToChild = Load | Ask | Count | Embed | CountText | Cancel
+FromChild = Loaded | Broken | Done | Vector | Refused | Counted | Beat
 
 _encoder = msgspec.msgpack.Encoder()
 _to_child: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)
