@@ -126,7 +126,8 @@ class Client:
     @contextmanager
     def open_results(self, job: JobView) -> Iterator[Iterator[bytes]]:
         """Open a Job's Results as JSON Lines: those there are, if it still runs."""
-        inlined = job.raw.get("metadata", {}).get("output", {}).get("inlinedResponses")
+        output = job.raw.get("metadata", {}).get("output", {})
+        inlined = output.get("inlinedResponses") or output.get("inlinedEmbedContentResponses")
         if inlined is not None:
             yield _inlined_lines(inlined)
             return

@@ -12,9 +12,6 @@ from halfrate.domain.errors import Unimplemented
 from halfrate.server.paths import V
 
 _UNBUILT = {
-    f"{V}/{{kind:id}}/{{model:model}}:embedContent": "Embeddings are not built yet.",
-    f"{V}/{{kind:id}}/{{model:model}}:batchEmbedContents": "Embeddings are not built yet.",
-    f"{V}/{{kind:id}}/{{model:model}}:asyncBatchEmbedContent": "Embeddings are not built yet.",
     f"{V}/files:register": "Files in Cloud Storage cannot be registered here. Upload them.",
     f"{V}/cachedContents": "Explicit caches are not built yet. Equal beginnings are computed once anyway.",
     f"{V}/cachedContents/{{cache:id}}": (

@@ -50,6 +50,17 @@ def read_header(path: Path) -> dict[str, Value]:
     return read(path, arrays=False).header
 
 
+def architecture(path: Path) -> Value | None:
+    """The kind of model, None if the file does not begin with it as all writers do. Raise as `read` does."""
+    with path.open("rb") as file:
+        try:
+            _read_counts(file)
+            name, kind = _read_string(file), int(_read_number(file, _U32))
+            return _read_value(file, kind) if name == "general.architecture" else None
+        except (struct.error, UnicodeDecodeError) as error:
+            raise NotGguf(f"damaged: {error}") from error
+
+
 def read(path: Path, *, arrays: bool = True) -> Contents:
     """What a GGUF file says of itself; without ``arrays`` those are passed over.
 
@@ -68,11 +79,7 @@ def read(path: Path, *, arrays: bool = True) -> Contents:
 
 
 def _read_contents(file: BinaryIO, *, arrays: bool) -> Contents:
-    if file.read(4) != MAGIC:
-        raise NotGguf("it does not begin with GGUF")
-    _version, tensors, keys = struct.unpack("<IQQ", file.read(20))
-    if keys > _KEYS_MAX:
-        raise NotGguf(f"it claims {keys} metadata keys")
+    tensors, keys = _read_counts(file)
     contents = Contents({}, {}, {})
     for _ in range(keys):
         name = _read_string(file)
@@ -85,6 +92,16 @@ def _read_contents(file: BinaryIO, *, arrays: bool) -> Contents:
             _skip_array(file)
     _read_tensors(file, tensors, contents)
     return contents
+
+
+def _read_counts(file: BinaryIO) -> tuple[int, int]:
+    """How many tensors and metadata keys there are."""
+    if file.read(4) != MAGIC:
+        raise NotGguf("it does not begin with GGUF")
+    _version, tensors, keys = struct.unpack("<IQQ", file.read(20))
+    if keys > _KEYS_MAX:
+        raise NotGguf(f"it claims {keys} metadata keys")
+    return tensors, keys
 
 
 def _read_tensors(file: BinaryIO, count: int, contents: Contents) -> None:

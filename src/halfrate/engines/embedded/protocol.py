@@ -1,8 +1,9 @@
 """What the server and the engine's child say to each other: length-prefixed msgpack frames. No I/O here.
 
-The server sends one `Load`, then any number of `Ask`, `Count` and `Cancel`. The child answers the `Load`
-with one `Loaded` or one `Broken`, every `Ask` it is not told to cancel with one `Done` or one `Refused`,
-every `Count` with one `Counted` or one `Refused`, and sends a `Beat` now and then while it works.
+The server sends one `Load`, then any number of `Ask`, `Embed`, `Count`, `CountText` and `Cancel`. The child
+answers the `Load` with one `Loaded` or one `Broken`, every `Ask` it is not told to cancel with one `Done` or
+one `Refused`, every `Embed` with one `Vector` or one `Refused`, every count with one `Counted` or one
+`Refused`, and sends a `Beat` now and then while it works.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 import msgspec
 
 from halfrate.domain.embedding import Embedding
+from halfrate.domain.kind import Kind
 from halfrate.domain.outcome import Cause, Finish
 from halfrate.domain.request import Request
 from halfrate.domain.usage import Usage
@@ -31,6 +33,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
 
     model: str
     settings: EmbeddedSettings
+    kind: Kind = Kind.GENERATION
 
 
 class Ask(msgspec.Struct, frozen=True, tag=True):
@@ -76,6 +79,7 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
     context_tokens: int
     default_temperature: float
     lanes: int
+    dimensions: int = 0
 
 
 class Broken(msgspec.Struct, frozen=True, tag=True):

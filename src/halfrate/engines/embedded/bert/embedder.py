@@ -80,11 +80,6 @@ class Embedder:
     def _refusal(self, embedding: Embedding, text: Encoded) -> str | None:
         if len(text.tokens) <= _MARKS:
             return "The text is empty."
-        if embedding.dimensions is not None and embedding.dimensions > self._encoder.width:
-            return (
-                f"{embedding.dimensions} dimensions are asked for, and {self._encoder.name} makes vectors of "
-                f"{self._encoder.width}."
-            )
         return None
 
     def _together(self) -> dict[int, _Waiting]:
