@@ -109,8 +109,8 @@ class Models:
     ) -> tuple[Outcome, Model]:
         """Answer one interactive Request, ahead of all Jobs.
 
-        ``wrote`` is called with each piece of the answer as it is written. Raise `NotFound`, `InvalidArgument`
-        if the model writes no text, or `Unavailable`.
+        ``wrote`` is called with each piece of the answer as it is written. Raise `NotFound`,
+        `InvalidArgument` if the model writes no text, or `Unavailable`.
         """
         model = self.of_kind(name, Kind.GENERATION)
         await self._wait_for(model)

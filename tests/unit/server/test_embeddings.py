@@ -125,6 +125,7 @@ async def test_a_model_that_writes_does_not_embed_and_the_other_way_round(client
     contents = {"contents": [{"parts": [{"text": "one"}]}]}
     refusals = [
         await client.post(f"{EMBED}:generateContent", json=contents),
+        await client.post(f"{EMBED}:streamGenerateContent?alt=sse", json=contents),
         await client.post(
             f"{EMBED}:batchGenerateContent",
             json={"batch": {"inputConfig": {"requests": {"requests": [{"request": contents}]}}}},

@@ -88,6 +88,7 @@ class GeneratedStream:
         """Return the last body: what no piece has said yet, why it ends, and what it took; or the error."""
         if isinstance(outcome, Failed):
             return failure(outcome)[1]
+        assert isinstance(outcome, Answered), "a vector for a Request to write"
         left = tuple(self._left(index, candidate) for index, candidate in enumerate(outcome.candidates))
         return generated(
             replace(outcome, candidates=left),
