@@ -10,6 +10,7 @@ from halfrate.domain.embedding import Embedding
 from halfrate.domain.outcome import Cause
 from halfrate.domain.usage import Usage
 from halfrate.engines.embedded import protocol
+from halfrate.engines.embedded.admission import INTERACTIVE_RUN
 from halfrate.engines.embedded.bert.encoder import BATCH_TOKENS, Encoded, Encoder, shortened
 
 LANES = 256
@@ -36,6 +37,7 @@ class Embedder:
         self._send = send
         self._new: list[protocol.Embed] = []
         self._waiting: dict[int, _Waiting] = {}
+        self._interactive_in_a_row = 0
         self._steps = 0
         self._beat_at = 0.0
 
@@ -84,12 +86,19 @@ class Embedder:
 
     def _together(self) -> dict[int, _Waiting]:
         """The first one that waits, interactive before others, and those that are run beside it."""
-        first = next((one for one in self._waiting.values() if one.interactive), None)
-        first = first or next(iter(self._waiting.values()))
-        length = first.text.length
+        length = self._first().text.length
         alike = [(id, one) for id, one in self._waiting.items() if one.text.length == length]
         alike.sort(key=lambda each: not each[1].interactive)  # stable: else as they came
         return dict(alike[: max(1, BATCH_TOKENS // length)])
+
+    def _first(self) -> _Waiting:
+        """The one to run next: an interactive one, but now and then the one that waits longest."""
+        interactive = next((one for one in self._waiting.values() if one.interactive), None)
+        if interactive is None or self._interactive_in_a_row >= INTERACTIVE_RUN:
+            self._interactive_in_a_row = 0
+            return next(iter(self._waiting.values()))
+        self._interactive_in_a_row += 1
+        return interactive
 
     def _run(self, batch: dict[int, _Waiting]) -> None:
         vectors = self._encoder.vectors([one.text for one in batch.values()])
