@@ -63,8 +63,8 @@ def direct(model: encoder.Encoder, encoded: list[encoder.Encoded]) -> tuple[floa
     began = time.perf_counter()
     while order:
         length = encoded[order[0]].length
-        most = encoder.BATCH_TOKENS // length
-        alike = [position for position in order[:most] if encoded[position].length == length]
+        alike = [position for position in order[: encoder.BATCH_TOKENS] if encoded[position].length == length]
+        alike = alike[: encoder.together(len(alike), length)]
         del order[: len(alike)]
         made = model.vectors([encoded[position] for position in alike])
         for position, vector in zip(alike, made, strict=True):

@@ -41,12 +41,12 @@ def embed(embedder: Embedder, id: int, words: int, *, interactive: bool = False)
 def test_texts_of_one_length_are_run_together_in_the_order_they_came(
     embedder: Embedder, heard: Heard
 ) -> None:
-    for id, words in enumerate([3, 20, 4, 20, 5]):
+    for id, words in enumerate([3, 20, 4, 20]):
         embed(embedder, id, words)
     embedder.turn()
-    assert heard.ids == [0, 2, 4]
+    assert heard.ids == [0, 2]
     embedder.turn()
-    assert heard.ids == [0, 2, 4, 1, 3]
+    assert heard.ids == [0, 2, 1, 3]
     assert not embedder.busy
 
 
@@ -54,10 +54,12 @@ def test_no_more_are_run_together_than_fit(embedder: Embedder, heard: Heard) -> 
     most = BATCH_TOKENS // 16
     for id in range(most + 5):
         embed(embedder, id, 10)
-    embedder.turn()
-    assert heard.ids == list(range(most))
-    embedder.turn()
+    ran = []
+    while embedder.busy:
+        embedder.turn()
+        ran.append(len(heard.ids) - sum(ran))
     assert heard.ids == list(range(most + 5))
+    assert ran == [most, 4, 1]  # powers of two, so that few sizes are ever compiled
 
 
 def test_interactive_texts_go_ahead(embedder: Embedder, heard: Heard) -> None:

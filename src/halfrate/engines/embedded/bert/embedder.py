@@ -11,7 +11,7 @@ from halfrate.domain.outcome import Cause
 from halfrate.domain.usage import Usage
 from halfrate.engines.embedded import protocol
 from halfrate.engines.embedded.admission import INTERACTIVE_RUN
-from halfrate.engines.embedded.bert.encoder import BATCH_TOKENS, Encoded, Encoder, shortened
+from halfrate.engines.embedded.bert.encoder import Encoded, Encoder, shortened, together
 
 LANES = 256
 """Texts in flight that keep it busy: enough of each length to be run together."""
@@ -89,7 +89,7 @@ class Embedder:
         length = self._first().text.length
         alike = [(id, one) for id, one in self._waiting.items() if one.text.length == length]
         alike.sort(key=lambda each: not each[1].interactive)  # stable: else as they came
-        return dict(alike[: max(1, BATCH_TOKENS // length)])
+        return dict(alike[: together(len(alike), length)])
 
     def _first(self) -> _Waiting:
         """The one to run next: an interactive one, but now and then the one that waits longest."""

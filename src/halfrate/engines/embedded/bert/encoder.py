@@ -92,6 +92,15 @@ def load(path: Path, settings: EmbeddedSettings) -> Encoder:
         raise Unloadable(f"The embedding model at {path} cannot be loaded: {reason(error)}") from error
 
 
+def together(waiting: int, length: int) -> int:
+    """How many of the texts of one length that wait to run together, at least 1.
+
+    It is a power of two: for every size of a batch, kernels are compiled when it first comes.
+    """
+    most = min(waiting, max(1, BATCH_TOKENS // length))
+    return 1 << (most.bit_length() - 1)
+
+
 def shortened(vector: weights.Array, dimensions: int | None) -> weights.Array:
     """Return the first ``dimensions`` of a vector, stretched to length 1 again."""
     if dimensions is None or dimensions == len(vector):
