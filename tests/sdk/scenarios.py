@@ -25,6 +25,7 @@ from google import genai
 from google.genai import errors, types
 
 MODEL = "gemini-3.5-flash"
+EMBEDDING_MODEL = "gemini-embedding-001"
 DONE = {"JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED"}
 CHUNK = 8 * 1024 * 1024
 WAIT_SECONDS = 300
@@ -314,6 +315,39 @@ async def inline_requests_are_answered_with_their_metadata(client):
     assert listed.state.name == "JOB_STATE_SUCCEEDED"
 
 
+async def texts_are_embedded_alone_and_in_batches(client):
+    texts = ["The weather is lovely today.", "He drove to the stadium.", "one"]
+    alone = await do(client.models.embed_content(model=EMBEDDING_MODEL, contents=texts))
+    expected = [embedding.values for embedding in alone.embeddings]
+    assert len({len(values) for values in expected}) == 1
+    short = await do(
+        client.models.embed_content(
+            model=EMBEDDING_MODEL, contents="one", config={"output_dimensionality": 5}
+        )
+    )
+    assert len(short.embeddings[0].values) == 5
+    await refused(
+        lambda: client.models.embed_content(model=MODEL, contents="one"), 400, "makes no embeddings"
+    )
+    if not hasattr(client.batches, "create_embeddings"):  # as in 1.26
+        return
+    content = b"\n".join(
+        json.dumps({"key": str(number), "request": {"content": {"parts": [{"text": text}]}}}).encode()
+        for number, text in enumerate(texts)
+    )
+    file = await upload(client, content)
+    job = await do(client.batches.create_embeddings(model=EMBEDDING_MODEL, src={"file_name": file.name}))
+    found = await results(client, await finished(client, job.name))
+    assert [result["key"] for result in found] == ["0", "1", "2"]
+    assert [result["response"]["embedding"]["values"] for result in found] == expected
+    inlined = {"inlined_requests": {"contents": texts}}
+    job = await do(client.batches.create_embeddings(model=EMBEDDING_MODEL, src=inlined))
+    job = await finished(client, job.name)
+    responses = [each.response for each in job.dest.inlined_embed_content_responses]
+    assert [response.embedding.values for response in responses] == expected
+    assert all(response.token_count for response in responses)
+
+
 async def a_bad_file_is_refused_with_its_lines(client):
     file = await upload(client, line("a", "x") + b'{"key": "b", "request": {"foo": 1}}\n{"key": \n')
     says = "Error on line 2: invalid JSON, near column 26: no such field: 'foo'"
@@ -391,6 +425,7 @@ SCENARIOS = [
     a_source_object_names_a_file,
     batch_and_interactive_give_the_same_answer,
     inline_requests_are_answered_with_their_metadata,
+    texts_are_embedded_alone_and_in_batches,
     a_bad_file_is_refused_with_its_lines,
     a_cancelled_job_keeps_what_it_had,
     a_running_job_names_the_results_it_has,

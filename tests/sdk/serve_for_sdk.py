@@ -2,7 +2,7 @@
 
     python -m tests.sdk.serve_for_sdk DATA_DIRECTORY
 
-With the demonstration model where it is there; else with an Engine that plays a script.
+With the demonstration model and the embedding model where they are; else with Engines that play a script.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import json
 import sys
 from pathlib import Path
 
-from halfrate.app import MakeEngine, embedded_engine
-from halfrate.config import Config, ModelConfig, pocket_model
+from halfrate.app import embedded_engine
+from halfrate.config import MINILM, Config, ModelConfig, minilm_model, pocket_model
+from halfrate.domain.kind import Kind
 from halfrate.domain.outcome import Answered, Finish, Outcome
 from halfrate.domain.request import Request
 from halfrate.domain.usage import Usage
+from halfrate.engines.api import Engine
 from halfrate.engines.scripted import ScriptedEngine, count_words, echo
 from halfrate.serve import serve
 
@@ -29,23 +31,31 @@ def play(request: Request) -> Outcome:
     return Answered.of(text, Finish.STOP, Usage(count_words(request), len(text.split())))
 
 
-def scripted(_: ModelConfig) -> ScriptedEngine:
+EMBEDDER = ModelConfig(path="scripted", kind=Kind.EMBEDDING, aliases=("gemini-embedding-*",))
+
+
+def scripted(entry: ModelConfig) -> ScriptedEngine:
     """Make an Engine slow enough that a Job can be cancelled."""
-    return ScriptedEngine(play, delay_seconds=0.01)
+    dimensions = 384 if entry.kind is Kind.EMBEDDING else 0
+    return ScriptedEngine(play, delay_seconds=0.01, dimensions=dimensions)
+
+
+def engine_of(entry: ModelConfig) -> Engine:
+    """Make the real Engine of a model that is there."""
+    return embedded_engine(entry) if Path(entry.path).exists() else scripted(entry)
 
 
 def main(data: str) -> None:
     """Serve on a free port."""
     model = pocket_model()
-    make_engine: MakeEngine = embedded_engine if Path(model.path).is_file() else scripted
-    config = Config(data_dir=data, models={"pocket-1": model})
+    config = Config(data_dir=data, models={"pocket-1": model, MINILM: minilm_model() or EMBEDDER})
     asyncio.run(
         serve(
             config,
             host="127.0.0.1",
             port=0,
             on_started=lambda url: print(url, flush=True),
-            make_engine=make_engine,
+            make_engine=engine_of,
         )
     )
 

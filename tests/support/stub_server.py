@@ -52,6 +52,7 @@ class StubServer:
         self.plan: list[Operation] = [succeeded()]
         self.listed: list[Operation] = []
         self.models = ["pocket-1", "gemini-2.5-flash"]
+        self.embedding_models: list[str] = []
         self.calls: list[tuple[str, str, dict[str, str], bytes]] = []
         self.cuts_after_bytes: list[int] = []
         self.created: Operation = operation()
@@ -106,7 +107,16 @@ def _handler(stub: StubServer) -> type[BaseHTTPRequestHandler]:
             elif path == "batches":
                 self._page("operations", stub.listed, query)
             elif path == "models":
-                models = [{"name": f"models/{name}", "version": "pocket-1-q8"} for name in stub.models]
+                models = [
+                    {
+                        "name": f"models/{name}",
+                        "version": "pocket-1-q8",
+                        "supportedGenerationMethods": [
+                            "embedContent" if name in stub.embedding_models else "generateContent"
+                        ],
+                    }
+                    for name in stub.models
+                ]
                 self._page("models", models, query)
             elif path == "files":
                 self._page("files", [self._file(name) for name in stub.files], query)
@@ -134,7 +144,7 @@ def _handler(stub: StubServer) -> type[BaseHTTPRequestHandler]:
                 self._send(
                     b"", "text/plain", {"X-Goog-Upload-URL": address, "X-Goog-Upload-Status": "active"}
                 )
-            elif path.endswith(":batchGenerateContent"):
+            elif path.endswith((":batchGenerateContent", ":asyncBatchEmbedContent")):
                 if stub.refuse_create:
                     self._error(*stub.refuse_create)
                     return

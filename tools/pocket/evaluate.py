@@ -61,7 +61,7 @@ class Engine:
         messages = tuple(Message(Role(turn.role), turn.text) for turn in prompt)
         sampling = Sampling(temperature=0.0, max_output_tokens=NEW_TOKENS_MAX)
         outcome = await self._engine.answer(Request(messages, sampling))
-        return outcome.text if isinstance(outcome, Answered) else f"[{outcome.detail}]"
+        return outcome.text if isinstance(outcome, Answered) else f"[{outcome}]"
 
 
 def is_right(example: Example, answer: str) -> bool:

@@ -44,6 +44,7 @@ def run(
     check_input(file)
     loaded = settings(config=config, data=None, model=model)
     name = only_model(loaded)
+    loaded = loaded.serving_only(loaded.models[name], name=name)
     show_logs(logging.ERROR)  # what a server's log would warn of is shown as the reason for waiting
     rate = Rate(time.time)
     with text_display() as show:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from halfrate.domain.errors import ConfigError
+from halfrate.domain.kind import Kind
 
 if TYPE_CHECKING:
     from halfrate.config import Config
@@ -30,10 +31,15 @@ def settings(*, config: Path | None, data: Path | None, model: str | None) -> Co
 
 
 def only_model(loaded: Config) -> str:
-    """Return the name of the one model there is. Raise `ConfigError` if there are several."""
-    if len(loaded.models) > 1:
+    """Return the name of the one model there is, but for those configured to make embeddings.
+
+    Raise `ConfigError` if there are several.
+    """
+    writing = [name for name, entry in loaded.models.items() if entry.kind is not Kind.EMBEDDING]
+    names = writing or list(loaded.models)
+    if len(names) > 1:
         raise ConfigError(f"Say which model answers, with -m: {', '.join(sorted(loaded.models))}.")
-    return next(iter(loaded.models))
+    return names[0]
 
 
 def check_model(model: str) -> None:

@@ -16,6 +16,7 @@ from halfrate.cli.describe import job_document, minute
 from halfrate.cli.files import check_input
 from halfrate.cli.follow import tell_promise, watch_to_the_end
 from halfrate.cli.options import DEFAULT_URL, Deadline, Json, Model, Url
+from halfrate.domain.kind import Kind
 
 
 def submit(
@@ -26,6 +27,7 @@ def submit(
     priority: Annotated[int, typer.Option(help="Jobs with a higher one go first.")] = 0,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="Make bad lines error results.")] = False,
     deadline: Deadline = None,
+    embed: Annotated[bool, typer.Option("--embed", help="The lines are texts to embed.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Stay and show the job until it ends.")] = False,
     url: Url = DEFAULT_URL,
     as_json: Json = False,
@@ -33,7 +35,8 @@ def submit(
     """Send FILE to a server and make a job of it. Prints the job's name."""
     check_input(file)
     client = connect(url)
-    model = choose_model(client, model)
+    kind = Kind.EMBEDDING if embed else Kind.GENERATION
+    model = choose_model(client, model, kind)
     with _progress(file) as on_progress:
         uploaded = client.upload(file, on_progress=on_progress)
     job = client.create(
@@ -43,6 +46,7 @@ def submit(
         priority=priority,
         keep_going=keep_going,
         deadline=deadline,
+        kind=kind,
     )
     if watch:
         say(f"Submitted {job.name}")

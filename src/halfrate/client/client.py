@@ -15,6 +15,7 @@ from halfrate.client.transport import DEFAULT_URL, Transport
 from halfrate.client.upload import Upload
 from halfrate.client.views import FileView, JobView, ModelView
 from halfrate.domain.errors import Forbidden, NotFound, Unimplemented, Unreachable
+from halfrate.domain.kind import Kind
 
 PIECE_BYTES = 1 << 20
 
@@ -72,8 +73,11 @@ class Client:
         priority: int = 0,
         keep_going: bool = False,
         deadline: str | None = None,
+        kind: Kind = Kind.GENERATION,
     ) -> JobView:
-        """Make a Job of an uploaded File. With ``keep_going``, bad lines become error Results.
+        """Make a Job of an uploaded File, whose lines are of one kind.
+
+        With ``keep_going``, bad lines become error Results.
 
         ``deadline`` is a number of seconds, or an instant in RFC 3339; the server has one of its own.
         """
@@ -85,7 +89,8 @@ class Client:
         headers = {"X-Halfrate-On-Invalid": "skip"} if keep_going else {}
         if deadline is not None:
             headers["X-Halfrate-Deadline"] = deadline
-        path = f"models/{model.removeprefix('models/')}:batchGenerateContent"
+        verb = "asyncBatchEmbedContent" if kind is Kind.EMBEDDING else "batchGenerateContent"
+        path = f"models/{model.removeprefix('models/')}:{verb}"
         return JobView.of(self._transport.call("POST", path, body={"batch": batch}, headers=headers))
 
     def job(self, name: str) -> JobView:
@@ -126,7 +131,8 @@ class Client:
     @contextmanager
     def open_results(self, job: JobView) -> Iterator[Iterator[bytes]]:
         """Open a Job's Results as JSON Lines: those there are, if it still runs."""
-        inlined = job.raw.get("metadata", {}).get("output", {}).get("inlinedResponses")
+        output = job.raw.get("metadata", {}).get("output", {})
+        inlined = output.get("inlinedResponses") or output.get("inlinedEmbedContentResponses")
         if inlined is not None:
             yield _inlined_lines(inlined)
             return

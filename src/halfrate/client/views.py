@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Self
 
 from halfrate.domain.job import Counts
+from halfrate.domain.kind import Kind
 from halfrate.domain.usage import Usage
 
 _FINAL = ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
@@ -142,6 +143,7 @@ class ModelView:
     description: str
     version: str
     input_tokens_max: int
+    kind: Kind
 
     @classmethod
     def of(cls, model: Mapping[str, Any]) -> Self:
@@ -152,7 +154,13 @@ class ModelView:
             description=str(model.get("description", "")),
             version=str(model.get("version", "")),
             input_tokens_max=_int(model.get("inputTokenLimit")) or 0,
+            kind=_kind(model.get("supportedGenerationMethods")),
         )
+
+
+def _kind(methods: object) -> Kind:
+    embeds = isinstance(methods, list) and "embedContent" in methods and "generateContent" not in methods
+    return Kind.EMBEDDING if embeds else Kind.GENERATION
 
 
 def _state(wire: str) -> str:

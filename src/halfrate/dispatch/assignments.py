@@ -4,28 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from halfrate.domain.kind import Kind
 from halfrate.domain.line import Line, Rejection
 from halfrate.domain.outcome import Cause, Failed
-from halfrate.domain.request import Request
+from halfrate.domain.request import AnyRequest
 from halfrate.domain.result import Asker, Assignment
 from halfrate.ingest.index import Entry
 from halfrate.planner.coalesce import coalesce
 
-Asked = Callable[[Line, str], Request | Failed]
-"""Says what a line asks in a Job of this model, or why it cannot be answered there."""
+Asked = Callable[[Line, str, Kind], AnyRequest | Failed]
+"""Says what a line asks in a Job of this model and kind, or why it cannot be answered there."""
 
 
 def assignments(
-    lines: Iterable[tuple[Entry, Line | Rejection]], *, model: str, asked: Asked, default_temperature: float
+    lines: Iterable[tuple[Entry, Line | Rejection]],
+    *,
+    model: str,
+    kind: Kind,
+    asked: Asked,
+    default_temperature: float,
 ) -> list[Assignment]:
     """Return what is to be answered, in order, twins together. A bad line is a `Failed` already."""
-    single = (Assignment(request, (asker,)) for asker, request in _asked(lines, model=model, asked=asked))
+    single = (
+        Assignment(request, (asker,)) for asker, request in _asked(lines, model=model, kind=kind, asked=asked)
+    )
     return list(coalesce(single, default_temperature=default_temperature))
 
 
 def _asked(
-    lines: Iterable[tuple[Entry, Line | Rejection]], *, model: str, asked: Asked
-) -> Iterator[tuple[Asker, Request | Failed]]:
+    lines: Iterable[tuple[Entry, Line | Rejection]], *, model: str, kind: Kind, asked: Asked
+) -> Iterator[tuple[Asker, AnyRequest | Failed]]:
     for entry, line in lines:
         match line:
             case Rejection(message):
@@ -39,4 +47,4 @@ def _asked(
                 )
                 yield Asker(entry.ordinal, key, metadata), Failed(Cause.INVALID, detail)
             case Line(key, metadata):
-                yield Asker(entry.ordinal, key, metadata), asked(line, model)
+                yield Asker(entry.ordinal, key, metadata), asked(line, model, kind)

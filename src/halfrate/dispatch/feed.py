@@ -10,7 +10,7 @@ from halfrate.config import DispatchConfig
 from halfrate.dispatch.gate import Gate
 from halfrate.dispatch.lanes import Lanes
 from halfrate.domain.outcome import Cause, Failed, Outcome, TryAgain, Verdict, judge
-from halfrate.domain.request import Request
+from halfrate.domain.request import AnyRequest
 from halfrate.engines.api import Engine, EngineState, Took
 
 
@@ -32,7 +32,7 @@ class Feed:
         self._gate = Gate()
         self.lanes = Lanes(lanes)
 
-    async def answer(self, requests: Sequence[Request], took: Took) -> None:
+    async def answer(self, requests: Sequence[AnyRequest], took: Took) -> None:
         """Make Attempts until the Outcome of each Request is final; ``took`` is called with it at once.
 
         Raise `EngineBroken` if the Engine cannot load any more: some then have no Outcome.
@@ -58,7 +58,7 @@ class Feed:
                 task.cancel()
             await asyncio.gather(*going_on, return_exceptions=True)
 
-    async def _go_on(self, request: Request, failed: Failed) -> Outcome:
+    async def _go_on(self, request: AnyRequest, failed: Failed) -> Outcome:
         """Make further Attempts until one is final."""
         outcome: Outcome = failed
         attempt = 1
@@ -84,12 +84,12 @@ class Feed:
             chance=self._chance(),
         )
 
-    async def _attempt_one(self, request: Request) -> Outcome:
+    async def _attempt_one(self, request: AnyRequest) -> Outcome:
         outcomes: list[Outcome] = []
         await self._attempt([request], lambda _, outcome: outcomes.append(outcome))
         return outcomes[0]
 
-    async def _attempt(self, requests: Sequence[Request], took: Took) -> None:
+    async def _attempt(self, requests: Sequence[AnyRequest], took: Took) -> None:
         """Make one Attempt of each. All begin now, so one time-out is the time-out of each."""
         if self._engine.state is not EngineState.READY:
             await self._engine.ready()

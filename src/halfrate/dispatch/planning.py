@@ -87,7 +87,7 @@ class Planner:
     async def _plan(self, job: Job) -> None:
         """Give a Job its Shards. Raise `IllegalTransition` if it ended in the meantime."""
         summary = await self._inputs.read_summary(job.input_blob)
-        refuse_bad_input(summary, keep_going=job.keep_going)
+        refuse_bad_input(summary, keep_going=job.keep_going, kind=job.kind)
         if job.counts.requests != summary.requests:
             # The Job was accepted before its input was indexed.
             await self._store.set_requests(job.id, summary.requests)

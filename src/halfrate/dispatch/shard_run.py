@@ -17,7 +17,6 @@ from halfrate.dispatch.sink import Sink
 from halfrate.domain.errors import CorruptData, LeaseLost
 from halfrate.domain.job import Job
 from halfrate.domain.outcome import Failed, Outcome
-from halfrate.domain.request import Request
 from halfrate.domain.result import Assignment, Result
 from halfrate.domain.shard import Lease, SegmentRef, Shard
 from halfrate.ingest.inputs import Inputs
@@ -123,7 +122,7 @@ class ShardRun:
             lanes.give_one_back()
 
         # All of them: those that have failed already were not handed out.
-        requests = [a.request for a in chunk if isinstance(a.request, Request)]
+        requests = [a.request for a in chunk if not isinstance(a.request, Failed)]
         await self._feed.answer(requests, took)
 
     async def _keep_lease(self) -> None:
@@ -158,6 +157,7 @@ class ShardRun:
             whole = assignments(
                 lines.in_run_order(shard.first, shard.requests),
                 model=job.model,
+                kind=job.kind,
                 asked=self._asked,
                 default_temperature=self._default_temperature,
             )
@@ -171,7 +171,7 @@ def _add_failed(pending: list[Assignment], sink: Sink) -> deque[Assignment]:
         match assignment.request:
             case Failed() as failed:
                 sink.add([Result(asker, failed) for asker in assignment.askers])
-            case Request():
+            case _:
                 unasked.append(assignment)
     return unasked
 

@@ -9,7 +9,7 @@ from typing import Self
 from halfrate.clock import Clock
 from halfrate.dispatch.bell import Bell
 from halfrate.domain.job import Counts
-from halfrate.domain.outcome import Answered
+from halfrate.domain.outcome import Failed
 from halfrate.domain.result import Result
 from halfrate.domain.shard import Lease, SegmentRef
 from halfrate.domain.usage import Usage
@@ -142,7 +142,7 @@ class Sink:
 
 def tally(results: Sequence[Result], price: Price) -> Tally:
     """Add up what Results come to. An answer is paid for, an error is not."""
-    answers = [result.outcome for result in results if isinstance(result.outcome, Answered)]
+    answers = [result.outcome for result in results if not isinstance(result.outcome, Failed)]
     input_tokens = output_tokens = cached_tokens = 0
     for answer in answers:
         input_tokens += answer.usage.input_tokens

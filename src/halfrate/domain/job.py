@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from halfrate.domain.errors import IllegalTransition
+from halfrate.domain.kind import Kind
 from halfrate.domain.outcome import Cause
 from halfrate.domain.usage import Usage
 
@@ -119,6 +120,7 @@ class JobChange:
 class Job:
     """One submitted batch. Times are seconds since the Unix epoch; costs are pico-USD.
 
+    ``kind`` is what its Requests ask for.
     ``model`` is the name the client asked for, ``engine`` the configured model that answers to it.
     ``stopped_by`` says why a Job is being, or was, cut short: `Cause.CANCELLED` or `Cause.EXPIRED`.
     ``error`` is set on FAILED Jobs only. ``input_file`` is the id of the File given, or None for a
@@ -140,6 +142,7 @@ class Job:
     updated_at: float
     deadline: float
     promised_at: float
+    kind: Kind = Kind.GENERATION
     started_at: float | None = None
     ended_at: float | None = None
     retry_of: str | None = None

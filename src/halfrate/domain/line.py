@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from halfrate.domain.kind import Kind
 from halfrate.domain.outcome import Failed
-from halfrate.domain.request import Message, Request, Role, Sampling
+from halfrate.domain.request import AnyRequest, Message, Request, Role, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +15,14 @@ class Line:
     """A line that could be read.
 
     ``model`` is the model the line itself names, if it does. ``request`` is a `Failed` where the line
-    is well-formed and asks for something that can never be answered here.
+    is well-formed and asks for something that can never be answered here. ``kind`` is what it asks for.
     """
 
     key: str | None
     metadata: bytes | None
     model: str | None
-    request: Request | Failed
+    request: AnyRequest | Failed
+    kind: Kind = Kind.GENERATION
 
 
 @dataclass(frozen=True, slots=True)

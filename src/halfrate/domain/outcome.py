@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from halfrate.domain.embedding import Embedded
 from halfrate.domain.request import FunctionCall
 from halfrate.domain.usage import Usage
 
@@ -105,7 +106,7 @@ class Failed:
     detail: str
 
 
-Outcome = Answered | Failed
+Outcome = Answered | Embedded | Failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from halfrate.domain.embedding import Embedding
+
 
 class Role(StrEnum):
     """Who speaks."""
@@ -149,3 +151,7 @@ class Request:
     sampling: Sampling = UNASKED
     functions: Functions | None = None
     cache: str | None = None
+
+
+AnyRequest = Request | Embedding
+"""What one line asks: a text to be written, or a vector."""

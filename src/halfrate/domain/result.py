@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from halfrate.domain.outcome import Answered, Failed
-from halfrate.domain.request import Request
+from halfrate.domain.outcome import Failed, Outcome
+from halfrate.domain.request import AnyRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Assignment:
     ``request`` is a `Failed` where the line can already be seen to have no answer.
     """
 
-    request: Request | Failed
+    request: AnyRequest | Failed
     askers: tuple[Asker, ...]
 
 
@@ -38,4 +38,4 @@ class Result:
     """The one final entry for one Asker."""
 
     asker: Asker
-    outcome: Answered | Failed
+    outcome: Outcome

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from halfrate.domain.embedding import Embedding
 from halfrate.domain.outcome import Cause, Failed
-from halfrate.domain.request import Request
+from halfrate.domain.request import AnyRequest, Request
 from halfrate.engines.api import Ability, EngineFacts
 
 _SENTENCES = {
@@ -15,14 +16,30 @@ _SENTENCES = {
 }
 
 
-def inability(request: Request, facts: EngineFacts) -> Failed | None:
+def inability(request: AnyRequest, facts: EngineFacts) -> Failed | None:
     """Return why an Engine of these facts cannot answer, None if it can."""
+    if isinstance(request, Embedding):
+        return _inability_to_embed(request, facts)
+    if facts.dimensions:
+        return _unable(facts, "makes embeddings and writes no text. Ask a model that generates")
     for ability in _asked_for(request):
         if ability not in facts.abilities:
             return _unable(facts, _SENTENCES[ability])
     most = facts.logprobs_max
     if (request.sampling.logprobs or 0) > most:
         return _unable(facts, f"tells how likely {most} tokens were at each step. Ask for at most {most}")
+    return None
+
+
+def _inability_to_embed(embedding: Embedding, facts: EngineFacts) -> Failed | None:
+    if not facts.dimensions:
+        return _unable(facts, "writes text and makes no embeddings. Ask an embedding model")
+    if (embedding.dimensions or 0) > facts.dimensions:
+        return Failed(
+            Cause.INVALID,
+            f"output_dimensionality is {embedding.dimensions}, and the vectors of {facts.model_version} have "
+            f"{facts.dimensions} dimensions. Ask for 1 to {facts.dimensions}.",
+        )
     return None
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Protocol, Self
 
 from halfrate.domain.outcome import Delta, Outcome
-from halfrate.domain.request import Request
+from halfrate.domain.request import AnyRequest
 from halfrate.domain.trouble import Trouble
 
 Took = Callable[[int, Outcome], None]
@@ -44,6 +44,7 @@ class EngineFacts:
     ``context_tokens`` bounds prompt and answer together. ``lanes`` is how many Requests in flight
     keep it busy: more gain nothing, fewer leave it hungry. ``logprobs_max`` bounds how many likely tokens
     it tells at each step, besides the one chosen. ``thinks`` is whether its model thinks before it answers.
+    ``dimensions`` is how long the vectors are that it makes of texts; 0 is an Engine that writes texts.
     """
 
     model_version: str
@@ -53,6 +54,7 @@ class EngineFacts:
     abilities: frozenset[Ability] = frozenset()
     logprobs_max: int = 0
     thinks: bool = False
+    dimensions: int = 0
 
 
 class Engine(Protocol):
@@ -80,7 +82,7 @@ class Engine(Protocol):
         ...
 
     async def answer(
-        self, request: Request, *, interactive: bool = False, wrote: Wrote | None = None
+        self, request: AnyRequest, *, interactive: bool = False, wrote: Wrote | None = None
     ) -> Outcome:
         """Make one Attempt. Interactive Requests go ahead of the others.
 
@@ -93,7 +95,7 @@ class Engine(Protocol):
         """
         ...
 
-    async def answer_many(self, requests: Sequence[Request], took: Took) -> None:
+    async def answer_many(self, requests: Sequence[AnyRequest], took: Took) -> None:
         """Make one Attempt of each, behind interactive Requests, and return when all have their Outcome.
 
         ``took(position, outcome)`` is called as each Outcome comes: once each, in any order, and never after
@@ -102,7 +104,7 @@ class Engine(Protocol):
         """
         ...
 
-    async def count_tokens(self, request: Request) -> int:
+    async def count_tokens(self, request: AnyRequest) -> int:
         """The tokens of the rendered prompt, exactly as `answer` would report ``input_tokens``."""
         ...
 

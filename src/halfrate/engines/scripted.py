@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from hashlib import shake_128
 from typing import Self
 
 from halfrate.clock import Clock, WallClock
+from halfrate.domain.embedding import Embedded, Embedding
 from halfrate.domain.errors import EngineBroken
 from halfrate.domain.outcome import Answered, Candidate, Cause, Delta, Failed, Finish, Outcome
-from halfrate.domain.request import Choice, FunctionCall, Request
+from halfrate.domain.request import AnyRequest, Choice, FunctionCall, Request
 from halfrate.domain.trouble import Trouble
 from halfrate.domain.usage import Usage
 from halfrate.engines.abilities import inability
@@ -23,8 +26,10 @@ Script = Callable[[Request], Outcome]
 _CONTEXT_TOKENS = 4096
 
 
-def count_words(request: Request) -> int:
+def count_words(request: AnyRequest) -> int:
     """The tokens of a scripted prompt: its words, and one for each Message's speaker."""
+    if isinstance(request, Embedding):
+        return 1 + len(request.text.split())
     return sum(1 + len(message.text.split()) for message in request.messages)
 
 
@@ -86,7 +91,7 @@ class _Held:
     """A Request of a call, until it has its Outcome."""
 
     order: int
-    request: Request
+    request: AnyRequest
     call: _Call
     position: int
     has_outcome: bool = False
@@ -120,6 +125,7 @@ class ScriptedEngine:
         broken: str | None = None,
         remember: bool = True,
         abilities: frozenset[Ability] = ABILITIES,
+        dimensions: int = 0,
         clock: Clock | None = None,
     ) -> None:
         self._script = script
@@ -131,7 +137,12 @@ class ScriptedEngine:
         self._remember = remember
         self._clock = clock or WallClock()
         self._facts = EngineFacts(
-            model_version, _CONTEXT_TOKENS, default_temperature, lanes, abilities=abilities
+            model_version,
+            _CONTEXT_TOKENS,
+            default_temperature,
+            lanes,
+            abilities=abilities,
+            dimensions=dimensions,
         )
         self._state = EngineState.LOADING
         self._again_at: float | None = None
@@ -144,7 +155,7 @@ class ScriptedEngine:
         self.calls = 0
         self.deaths = 0
         self.in_flight_max = 0
-        self.answered: list[Request] = []
+        self.answered: list[AnyRequest] = []
 
     @property
     def state(self) -> EngineState:
@@ -161,7 +172,7 @@ class ScriptedEngine:
         return Trouble("The script's process died.", self._again_at, self.deaths) if self.deaths else None
 
     @property
-    def in_flight(self) -> list[Request]:
+    def in_flight(self) -> list[AnyRequest]:
         """The Requests it holds now, oldest first."""
         return [held.request for held in self._held.values()]
 
@@ -174,7 +185,7 @@ class ScriptedEngine:
         return self._facts
 
     async def answer(
-        self, request: Request, *, interactive: bool = False, wrote: Wrote | None = None
+        self, request: AnyRequest, *, interactive: bool = False, wrote: Wrote | None = None
     ) -> Outcome:
         """Make one Attempt. Interactive Requests go ahead of the others. It writes a word at a time."""
         outcomes: list[Outcome] = []
@@ -190,12 +201,12 @@ class ScriptedEngine:
                 wrote(Delta(word, index=index))
                 await self._clock.sleep(self.word_seconds)
 
-    async def answer_many(self, requests: Sequence[Request], took: Took) -> None:
+    async def answer_many(self, requests: Sequence[AnyRequest], took: Took) -> None:
         """Make one Attempt of each, behind interactive Requests, and return when all have their Outcome."""
         if requests:
             await self._ask(requests, took, self._batch)
 
-    async def _ask(self, requests: Sequence[Request], took: Took, queue: deque[_Held]) -> None:
+    async def _ask(self, requests: Sequence[AnyRequest], took: Took, queue: deque[_Held]) -> None:
         first = self.calls + 1
         self.calls += len(requests)
         try:
@@ -217,7 +228,7 @@ class ScriptedEngine:
                 for held in asked:
                     self._held.pop(held.order, None)
 
-    async def count_tokens(self, request: Request) -> int:
+    async def count_tokens(self, request: AnyRequest) -> int:
         """The words of the prompt, as `answer` reports them. Raise `EngineBroken`."""
         await self.ready()
         return count_words(request)
@@ -268,13 +279,23 @@ class ScriptedEngine:
             await self._clock.sleep(self._delay_seconds)
         if held.over:  # cancelled, or dead with the process
             return
-        if self._deadly is not None and self._deadly.search(held.request.messages[-1].text):
+        if self._deadly is not None and self._deadly.search(_last_text(held.request)):
             await self.die()
             return
         if self._remember:
             self.answered.append(held.request)
         unable = inability(held.request, self._facts)
-        self._tell(held, self._script(held.request) if unable is None else unable)
+        self._tell(held, self._outcome(held.request) if unable is None else unable)
+
+    def _outcome(self, request: AnyRequest) -> Outcome:
+        """Do as the script says. It is not asked for vectors: one is made of the text itself."""
+        if not isinstance(request, Embedding):
+            return self._script(request)
+        width = request.dimensions or self._facts.dimensions
+        told = f"{request.title or ''}\n{request.text}".encode()
+        numbers = [byte - 127.5 for byte in shake_128(told).digest(width)]
+        length = math.hypot(*numbers)
+        return Embedded.of((number / length for number in numbers), Usage(count_words(request)))
 
     def _fail_all(self, detail: str) -> None:
         for held in list(self._held.values()):
@@ -300,6 +321,10 @@ class ScriptedEngine:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _last_text(request: AnyRequest) -> str:
+    return request.text if isinstance(request, Embedding) else request.messages[-1].text
 
 
 def _answered(request: Request, text: str) -> Outcome:

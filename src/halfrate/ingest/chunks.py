@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from operator import sub
 from pathlib import Path
 
 from xxhash import xxh3_128_digest
 
 from halfrate.crashpoints import CrashPoint, reach
+from halfrate.domain.kind import Kind
 from halfrate.domain.line import Line, Plain, Rejection, Texts
 from halfrate.domain.outcome import Cause, Failed
 from halfrate.ingest.hints import EXAMPLE, LOOKED_AT_BYTES, hint
-from halfrate.ingest.index import BAD, ERRORS_MAX
+from halfrate.ingest.index import BAD, ERRORS_MAX, STRANGERS_MAX
 from halfrate.ingest.lines import CARRIAGE_RETURN, LineBatch, LineScanner, Stretch
 from halfrate.ingest.runs import Rows, write_run
 from halfrate.planner.prefix import prompt_key, sort_key, text_keys
@@ -69,6 +71,9 @@ class ChunkReport:
     doomed: int
     errors: list[tuple[int, str]]
     warnings: list[tuple[int, str]]
+    embeddings: int = 0
+    first_embeddings: list[int] = field(default_factory=list)
+    first_generations: list[int] = field(default_factory=list)
 
 
 def index_chunk(
@@ -107,6 +112,9 @@ def index_chunk(
         doomed=chunk.doomed,
         errors=chunk.errors,
         warnings=chunk.warnings,
+        embeddings=chunk.embeddings,
+        first_embeddings=chunk.first[Kind.EMBEDDING],
+        first_generations=chunk.first[Kind.GENERATION],
     )
 
 
@@ -140,6 +148,8 @@ class _Chunk:
         self.doomed = 0
         self.errors: list[tuple[int, str]] = []
         self.warnings: list[tuple[int, str]] = []
+        self.embeddings = 0
+        self.first: dict[Kind, list[int]] = {kind: [] for kind in Kind}
 
     def take_texts(self, stretch: Stretch) -> bool:
         """Take whole lines if every one of them is one user's text, else leave them and return False."""
@@ -161,6 +171,8 @@ class _Chunk:
         self.prompts += _bounded_keys(text_keys(texts.texts, texts.samplings))
         self.prompt_rows.extend(rows)
         self._take_keys(texts.keys, rows)
+        first = self.first[Kind.GENERATION]
+        first.extend(islice(range(stretch.number, stretch.number + count), STRANGERS_MAX - len(first)))
         return True
 
     def take(self, batch: LineBatch, *, cut_off: bool = False) -> None:
@@ -183,7 +195,10 @@ class _Chunk:
     def _take(self, batch: LineBatch, lines: list[Plain | Line | Rejection], *, cut_off: bool) -> None:
         flags = array("B", bytes(len(lines)))
         first = len(self.prompt_rows)
-        if set(map(type, lines)) != {Plain}:
+        kinds = set(map(type, lines))
+        if kinds != {Plain} or not self.first[Kind.GENERATION]:
+            self._take_kinds(lines, batch.numbers)
+        if kinds != {Plain}:
             for position, line in enumerate(lines):
                 if isinstance(line, Rejection):
                     flags[position] = BAD
@@ -200,6 +215,17 @@ class _Chunk:
         self.prompts += _prompts(lines)
         self.prompt_rows.extend(rows)
         self._take_keys([None if isinstance(line, Rejection) else line.key for line in lines], rows)
+
+    def _take_kinds(self, lines: list[Plain | Line | Rejection], numbers: list[int]) -> None:
+        """Count those that ask for an embedding, and note where the first of each kind are."""
+        self.embeddings += sum(isinstance(line, Line) and line.kind is Kind.EMBEDDING for line in lines)
+        for kind, first in self.first.items():
+            alike = (
+                number
+                for line, number in zip(lines, numbers, strict=True)
+                if not isinstance(line, Rejection) and _kind(line) is kind
+            )
+            first.extend(islice(alike, STRANGERS_MAX - len(first)))
 
     def _take_keys(self, keys: list[str | None], rows: Rows) -> None:
         """Note the hashes of keys.
@@ -279,6 +305,10 @@ def _bounded_keys(keys: list[bytes]) -> list[bytes]:
     if keys and len(max(keys, key=len)) > KEY_BYTES_MAX:
         return [key if len(key) <= KEY_BYTES_MAX else _digested(key) for key in keys]
     return keys
+
+
+def _kind(line: Plain | Line) -> Kind:
+    return line.kind if isinstance(line, Line) else Kind.GENERATION
 
 
 def _prompt(line: Line | Rejection) -> bytes:

@@ -22,8 +22,12 @@ import msgspec
 from xxhash import xxh3_64_intdigest
 
 from halfrate.domain.errors import CorruptData
+from halfrate.domain.kind import Kind
 from halfrate.ingest.runs import ROW_BYTES, Rows
 from halfrate.store.blob.api import BlobReader, BlobWriter
+
+STRANGERS_MAX = 20
+"""How many lines of the wrong kind are named to a client: one look shows what is wrong with all of them."""
 
 ERRORS_MAX = 1_000
 """How many errors a summary spells out. `IndexSummary.bad` and `bad_keys` count them all."""
@@ -43,6 +47,8 @@ class IndexSummary:
     number, up to `ERRORS_MAX`. ``refusal`` says why the file as a whole can never be run, if so.
     ``doomed`` are lines that can be read and never be answered here, the first of them in ``warnings``;
     ``keyless`` are lines without a key. ``sha256`` is what the input hashed to when it was indexed.
+    ``embeddings`` are lines that ask for one; the numbers of the first of them, and of the first others, are
+    in ``first_embeddings`` and ``first_generations``.
     """
 
     requests: int
@@ -55,6 +61,15 @@ class IndexSummary:
     keyless: int = 0
     warnings: tuple[str, ...] = ()
     sha256: str | None = None
+    embeddings: int = 0
+    first_embeddings: tuple[int, ...] = ()
+    first_generations: tuple[int, ...] = ()
+
+    def strangers(self, kind: Kind) -> tuple[int, tuple[int, ...]]:
+        """Return how many lines have no place in a Job of this kind, and the numbers of the first of them."""
+        if kind is Kind.GENERATION:
+            return self.embeddings, self.first_embeddings
+        return self.requests - self.bad - self.embeddings, self.first_generations
 
 
 class Entry(NamedTuple):

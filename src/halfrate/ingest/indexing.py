@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from halfrate.config import Limits
+from halfrate.domain.kind import Kind
 from halfrate.ingest.chunks import CHUNK_BYTES_MIN, CHUNK_LINES_MIN, WARNINGS_MAX, ChunkReport
 from halfrate.ingest.hints import EXAMPLE
-from halfrate.ingest.index import IndexSummary
+from halfrate.ingest.index import STRANGERS_MAX, IndexSummary
 from halfrate.ingest.runs import Run
 from halfrate.ingest.tasks import Chunk, FindRepeated, IndexChunk, Repeated, WriteIndex, first_errors
 from halfrate.ingest.workers import Workers
@@ -180,10 +181,13 @@ class _Findings:
         self._reports = reports
         self._errors: list[tuple[int, str]] = []
         self._warnings: list[tuple[int, str]] = []
+        self._first: dict[Kind, list[int]] = {kind: [] for kind in Kind}
         base = 0
         for report in reports:
             self._errors += [(base + number, message) for number, message in report.errors]
             self._warnings += [(base + number, message) for number, message in report.warnings]
+            self._first[Kind.EMBEDDING] += [base + number for number in report.first_embeddings]
+            self._first[Kind.GENERATION] += [base + number for number in report.first_generations]
             base += report.lines
 
     def summary(self, input_bytes: int, *, lines_max: int) -> IndexSummary:
@@ -202,6 +206,9 @@ class _Findings:
             doomed=sum(report.doomed for report in self._reports),
             keyless=requests - bad - sum(report.keys for report in self._reports),
             warnings=first_errors(self._warnings[:WARNINGS_MAX], [], prefix="Warning"),
+            embeddings=sum(report.embeddings for report in self._reports),
+            first_embeddings=tuple(self._first[Kind.EMBEDDING][:STRANGERS_MAX]),
+            first_generations=tuple(self._first[Kind.GENERATION][:STRANGERS_MAX]),
         )
 
     def with_repeated(self, summary: IndexSummary, repeated: Repeated) -> IndexSummary:

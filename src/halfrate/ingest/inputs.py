@@ -12,6 +12,7 @@ from pathlib import Path
 from halfrate.config import Limits
 from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.errors import CorruptData, InvalidArgument
+from halfrate.domain.kind import Kind, stranger
 from halfrate.identity import new_id
 from halfrate.ingest.index import IndexReader, IndexSummary
 from halfrate.ingest.indexed import IndexedLines, ParseLines
@@ -178,10 +179,24 @@ class Inputs:
         return Indexing(blob, self._workers, folder=folder, limits=self._limits, small=self._small)
 
 
-def refuse_bad_input(summary: IndexSummary, *, keep_going: bool) -> None:
-    """Raise `InvalidArgument` if an input has no Requests, or bad lines and the Job is not to keep going."""
+def refuse_bad_input(summary: IndexSummary, *, keep_going: bool, kind: Kind = Kind.GENERATION) -> None:
+    """Raise `InvalidArgument` if an input can make no Job of this kind.
+
+    It has no Requests; or it has bad lines, or those of the other kind, and the Job is not to keep going.
+    """
     if summary.refusal is not None:
         raise InvalidArgument(summary.refusal)
+    strangers, first = summary.strangers(kind)
+    if strangers and not keep_going:
+        other = next(each for each in Kind if each is not kind)
+        raise InvalidArgument(
+            "\n".join(
+                [
+                    *(f"Error on line {number}: {stranger(other)}." for number in first),
+                    *([f"... and {strangers - len(first)} more."] if strangers > len(first) else []),
+                ]
+            )
+        )
     bad = summary.bad + summary.bad_keys
     if keep_going or not bad:
         return

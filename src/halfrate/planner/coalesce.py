@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from halfrate.domain.embedding import Embedding
 from halfrate.domain.outcome import Failed
-from halfrate.domain.request import Request
+from halfrate.domain.request import AnyRequest
 from halfrate.domain.result import Asker, Assignment
 
 ASKERS_MAX = 1_000
@@ -23,7 +24,7 @@ def coalesce(
     ``default_temperature`` is what the model decodes with when a Request does not say. More than
     ``askers_max`` twins become several Assignments. A Failed is never merged.
     """
-    request: Request | Failed | None = None
+    request: AnyRequest | Failed | None = None
     askers: list[Asker] = []
     echo_bytes = 0
     for assignment in assignments:
@@ -31,9 +32,10 @@ def coalesce(
         if (
             len(askers) + len(assignment.askers) <= askers_max
             and echo_bytes + more_bytes <= ECHO_BYTES_MAX
-            and isinstance(request, Request)
+            and request is not None
+            and not isinstance(request, Failed)
             and assignment.request == request
-            and request.sampling.fixed(default_temperature=default_temperature)
+            and _fixed(request, default_temperature)
         ):
             askers += assignment.askers
             echo_bytes += more_bytes
@@ -43,6 +45,11 @@ def coalesce(
         request, askers, echo_bytes = assignment.request, list(assignment.askers), more_bytes
     if request is not None:
         yield Assignment(request, tuple(askers))
+
+
+def _fixed(request: AnyRequest, default_temperature: float) -> bool:
+    """Whether whoever asks the same must be told the same. A text has one vector."""
+    return isinstance(request, Embedding) or request.sampling.fixed(default_temperature=default_temperature)
 
 
 def _echo_bytes(asker: Asker) -> int:

@@ -8,8 +8,9 @@ from hashlib import blake2b
 from itertools import repeat
 from operator import is_
 
+from halfrate.domain.embedding import Embedding
 from halfrate.domain.outcome import Failed
-from halfrate.domain.request import UNASKED, Message, Request, Role, Sampling
+from halfrate.domain.request import UNASKED, AnyRequest, Message, Role, Sampling
 
 # No UTF-8 text contains the bytes F8 to FF, so these marks cannot be mistaken for a prompt's own.
 _END_OF_MESSAGE = b"\xff"
@@ -18,10 +19,11 @@ _BESIDE = b"\xfd"
 _AFTER_ONE = _END_OF_MESSAGE + _END_OF_PROMPT
 _MARKS = {Role.SYSTEM: b"\x01", Role.USER: b"\x02", Role.MODEL: b"\x03", Role.TOOL: b"\x04"}
 _CONTEXT = b"\x05"
+_EMBEDDING = b"\x06"
 _WITHOUT_PROMPT = b"\x00"
 
 
-def sort_key(request: Request | Failed) -> bytes:
+def sort_key(request: AnyRequest | Failed) -> bytes:
     """Return bytes whose order is the depth-first walk of the trie of rendered prompts.
 
     The messages come first, in the order every chat template writes them, over their full length, so
@@ -30,6 +32,8 @@ def sort_key(request: Request | Failed) -> bytes:
     """
     if isinstance(request, Failed):
         return _WITHOUT_PROMPT
+    if isinstance(request, Embedding):
+        return _embedding_key(request)
     messages, sampling = request.messages, request.sampling
     if any(message.calls or message.returns or message.attachments for message in messages):
         key = _long_key(messages, sampling)
@@ -39,6 +43,13 @@ def sort_key(request: Request | Failed) -> bytes:
         return key
     # Templates write the functions before everything else, and what is cached goes before them.
     return _CONTEXT + f"{request.cache!r}{request.functions!r}".encode() + _END_OF_MESSAGE + key
+
+
+def _embedding_key(embedding: Embedding) -> bytes:
+    """Return a key by which texts of one length come together: so little is spent on padding."""
+    text = embedding.text.encode()
+    asked = repr((embedding.purpose, embedding.title, embedding.dimensions)).encode()
+    return _EMBEDDING + len(text).to_bytes(8, "big") + text + _END_OF_MESSAGE + asked
 
 
 def _long_key(messages: Sequence[Message], sampling: Sampling) -> bytes:
@@ -91,8 +102,10 @@ def _repr_of(sampling: Sampling) -> bytes:
 _UNASKED_KEY = _repr_of(UNASKED)
 
 
-def prompt_bytes(request: Request | Failed) -> int:
+def prompt_bytes(request: AnyRequest | Failed) -> int:
     """Return the length of the prompt's text in UTF-8, 0 where there is none."""
     if isinstance(request, Failed):
         return 0
+    if isinstance(request, Embedding):
+        return len(request.text.encode())
     return sum(len(m.text) if m.text.isascii() else len(m.text.encode()) for m in request.messages)

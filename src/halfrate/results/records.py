@@ -6,8 +6,9 @@ from typing import TypeVar
 
 import msgspec
 
+from halfrate.domain.embedding import Embedded
 from halfrate.domain.errors import CorruptData
-from halfrate.domain.outcome import Answered, Candidate, Cause, Failed, Finish, TokenLogprob
+from halfrate.domain.outcome import Answered, Candidate, Cause, Failed, Finish, Outcome, TokenLogprob
 from halfrate.domain.request import FunctionCall
 from halfrate.domain.result import Asker, Result
 from halfrate.domain.usage import Usage
@@ -22,9 +23,11 @@ def encode_result(result: Result) -> bytes:
     """Return the bytes that `decode_result` turns back into an equal Result."""
     # Millions of times in a Job: `match` with class patterns would take half the time of all this.
     asker, outcome = result.asker, result.outcome
-    packed: _Answered | _Candidates | _Failed
+    packed: _AnyOutcome
     if isinstance(outcome, Answered):
         packed = _pack_answered(outcome)
+    elif isinstance(outcome, Embedded):
+        packed = _Embedded(outcome.packed, outcome.usage.input_tokens)
     else:
         packed = _Failed(outcome.cause, outcome.detail)
     return _encode(_Result(_Asker(asker.ordinal, asker.key, asker.metadata), packed))
@@ -34,9 +37,11 @@ def decode_result(payload: bytes) -> Result:
     """Return the Result that was encoded. Raise `CorruptData` if the bytes are not one."""
     result = _decode(_RESULT, payload)
     packed, asker = result.outcome, result.asker
-    outcome: Answered | Failed
+    outcome: Outcome
     if isinstance(packed, _Answered | _Candidates):
         outcome = _unpack_answered(packed)
+    elif isinstance(packed, _Embedded):
+        outcome = Embedded(packed.packed, Usage(packed.input_tokens))
     else:
         outcome = Failed(packed.cause, packed.detail)
     return Result(Asker(asker.ordinal, asker.key, asker.metadata), outcome)
@@ -84,9 +89,17 @@ class _Candidates(_Packed, frozen=True, tag="c"):
     cached_tokens: int
 
 
+class _Embedded(_Packed, frozen=True, tag="e"):
+    packed: bytes
+    input_tokens: int
+
+
 class _Failed(_Packed, frozen=True, tag="f"):
     cause: Cause
     detail: str
+
+
+_AnyOutcome = _Answered | _Candidates | _Embedded | _Failed
 
 
 class _Asker(_Packed, frozen=True):
@@ -97,7 +110,7 @@ class _Asker(_Packed, frozen=True):
 
 class _Result(_Packed, frozen=True):
     asker: _Asker
-    outcome: _Answered | _Candidates | _Failed
+    outcome: _AnyOutcome
 
 
 class _AskerOrdinal(_Packed, frozen=True):

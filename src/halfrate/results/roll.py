@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from halfrate.domain.errors import CorruptData
 from halfrate.domain.job import Counts
-from halfrate.domain.outcome import Answered
+from halfrate.domain.outcome import Failed
 from halfrate.domain.shard import SegmentRef
 from halfrate.domain.snapshot import Stretch, whole
 from halfrate.domain.usage import Usage
@@ -58,11 +58,11 @@ class Audit:
         """Add a Segment. Raise `CorruptData` as `Roll.read` does."""
         for _, payload in self._roll.read(reader, whole(segment)):
             outcome = decode_result(payload).outcome
-            if isinstance(outcome, Answered):
+            if isinstance(outcome, Failed):
+                self.counts += Counts(failed=1)
+            else:
                 self.counts += Counts(succeeded=1)
                 self.usage += outcome.usage
-            else:
-                self.counts += Counts(failed=1)
 
 
 def _broken(reader: BlobReader, offset: int, whose: str) -> CorruptData:

@@ -13,6 +13,7 @@ from halfrate.domain.deadline import Deadline
 from halfrate.domain.errors import Forbidden
 from halfrate.domain.file import output_file_id
 from halfrate.domain.job import Job
+from halfrate.domain.kind import Kind
 from halfrate.domain.outlook import Outlook
 from halfrate.server import examples
 from halfrate.server.answers import JsonStream, json_answer
@@ -61,6 +62,7 @@ class BatchRoutes:
         one = f"{V}/batches/{{batch:id}}"
         return [
             Route(f"{V}/{{kind:id}}/{{model:model}}:batchGenerateContent", self.create, methods=["POST"]),
+            Route(f"{V}/{{kind:id}}/{{model:model}}:asyncBatchEmbedContent", self.embed, methods=["POST"]),
             Route(f"{V}/batches", self.list_page, methods=["GET"]),
             Route(one, self.get, methods=["GET"]),
             Route(one, self.delete, methods=["DELETE"]),
@@ -89,13 +91,20 @@ class BatchRoutes:
     )
     async def create(self, call: Call) -> Response:
         """Accept a Job, and show it."""
+        return await self._create(call, Kind.GENERATION)
+
+    async def embed(self, call: Call) -> Response:
+        """Accept a Job of embeddings, and show it."""
+        return await self._create(call, Kind.EMBEDDING)
+
+    async def _create(self, call: Call, kind: Kind) -> Response:
         async with self._bodies.whole(call) as body:
-            job = await self._created(call, body)
+            job = await self._created(call, body, kind)
         return await self._shown(call, job)
 
-    async def _created(self, call: Call, body: bytes) -> Job:
+    async def _created(self, call: Call, body: bytes, kind: Kind) -> Job:
         model = model_named(call)
-        new = await asyncio.to_thread(wire.parse_create, body, model=model)
+        new = await asyncio.to_thread(wire.parse_create, body, model=model, kind=kind)
         if new.file_id is None:
             return await self._jobs.create_inline(
                 model=model,
@@ -104,6 +113,7 @@ class BatchRoutes:
                 priority=new.priority,
                 notify=new.notify,
                 deadline=deadline_of(call),
+                kind=kind,
             )
         return await self._jobs.create_from_file(
             model=model,
@@ -113,6 +123,7 @@ class BatchRoutes:
             keep_going=call.headers.get(ON_INVALID) == "skip",
             notify=new.notify,
             deadline=deadline_of(call),
+            kind=kind,
         )
 
     @entry("batches.get", "Show a batch", answer=shapes.Operation, refuses=(404,))

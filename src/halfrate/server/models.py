@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from starlette.requests import Request as Call
 from starlette.responses import Response
 from starlette.routing import Route
 
+from halfrate.domain.embedding import Embedded, Embedding
 from halfrate.domain.errors import Unavailable
-from halfrate.domain.outcome import Failed, Outcome
+from halfrate.domain.outcome import Answered, Failed, Outcome
 from halfrate.server import examples
 from halfrate.server.answers import Answer, json_answer
 from halfrate.server.batches import model_named
@@ -22,7 +23,7 @@ from halfrate.server.presence import while_present
 from halfrate.server.schemas import REF
 from halfrate.server.streams import EVENTS, ArrayStream, EventStream, Writing
 from halfrate.service.models import Model, Models
-from halfrate.wire.gemini import errors, shapes
+from halfrate.wire.gemini import embeddings, errors, shapes
 from halfrate.wire.gemini import models as wire
 from halfrate.wire.gemini.content import GenerateContentRequest, bare_model
 from halfrate.wire.gemini.pages import page, page_size
@@ -45,6 +46,8 @@ class ModelRoutes:
         return [
             Route(f"{one}:generateContent", self.generate, methods=["POST"]),
             Route(f"{one}:streamGenerateContent", self.stream, methods=["POST"]),
+            Route(f"{one}:embedContent", self.embed, methods=["POST"]),
+            Route(f"{one}:batchEmbedContents", self.embed_batch, methods=["POST"]),
             Route(f"{one}:countTokens", self.count_tokens, methods=["POST"]),
             Route(f"{V}/models", self.list_page, methods=["GET"]),
             Route(f"{V}/tunedModels", self.list_tuned, methods=["GET"]),
@@ -98,8 +101,41 @@ class ModelRoutes:
         if isinstance(outcome, Failed):
             status, said = errors.failure(outcome)
             return Answer(said, status=status)
+        assert isinstance(outcome, Answered), "a vector for a Request to write"
         answer = wire.generated(outcome, model_version=answerer.version, response_id=new_response_id())
         return await json_answer(call, answer)
+
+    async def embed(self, call: Call) -> Response:
+        """Make the vector of one text."""
+        model = model_named(call)
+        self._models.resolve(model)
+        async with self._bodies.whole(call) as body:
+            embedding = embeddings.parse_embed(body, model=model)
+        return await self._embedded(call, model, [embedding], lambda made: embeddings.embedded_body(made[0]))
+
+    async def embed_batch(self, call: Call) -> Response:
+        """Make the vectors of some texts."""
+        model = model_named(call)
+        self._models.resolve(model)
+        async with self._bodies.whole(call) as body:
+            asked = embeddings.parse_batch_embed(body, model=model)
+        return await self._embedded(call, model, asked, embeddings.batch_embedded_body)
+
+    async def _embedded(
+        self,
+        call: Call,
+        model: str,
+        asked: list[Embedding],
+        encode: Callable[[list[Embedded]], bytes],
+    ) -> Response:
+        """Answer with what ``encode`` makes of the vectors, or with the first failure: all or nothing."""
+        outcomes = await while_present(call, self._models.embed(model, asked))
+        made = [outcome for outcome in outcomes if isinstance(outcome, Embedded)]
+        if len(made) == len(asked):
+            return await json_answer(call, encode(made))
+        failed = next(outcome for outcome in outcomes if isinstance(outcome, Failed))
+        status, said = errors.failure(failed)
+        return Answer(said, status=status)
 
     @entry(
         "models.countTokens",
@@ -148,7 +184,7 @@ class ModelRoutes:
         try:
             facts = await self._models.facts(model)
         except Unavailable as error:
-            return wire.ModelFacts(name, model.version, "", str(error), None, None)
+            return wire.ModelFacts(name, model.version, "", str(error), None, None, model.kind)
         return wire.ModelFacts(
             name=name,
             version=model.version,
@@ -156,6 +192,7 @@ class ModelRoutes:
             description=_description(model, bare_model(name)),
             context_tokens=facts.context_tokens,
             default_temperature=facts.default_temperature,
+            kind=model.kind,
         )
 
 

@@ -12,9 +12,6 @@ from halfrate.domain.errors import InvalidArgument, Refusal, Unimplemented
 from halfrate.server.paths import V
 
 _UNBUILT = {
-    f"{V}/{{kind:id}}/{{model:model}}:embedContent": "Embeddings are not built yet.",
-    f"{V}/{{kind:id}}/{{model:model}}:batchEmbedContents": "Embeddings are not built yet.",
-    f"{V}/{{kind:id}}/{{model:model}}:asyncBatchEmbedContent": "Embeddings are not built yet.",
     f"{V}/files:register": "Files in Cloud Storage cannot be registered here. Upload them.",
     f"{V}/cachedContents": "Explicit caches are not built yet. Equal beginnings are computed once anyway.",
     f"{V}/cachedContents/{{cache:id}}": (
@@ -28,7 +25,8 @@ _METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
 def routes() -> list[Route]:
     """Return a route for each of them, which says so."""
     without_content = InvalidArgument(
-        "A file is made with its content: send both to POST /upload/v1beta/files, resumable, multipart or raw."
+        "A file is made with its content: send both to POST /upload/v1beta/files, resumable, multipart "
+        "or raw."
     )
     return [
         Route(f"{V}/files", _refuse(without_content), methods=["POST"]),

@@ -11,6 +11,7 @@ from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.deadline import Deadline
 from halfrate.domain.errors import FailedPrecondition, InvalidArgument, NotFound, Refusal
 from halfrate.domain.job import Counts, Job, JobChange, JobState, Notify
+from halfrate.domain.kind import Kind
 from halfrate.domain.listing import Condition
 from halfrate.domain.outcome import Cause
 from halfrate.domain.outlook import Outlook
@@ -68,15 +69,16 @@ class Jobs:
         deadline: Deadline | None = None,
         notify: Notify = Notify(),
         retry_of: str | None = None,
+        kind: Kind | None = None,
     ) -> Job:
-        """Accept the lines of an uploaded File.
+        """Accept the lines of an uploaded File, all of one kind: that of the model, if none is given.
 
         Raise `NotFound` for an unknown model, `Forbidden` for an unknown File, `InvalidArgument` naming
-        every bad line (unless ``keep_going``: they become error Results), for a ``deadline`` that is out of
-        bounds, or for somebody to ``notify`` who may not be called, `ResourceExhausted` if too many Jobs are
-        unfinished.
+        every bad line (unless ``keep_going``: they become error Results), for a model of another kind, for a
+        ``deadline`` that is out of bounds, or for somebody to ``notify`` who may not be called,
+        `ResourceExhausted` if too many Jobs are unfinished.
         """
-        resolved = self._models.resolve(model)
+        resolved = self._models.of_kind(model, kind)
         self._check(notify)
         file = await self._store.get_file(file_id)
         if file is None:
@@ -84,7 +86,7 @@ class Jobs:
         try:
             summary = await self._inputs.summary_within(INDEX_WAIT_SECONDS, file.blob)
             if summary is not None:
-                refuse_bad_input(summary, keep_going=keep_going)
+                refuse_bad_input(summary, keep_going=keep_going, kind=resolved.kind)
             return await self._accept(
                 resolved,
                 model=model,
@@ -111,17 +113,18 @@ class Jobs:
         deadline: Deadline | None = None,
         notify: Notify = Notify(),
         retry_of: str | None = None,
+        kind: Kind | None = None,
     ) -> Job:
         """Accept Requests that came in the call itself, each a JSON object on one line.
 
         Raise as `create_from_file` does.
         """
-        resolved = self._models.resolve(model)
+        resolved = self._models.of_kind(model, kind)
         self._check(notify)
         blob = input_blob(new_id(24))
         summary = await self._store_inline(blob, items)
         try:
-            refuse_bad_input(summary, keep_going=False)
+            refuse_bad_input(summary, keep_going=False, kind=resolved.kind)
             return await self._accept(
                 resolved,
                 model=model,
@@ -221,6 +224,7 @@ class Jobs:
         expires_at = self._within_bounds(deadline, now)
         job = Job(
             id=new_id(24),
+            kind=resolved.kind,
             model=f"models/{model.removeprefix('models/')}",
             engine=resolved.name,
             display_name=display_name,

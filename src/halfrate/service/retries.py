@@ -86,6 +86,7 @@ class Retries:
                 deadline=deadline,
                 notify=job.notify,
                 retry_of=job.id,
+                kind=job.kind,
             )
         return await self._create_from_file(job, lines, deadline)
 
@@ -102,6 +103,7 @@ class Retries:
                 deadline=deadline,
                 notify=job.notify,
                 retry_of=job.id,
+                kind=job.kind,
             )
         except Refusal:
             await self._store.delete_file(file.id)

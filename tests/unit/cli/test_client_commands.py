@@ -49,6 +49,17 @@ def test_submit_does_not_guess_between_models(stub: StubServer, halfrate: Run, r
     assert "with -m: big, small" in ended.err
 
 
+def test_submit_of_texts_to_embed_asks_the_only_model_that_embeds(
+    stub: StubServer, halfrate: Run, requests_file: Path
+) -> None:
+    stub.models = ["pocket-1", "other", "vectors"]
+    stub.embedding_models = ["vectors"]
+    halfrate("submit", requests_file, "--embed")
+    assert stub.calls[-1][1] == "/v1beta/models/vectors:asyncBatchEmbedContent"
+    halfrate("submit", requests_file)
+    assert stub.calls[-1][1] == "/v1beta/models/pocket-1:batchGenerateContent"
+
+
 def test_submit_passes_its_options_on(stub: StubServer, halfrate: Run, requests_file: Path) -> None:
     halfrate("submit", requests_file, "-m", "mine", "--display-name", "x", "--priority", "-2", "--keep-going")
     _, path, headers, body = stub.calls[-1]

@@ -9,8 +9,10 @@ from types import ModuleType
 
 import pytest
 
+from halfrate.domain.kind import Kind
 from halfrate.engines.embedded import loading, native
 from halfrate.engines.embedded.settings import EmbeddedSettings
+from tests.bert import small_folder, small_gguf
 from tests.engines import QUICK, toy_model
 
 
@@ -124,3 +126,18 @@ def test_memory_is_that_of_the_container() -> None:
 )
 def test_reasons_are_told_without_their_place_in_foreign_sources(message: str, reason: str) -> None:
     assert loading.reason(RuntimeError(message)) == reason
+
+
+def test_what_a_model_does_is_told_by_its_files(tmp_path: Path) -> None:
+    assert loading.kind_of(str(toy_model(tmp_path))) is Kind.GENERATION
+    assert loading.kind_of(str(small_gguf(tmp_path / "small.gguf"))) is Kind.EMBEDDING
+    nomic = small_gguf(tmp_path / "nomic.gguf", **{"general.architecture": "nomic-bert"})
+    assert (
+        loading.kind_of(str(nomic)) is Kind.EMBEDDING
+    )  # which says that it cannot be run, when it is loaded
+    folder = small_folder(tmp_path / "folder")
+    assert loading.kind_of(str(folder)) is Kind.EMBEDDING
+    (folder / "openvino_model.xml").touch()
+    assert loading.kind_of(str(folder)) is Kind.GENERATION
+    for nothing in ("owner/name", str(tmp_path / "nowhere"), str(tmp_path)):
+        assert loading.kind_of(nothing) is Kind.GENERATION

@@ -27,6 +27,7 @@ async def test_every_line_has_its_entry_in_the_order_to_run_them(index):
         errors=("Error on line 4: invalid JSON, near column 1",),
         input_bytes=59,
         keyless=2,
+        first_generations=(1, 3, 5),
     )
 
 

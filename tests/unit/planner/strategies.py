@@ -2,6 +2,7 @@
 
 from hypothesis import strategies as st
 
+from halfrate.domain.embedding import Embedding, Purpose
 from halfrate.domain.outcome import Cause, Failed
 from halfrate.domain.request import (
     Attachment,
@@ -51,4 +52,11 @@ REQUESTS = st.builds(
     st.none() | NAMES,
 )
 FAILURES = st.builds(Failed, st.sampled_from(Cause), TEXTS)
-REQUESTS_OR_FAILURES = REQUESTS | FAILURES
+EMBEDDINGS = st.builds(
+    Embedding,
+    TEXTS,
+    st.none() | st.sampled_from([Purpose.CLUSTERING, Purpose.RETRIEVAL_DOCUMENT]),
+    st.none() | NAMES,
+    st.none() | st.just(3),
+)
+REQUESTS_OR_FAILURES = REQUESTS | EMBEDDINGS | FAILURES

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from halfrate.domain.embedding import Embedding
 from halfrate.domain.outcome import Cause, Failed
 from halfrate.domain.request import Message, Request, Role, Sampling
 from halfrate.domain.result import Asker, Assignment
@@ -25,6 +26,11 @@ def merged(*requests, default_temperature=1.0, **bounds):
 @pytest.mark.parametrize("sampling", [{"temperature": 0.0}, {"seed": 7}, {"seed": 7, "temperature": 1.0}])
 def test_twins_with_fixed_sampling_are_asked_once(sampling):
     assert merged(ask(**sampling), ask(**sampling), ask("other", **sampling)) == [[0, 1], [2]]
+
+
+def test_equal_texts_are_embedded_once():
+    a, b, short = Embedding("a"), Embedding("b"), Embedding("b", dimensions=3)
+    assert merged(a, a, b, short, short) == [[0, 1], [2], [3, 4]]
 
 
 def test_chance_is_not_shared():

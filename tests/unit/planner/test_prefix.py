@@ -1,10 +1,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from halfrate.domain.embedding import Embedding
 from halfrate.domain.outcome import Cause, Failed
 from halfrate.domain.request import UNASKED, Message, Request, Role, Sampling
 from halfrate.planner.prefix import prompt_bytes, sort_key, text_keys
-from tests.unit.planner.strategies import REQUESTS, TEXTS
+from tests.unit.planner.strategies import EMBEDDINGS, REQUESTS, TEXTS
 
 
 def ask(text, system="", sampling=Sampling()):
@@ -32,7 +33,14 @@ def test_control_characters_in_a_text_do_not_pass_for_another_turn():
     assert sort_key(one) != sort_key(two)
 
 
-@given(REQUESTS, REQUESTS)
+def test_texts_to_embed_are_ordered_by_their_length():
+    """What is run together is padded to one length."""
+    texts = ["zz", "a", "b", "aaaa", "ä"]
+    ordered = sorted(map(Embedding, texts), key=sort_key)
+    assert [embedding.text for embedding in ordered] == ["a", "b", "zz", "ä", "aaaa"]
+
+
+@given(REQUESTS | EMBEDDINGS, REQUESTS | EMBEDDINGS)
 def test_keys_are_equal_exactly_when_requests_are(one, other):
     assert (sort_key(one) == sort_key(other)) == (one == other)
 

@@ -2,6 +2,7 @@
 
 from hypothesis import strategies as st
 
+from halfrate.domain.embedding import Embedded
 from halfrate.domain.outcome import Answered, Candidate, Cause, Failed, Finish, TokenLogprob
 from halfrate.domain.request import FunctionCall
 from halfrate.domain.result import Asker, Result
@@ -22,4 +23,6 @@ ANSWERS = st.builds(
     st.builds(Usage, COUNTS, COUNTS, COUNTS),
 )
 ASKERS = st.builds(Asker, COUNTS, st.none() | TEXTS, st.none() | st.binary(max_size=20))
-RESULTS = st.builds(Result, ASKERS, ANSWERS | FAILURES)
+VECTORS = st.lists(st.floats(width=32, allow_nan=False), max_size=4)
+EMBEDDED = st.builds(Embedded.of, VECTORS, st.builds(Usage, COUNTS))
+RESULTS = st.builds(Result, ASKERS, ANSWERS | EMBEDDED | FAILURES)

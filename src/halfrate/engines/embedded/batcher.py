@@ -92,6 +92,9 @@ class Batcher:
                 self._new[0 if interactive else 1].append(message)
             case protocol.Count(id=id, request=request):
                 self._count(id, request)
+            case protocol.Embed(id=id) | protocol.CountText(id=id):
+                detail = "This model writes text and makes no embeddings. Ask an embedding model."
+                self._send(protocol.Refused(id, Cause.UNSUPPORTED, detail))
             case protocol.Cancel(id=id):
                 self._cancel(id)
             case protocol.Load():

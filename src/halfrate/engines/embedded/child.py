@@ -14,16 +14,21 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
+from halfrate.domain.kind import Kind
 from halfrate.engines.embedded import loading, native, protocol
 from halfrate.engines.embedded.batcher import Batcher
+
+if TYPE_CHECKING:
+    from halfrate.engines.embedded.bert.embedder import Embedder
 
 _READ_BYTES = 1024 * 1024
 _EXIT_BROKEN = 3
 _EXIT_NONSENSE = 4
 _PR_SET_PDEATHSIG = 1
 
+Send = Callable[[protocol.FromChild], None]
 Inbox = queue.SimpleQueue[protocol.ToChild]
 
 
@@ -36,29 +41,47 @@ def main() -> int:
     return _serve(inbox, lambda message: _write(sink, protocol.encode(message)))
 
 
-def _serve(inbox: Inbox, send: Callable[[protocol.FromChild], None]) -> int:
+def _serve(inbox: Inbox, send: Send) -> int:
     load = inbox.get()
     assert isinstance(load, protocol.Load)
+    worker = _embedder if load.kind is Kind.EMBEDDING else _batcher
     try:
-        model = loading.load(loading.find(load.model), load.settings)
+        feeder, loaded = worker(load, send)
     except loading.Unloadable as error:
         send(protocol.Broken(str(error)))
         return _EXIT_BROKEN
-    batcher = Batcher(model, load.settings, send)
-    send(
-        protocol.Loaded(
-            model_version=model.name,
-            context_tokens=model.context_tokens,
-            default_temperature=model.default_temperature,
-            # Twice what is decoded together: whenever one leaves, the next has long been encoded.
-            lanes=2 * load.settings.sequences_max,
-        )
-    )
+    send(loaded)
     while True:
-        for message in _messages(inbox, wait=not batcher.busy):
-            batcher.take(message)
-        if batcher.busy:
-            batcher.turn()
+        for message in _messages(inbox, wait=not feeder.busy):
+            feeder.take(message)
+        if feeder.busy:
+            feeder.turn()
+
+
+def _batcher(load: protocol.Load, send: Send) -> tuple[Batcher, protocol.Loaded]:
+    model = loading.load(loading.find(load.model), load.settings)
+    loaded = protocol.Loaded(
+        model_version=model.name,
+        context_tokens=model.context_tokens,
+        default_temperature=model.default_temperature,
+        # Twice what is decoded together: whenever one leaves, the next has long been encoded.
+        lanes=2 * load.settings.sequences_max,
+    )
+    return Batcher(model, load.settings, send), loaded
+
+
+def _embedder(load: protocol.Load, send: Send) -> tuple[Embedder, protocol.Loaded]:
+    from halfrate.engines.embedded.bert import embedder, encoder  # noqa: PLC0415 - numpy
+
+    model = encoder.load(loading.locate(load.model), load.settings)
+    loaded = protocol.Loaded(
+        model_version=model.name,
+        context_tokens=model.tokens_max,
+        default_temperature=0.0,
+        lanes=embedder.LANES,
+        dimensions=model.width,
+    )
+    return embedder.Embedder(model, send), loaded
 
 
 def _messages(inbox: Inbox, *, wait: bool) -> Iterator[protocol.ToChild]:

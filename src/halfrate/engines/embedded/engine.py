@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Self
 
 from halfrate.clock import Clock, WallClock
+from halfrate.domain.embedding import Embedded, Embedding
 from halfrate.domain.errors import EngineBroken, InvalidArgument, Unavailable
+from halfrate.domain.kind import Kind
 from halfrate.domain.outcome import Answered, Cause, Delta, Failed, Outcome
-from halfrate.domain.request import Request
+from halfrate.domain.request import AnyRequest
 from halfrate.domain.trouble import Trouble
 from halfrate.engines.abilities import inability
 from halfrate.engines.api import EngineFacts, EngineState, Took, Wrote
@@ -23,13 +25,15 @@ from halfrate.engines.embedded.prompts import BYTES_PER_TOKEN_MAX, prompt_bytes
 from halfrate.engines.embedded.restarts import Record
 from halfrate.engines.embedded.settings import EmbeddedSettings
 
-_Reply = protocol.Done | protocol.Refused | protocol.Counted
+_Reply = protocol.Done | protocol.Vector | protocol.Refused | protocol.Counted
+_Question = protocol.Ask | protocol.Embed | protocol.Count | protocol.CountText
 
 
 class EmbeddedEngine:
     """Answers with one model, loaded by a child process.
 
-    ``model`` is a GGUF file, a folder with a model in OpenVINO's format, or the hub id of one. When the
+    ``model`` is a GGUF file, a folder with a model in OpenVINO's format, or the hub id of one; of the kind
+    EMBEDDING, a GGUF file or a folder in the format of Hugging Face with a BERT in it. When the
     child dies, every Request it held comes back as ``Failed(Cause.ENGINE_DIED)`` and it is started again,
     after a delay that doubles with each death in a row. A model that cannot be loaded makes the Engine
     BROKEN, for good.
@@ -39,12 +43,14 @@ class EmbeddedEngine:
         self,
         model: str | Path,
         *,
+        kind: Kind = Kind.GENERATION,
         settings: EmbeddedSettings | None = None,
         clock: Clock | None = None,
         chance: Callable[[], float] = random.random,
         child_module: str = MODULE,
     ) -> None:
         self._model = str(model)
+        self._kind = kind
         self._settings = settings or EmbeddedSettings()
         self._clock = clock or WallClock()
         self._chance = chance
@@ -89,7 +95,7 @@ class EmbeddedEngine:
         return self._facts
 
     async def answer(
-        self, request: Request, *, interactive: bool = False, wrote: Wrote | None = None
+        self, request: AnyRequest, *, interactive: bool = False, wrote: Wrote | None = None
     ) -> Outcome:
         """Make one Attempt, once the model is loaded. Interactive Requests go ahead of the others.
 
@@ -102,14 +108,14 @@ class EmbeddedEngine:
             wrote(Delta(outcome.text))
         return outcome
 
-    async def answer_many(self, requests: Sequence[Request], took: Took) -> None:
+    async def answer_many(self, requests: Sequence[AnyRequest], took: Took) -> None:
         """Make one Attempt of each, behind interactive Requests, and return when all have their Outcome.
 
         The promise is that of `halfrate.engines.api.Engine`. No task is made for a Request.
         """
         await self._answer(requests, took, interactive=False)
 
-    async def _answer(self, requests: Sequence[Request], took: Took, *, interactive: bool) -> None:
+    async def _answer(self, requests: Sequence[AnyRequest], took: Took, *, interactive: bool) -> None:
         try:
             facts = await self.ready()
         except EngineBroken as error:
@@ -120,13 +126,13 @@ class EmbeddedEngine:
         for position, request in enumerate(requests):
             refusal = _refuse(request, facts)
             if refusal is None:
-                asks.append((position, protocol.Ask(self._next_id(), request, interactive)))
+                asks.append((position, _question(self._next_id(), request, interactive=interactive)))
             else:
                 took(position, refusal)
         positions = {ask.id: position for position, ask in asks}
         await self._ask([ask for _, ask in asks], lambda reply: took(positions[reply.id], _outcome(reply)))
 
-    async def count_tokens(self, request: Request) -> int:
+    async def count_tokens(self, request: AnyRequest) -> int:
         """The tokens of the rendered prompt, exactly as `answer` would report ``input_tokens``.
 
         Raise `EngineBroken`; `InvalidArgument` for a prompt that could never be answered; `Unavailable`
@@ -137,7 +143,8 @@ class EmbeddedEngine:
         if refusal is not None:
             raise InvalidArgument(refusal.detail)
         replies: list[_Reply] = []
-        await self._ask([protocol.Count(self._next_id(), request)], replies.append)
+        id = self._next_id()
+        await self._ask([_count(id, request)], replies.append)
         match replies[0]:
             case protocol.Counted(tokens=tokens):
                 return tokens
@@ -145,7 +152,7 @@ class EmbeddedEngine:
                 raise Unavailable(detail)
             case protocol.Refused(detail=detail):
                 raise InvalidArgument(detail)
-            case protocol.Done():
+            case protocol.Done() | protocol.Vector():
                 raise AssertionError("an answer to a Count")
 
     async def __aenter__(self) -> Self:
@@ -161,9 +168,7 @@ class EmbeddedEngine:
         finally:
             await self._give_up("The engine has been stopped.")
 
-    async def _ask(
-        self, asks: Sequence[protocol.Ask | protocol.Count], hear: Callable[[_Reply], None]
-    ) -> None:
+    async def _ask(self, asks: Sequence[_Question], hear: Callable[[_Reply], None]) -> None:
         """Send questions, and return when `hear` was called with the reply to each.
 
         A cancelled wait tells the child to forget those that have none yet.
@@ -186,7 +191,7 @@ class EmbeddedEngine:
         finally:
             self._forget(left)
 
-    def _send(self, asks: Sequence[protocol.Ask | protocol.Count], replied: Callable[[_Reply], None]) -> None:
+    def _send(self, asks: Sequence[_Question], replied: Callable[[_Reply], None]) -> None:
         """Put questions on their way to the child. What cannot be sent has its reply at once."""
         if not self._waiting:
             self._progress_at = time.monotonic()  # silence counts from when there is something to say
@@ -252,7 +257,7 @@ class EmbeddedEngine:
         stop_seconds = self._settings.stop_seconds
         async with Child.start(stop_seconds=stop_seconds, module=self._child_module) as child:
             self._beat = None
-            child.send(protocol.Load(self._model, self._settings))
+            child.send(protocol.Load(self._model, self._settings, self._kind))
             self._progress_at = time.monotonic()
             watch = asyncio.create_task(self._watch(child))
             try:
@@ -276,13 +281,14 @@ class EmbeddedEngine:
                     context_tokens=message.context_tokens,
                     default_temperature=message.default_temperature,
                     lanes=message.lanes,
+                    dimensions=message.dimensions,
                 )
                 await self._become(EngineState.READY, None)
             case protocol.Broken(detail=detail):
                 await self._become(EngineState.BROKEN, Trouble(detail))
             case protocol.Beat():
                 self._beat = message
-            case protocol.Done() | protocol.Refused() | protocol.Counted():
+            case protocol.Done() | protocol.Vector() | protocol.Refused() | protocol.Counted():
                 replied = self._waiting.get(message.id)
                 if replied is not None:  # else its asker was cancelled a moment ago
                     replied(message)
@@ -333,18 +339,30 @@ def _stuck(seconds: float, *, loading: bool) -> str:
     )
 
 
+def _question(id: int, request: AnyRequest, *, interactive: bool) -> _Question:
+    if isinstance(request, Embedding):
+        return protocol.Embed(id, request, interactive)
+    return protocol.Ask(id, request, interactive)
+
+
+def _count(id: int, request: AnyRequest) -> _Question:
+    return protocol.CountText(id, request) if isinstance(request, Embedding) else protocol.Count(id, request)
+
+
 def _outcome(reply: _Reply) -> Outcome:
     """What the child made of an Ask."""
     match reply:
         case protocol.Done(text=text, finish=finish, usage=usage):
             return Answered.of(text, finish, usage)
+        case protocol.Vector(packed=packed, usage=usage):
+            return Embedded(packed, usage)
         case protocol.Refused(cause=cause, detail=detail):
             return Failed(cause, detail)
         case protocol.Counted():
             raise AssertionError("a count in answer to an Ask")
 
 
-def _refuse(request: Request, facts: EngineFacts) -> Failed | None:
+def _refuse(request: AnyRequest, facts: EngineFacts) -> Failed | None:
     """Refuse what cannot be answered before it costs a copy, let alone a tokenizer's time."""
     unable = inability(request, facts)
     if unable is not None:
@@ -353,6 +371,8 @@ def _refuse(request: Request, facts: EngineFacts) -> Failed | None:
         size = prompt_bytes(request)
     except UnicodeEncodeError:
         return Failed(Cause.INVALID, "The prompt is not valid Unicode: it holds half a surrogate pair.")
+    if isinstance(request, Embedding):
+        return None  # of a text that is too long, the beginning is embedded
     if size > facts.context_tokens * BYTES_PER_TOKEN_MAX:
         return Failed(
             Cause.TOO_LONG,

@@ -1,10 +1,11 @@
-"""Just enough of the GGUF format: read what a file says of itself, and write a model of a few kilobytes."""
+"""Just enough of the GGUF format: read what a file says of itself, and write models of a few kilobytes."""
 
 from __future__ import annotations
 
 import math
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,8 +17,28 @@ _ALIGNMENT = 32
 _STRING_BYTES_MAX = 16 * 1024 * 1024
 _KEYS_MAX = 10_000
 _DIMENSIONS_MAX = 8
+_ARRAY_MAX = 10_000_000
 
 Value = int | float | bool | str
+Values = list[Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """Where a tensor's numbers are in its file. The last number of ``shape`` counts neighbours in memory."""
+
+    shape: tuple[int, ...]
+    kind: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """All that a GGUF file says of itself."""
+
+    header: dict[str, Value]
+    arrays: dict[str, Values]
+    tensors: dict[str, Tensor]
 
 
 class NotGguf(Exception):
@@ -25,50 +46,79 @@ class NotGguf(Exception):
 
 
 def read_header(path: Path) -> dict[str, Value]:
-    """The scalar metadata of a GGUF file; arrays are passed over. Raise `NotGguf`, or `OSError`.
+    """The scalar metadata of a GGUF file. Raise as `read` does."""
+    return read(path, arrays=False).header
 
-    A file that ends before its last tensor begins is refused too: native code would read past its end.
-    """
+
+def architecture(path: Path) -> Value | None:
+    """The kind of model, None if the file does not begin with it as all writers do. Raise as `read` does."""
     with path.open("rb") as file:
         try:
-            header, tensors = _read_header(file)
-            alignment = int(header.get("general.alignment", _ALIGNMENT))
-            _check_whole(file, tensors, alignment=alignment, size=path.stat().st_size)
-            return header
+            _read_counts(file)
+            name, kind = _read_string(file), int(_read_number(file, _U32))
+            return _read_value(file, kind) if name == "general.architecture" else None
         except (struct.error, UnicodeDecodeError) as error:
             raise NotGguf(f"damaged: {error}") from error
 
 
-def _read_header(file: BinaryIO) -> tuple[dict[str, Value], int]:
-    """The metadata, and how many tensors are described after it."""
+def read(path: Path, *, arrays: bool = True) -> Contents:
+    """What a GGUF file says of itself; without ``arrays`` those are passed over.
+
+    Raise `NotGguf`, or `OSError`. A file that ends before its last tensor begins is refused too: native
+    code would read past its end.
+    """
+    with path.open("rb") as file:
+        try:
+            contents = _read_contents(file, arrays=arrays)
+        except (struct.error, UnicodeDecodeError) as error:
+            raise NotGguf(f"damaged: {error}") from error
+    last = max((tensor.offset for tensor in contents.tensors.values()), default=-1)
+    if last >= path.stat().st_size:
+        raise NotGguf("it is cut short")
+    return contents
+
+
+def _read_contents(file: BinaryIO, *, arrays: bool) -> Contents:
+    tensors, keys = _read_counts(file)
+    contents = Contents({}, {}, {})
+    for _ in range(keys):
+        name = _read_string(file)
+        kind = int(_read_number(file, _U32))
+        if kind != _ARRAY:
+            contents.header[name] = _read_value(file, kind)
+        elif arrays:
+            contents.arrays[name] = _read_array(file)
+        else:
+            _skip_array(file)
+    _read_tensors(file, tensors, contents)
+    return contents
+
+
+def _read_counts(file: BinaryIO) -> tuple[int, int]:
+    """How many tensors and metadata keys there are."""
     if file.read(4) != MAGIC:
         raise NotGguf("it does not begin with GGUF")
     _version, tensors, keys = struct.unpack("<IQQ", file.read(20))
     if keys > _KEYS_MAX:
         raise NotGguf(f"it claims {keys} metadata keys")
-    header: dict[str, Value] = {}
-    for _ in range(keys):
-        name = _read_string(file)
-        kind = _read_number(file, _U32)
-        if kind == _ARRAY:
-            _skip_array(file)
-        else:
-            header[name] = _read_value(file, int(kind))
-    return header, tensors
+    return tensors, keys
 
 
-def _check_whole(file: BinaryIO, tensors: int, *, alignment: int, size: int) -> None:
-    last = 0
-    for _ in range(tensors):
-        _read_string(file)
-        (dimensions,) = struct.unpack("<I", file.read(4))
-        if dimensions > _DIMENSIONS_MAX:
-            raise NotGguf(f"it claims a tensor of {dimensions} dimensions")
-        file.seek(8 * dimensions + 4, 1)
-        (offset,) = struct.unpack("<Q", file.read(8))
-        last = max(last, offset)
-    if tensors and _aligned(file.tell(), alignment) + last >= size:
-        raise NotGguf("it is cut short")
+def _read_tensors(file: BinaryIO, count: int, contents: Contents) -> None:
+    described = [_read_tensor(file) for _ in range(count)]
+    begin = _aligned(file.tell(), int(contents.header.get("general.alignment", _ALIGNMENT)))
+    for name, tensor in described:
+        contents.tensors[name] = Tensor(tensor.shape, tensor.kind, begin + tensor.offset)
+
+
+def _read_tensor(file: BinaryIO) -> tuple[str, Tensor]:
+    name = _read_string(file)
+    (dimensions,) = struct.unpack("<I", file.read(4))
+    if dimensions > _DIMENSIONS_MAX:
+        raise NotGguf(f"it claims a tensor of {dimensions} dimensions")
+    layout = struct.Struct(f"<{dimensions}QIQ")
+    *shape, kind, offset = layout.unpack(file.read(layout.size))
+    return name, Tensor(tuple(reversed(shape)), kind, offset)
 
 
 def _read_value(file: BinaryIO, kind: int) -> Value:
@@ -90,6 +140,18 @@ def _read_string(file: BinaryIO) -> str:
     if length > _STRING_BYTES_MAX:
         raise NotGguf(f"it claims a string of {length} bytes")
     return file.read(length).decode()
+
+
+def _read_array(file: BinaryIO) -> Values:
+    kind, length = struct.unpack("<IQ", file.read(12))
+    if length > _ARRAY_MAX:
+        raise NotGguf(f"it claims an array of {length} values")
+    if kind == _STRING:
+        return [_read_string(file) for _ in range(length)]
+    if kind not in _NUMBERS:
+        raise NotGguf(f"an array of unknown type {kind}")
+    layout = struct.Struct(f"<{length}{_NUMBERS[kind]}")
+    return list(layout.unpack(file.read(layout.size)))
 
 
 def _skip_array(file: BinaryIO) -> None:

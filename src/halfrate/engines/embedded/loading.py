@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from halfrate.domain.kind import Kind
 from halfrate.engines.embedded import gguf, native
 from halfrate.engines.embedded.prefix import BLOCK_TOKENS
 from halfrate.engines.embedded.settings import EmbeddedSettings
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from openvino_genai import ContinuousBatchingPipeline, SchedulerConfig, Tokenizer
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")  # of GGUF files that the pipeline can read
+ENCODERS = ("bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "modern-bert", "roberta", "xlm-roberta")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CONTEXT_TOKENS_UNKNOWN = 4096
 _KERNELS_KEPT = 1000
@@ -58,14 +60,35 @@ def find(model: str) -> Source:
 
     Touches the network only for a hub id. Raise `Unloadable`.
     """
-    path = Path(model).expanduser()
+    path = locate(model)
     if path.is_dir():
-        return _folder(path, name=path.resolve().name)
-    if path.is_file():
-        return _gguf_file(path)
+        local = Path(model).expanduser().exists()
+        return _folder(path, name=path.resolve().name if local else model)
+    return _gguf_file(path)
+
+
+def locate(model: str) -> Path:
+    """Return the file or folder a model is in, fetched first if ``model`` is a hub id. Raise `Unloadable`."""
+    path = Path(model).expanduser()
+    if path.exists():
+        return path
     if path.suffix != ".gguf" and _HUB_ID.fullmatch(model):
-        return _folder(_download(model), name=model)
+        return _download(model)
     raise Unloadable(f"There is no model at {path}: no such file or folder. Check the path.")
+
+
+def kind_of(model: str) -> Kind:
+    """Return what a model does, as far as its files tell at a glance; what is not there is said to write."""
+    path = Path(model).expanduser()
+    try:
+        if path.is_dir():
+            described = json.loads((path / "config.json").read_bytes())
+            encodes = described.get("model_type") in ENCODERS and not (path / "openvino_model.xml").exists()
+        else:
+            encodes = gguf.architecture(path) in ENCODERS
+    except (OSError, ValueError, AttributeError, gguf.NotGguf):
+        return Kind.GENERATION
+    return Kind.EMBEDDING if encodes else Kind.GENERATION
 
 
 def load(source: Source, settings: EmbeddedSettings) -> Model:

@@ -31,6 +31,22 @@ def genai() -> Any:
     return openvino_genai
 
 
+def runtime() -> Any:
+    """The runtime's Python module. Raise `ImportError`."""
+    _without_telemetry()
+    import openvino  # noqa: PLC0415
+
+    return openvino
+
+
+def operations() -> Any:
+    """The operations that graphs are built of. Raise `ImportError`."""
+    _without_telemetry()
+    from openvino import opset13  # noqa: PLC0415
+
+    return opset13
+
+
 def tensor(tokens: list[int]) -> openvino.Tensor:
     """A batch of one prompt."""
     _without_telemetry()

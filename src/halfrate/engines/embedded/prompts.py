@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from halfrate.domain.request import Message, Request, Role
+from halfrate.domain.embedding import Embedding
+from halfrate.domain.request import AnyRequest, Message, Request, Role
 from halfrate.engines.embedded import native
 from halfrate.engines.embedded.loading import reason
 
@@ -23,8 +24,10 @@ class BadPrompt(Exception):
     """The model's chat template does not accept these messages."""
 
 
-def prompt_bytes(request: Request) -> int:
+def prompt_bytes(request: AnyRequest) -> int:
     """The size of what is said, in UTF-8 bytes. Raise `UnicodeEncodeError` for half a surrogate pair."""
+    if isinstance(request, Embedding):
+        return len(request.text.encode()) + len((request.title or "").encode())
     return sum(len(message.text.encode()) for message in request.messages)
 
 

@@ -1,8 +1,9 @@
 """What the server and the engine's child say to each other: length-prefixed msgpack frames. No I/O here.
 
-The server sends one `Load`, then any number of `Ask`, `Count` and `Cancel`. The child answers the `Load`
-with one `Loaded` or one `Broken`, every `Ask` it is not told to cancel with one `Done` or one `Refused`,
-every `Count` with one `Counted` or one `Refused`, and sends a `Beat` now and then while it works.
+The server sends one `Load`, then any number of `Ask`, `Embed`, `Count`, `CountText` and `Cancel`. The child
+answers the `Load` with one `Loaded` or one `Broken`, every `Ask` it is not told to cancel with one `Done` or
+one `Refused`, every `Embed` with one `Vector` or one `Refused`, every count with one `Counted` or one
+`Refused`, and sends a `Beat` now and then while it works.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from halfrate.domain.embedding import Embedding
+from halfrate.domain.kind import Kind
 from halfrate.domain.outcome import Cause, Finish
 from halfrate.domain.request import Request
 from halfrate.domain.usage import Usage
@@ -30,6 +33,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
 
     model: str
     settings: EmbeddedSettings
+    kind: Kind = Kind.GENERATION
 
 
 class Ask(msgspec.Struct, frozen=True, tag=True):
@@ -53,6 +57,21 @@ class Cancel(msgspec.Struct, frozen=True, tag=True):
     id: int
 
 
+class Embed(msgspec.Struct, frozen=True, tag=True):
+    """Turn this text into a vector. ``id`` as in `Ask`."""
+
+    id: int
+    embedding: Embedding
+    interactive: bool
+
+
+class CountText(msgspec.Struct, frozen=True, tag=True):
+    """Count the tokens of this text."""
+
+    id: int
+    embedding: Embedding
+
+
 class Loaded(msgspec.Struct, frozen=True, tag=True):
     """The model is in memory."""
 
@@ -60,6 +79,7 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
     context_tokens: int
     default_temperature: float
     lanes: int
+    dimensions: int = 0
 
 
 class Broken(msgspec.Struct, frozen=True, tag=True):
@@ -74,6 +94,14 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     id: int
     text: str
     finish: Finish
+    usage: Usage
+
+
+class Vector(msgspec.Struct, frozen=True, tag=True):
+    """The vector of a text, as `halfrate.domain.embedding.Embedded` packs it."""
+
+    id: int
+    packed: bytes
     usage: Usage
 
 
@@ -101,8 +129,8 @@ class Beat(msgspec.Struct, frozen=True, tag=True):
     cache_percent: float
 
 
-ToChild = Load | Ask | Count | Cancel
-FromChild = Loaded | Broken | Done | Refused | Counted | Beat
+ToChild = Load | Ask | Count | Embed | CountText | Cancel
+FromChild = Loaded | Broken | Done | Vector | Refused | Counted | Beat
 
 _encoder = msgspec.msgpack.Encoder()
 _to_child: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)

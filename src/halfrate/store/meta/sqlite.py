@@ -28,6 +28,7 @@ from halfrate.domain.errors import (
 )
 from halfrate.domain.file import File, FileSource, Upload, output_file_id
 from halfrate.domain.job import Counts, Job, JobChange, JobEvent, JobState, Notify, advance
+from halfrate.domain.kind import Kind
 from halfrate.domain.listing import Condition
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef, Shard
@@ -675,6 +676,7 @@ def _job(row: Row) -> Job:
         updated_at=row["updated_at"],
         deadline=row["deadline"],
         promised_at=row["promised_at"],
+        kind=Kind(row["kind"]),
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         retry_of=row["retry_of"],

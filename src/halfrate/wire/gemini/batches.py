@@ -12,9 +12,11 @@ from msgspec import Raw
 from halfrate.domain.errors import InvalidArgument
 from halfrate.domain.file import output_file_id
 from halfrate.domain.job import Job, JobChange, JobState, Notify
+from halfrate.domain.kind import Kind
 from halfrate.domain.line import Rejection
 from halfrate.domain.outlook import Eta, Outlook, Promise
 from halfrate.wire.gemini.content import GenerateContentRequest, bare_model
+from halfrate.wire.gemini.embeddings import EmbedContentRequest
 from halfrate.wire.gemini.files import parse_file_name
 from halfrate.wire.gemini.lenient import (
     ABSENT,
@@ -38,6 +40,13 @@ class InlinedRequest(Message):
     """One inline request."""
 
     request: GenerateContentRequest | None = None
+    metadata: Raw = ABSENT
+
+
+class InlinedEmbedding(Message):
+    """One inline text to embed."""
+
+    request: EmbedContentRequest | None = None
     metadata: Raw = ABSENT
 
 
@@ -89,13 +98,19 @@ class NewBatch:
 
 
 _CREATE = Reader(CreateBatchRequest)
-_INLINED = Reader(InlinedRequest)
+_INLINED: dict[Kind, Reader[Any]] = {
+    Kind.GENERATION: Reader(InlinedRequest),
+    Kind.EMBEDDING: Reader(InlinedEmbedding),
+}
 _ITEMS = "batch.input_config.requests.requests"
 _INT64_MAX = 2**63 - 1
 
 
-def parse_create(body: bytes, *, model: str) -> NewBatch:
-    """Return what a create call for ``model`` asks. Raise `Refusal` if it cannot be read or done."""
+def parse_create(body: bytes, *, model: str, kind: Kind = Kind.GENERATION) -> NewBatch:
+    """Return what a create call for ``model`` asks, the one for Requests of this ``kind``.
+
+    Raise `Refusal` if it cannot be read or done.
+    """
     batch = _CREATE.read_body(body).batch or GenerateContentBatch()
     _check_batch(batch, model)
     config = batch.input_config or InputConfig()
@@ -106,7 +121,7 @@ def parse_create(body: bytes, *, model: str) -> NewBatch:
         display_name=batch.display_name or "",
         priority=batch.priority or 0,
         file_id=None if file_name is None else parse_file_name(file_name),
-        lines=() if inlined is None else _lines(inlined.requests or []),
+        lines=() if inlined is None else _lines(inlined.requests or [], kind),
         notify=notify_of(batch.webhook_config, "batch.webhook_config"),
     )
 
@@ -122,14 +137,14 @@ def _check_priority(priority: int, field: str) -> None:
         raise _bad(field, "is out of range")
 
 
-def _lines(items: list[Raw]) -> tuple[bytes, ...]:
+def _lines(items: list[Raw], kind: Kind) -> tuple[bytes, ...]:
     """Return inline requests as lines, each checked. Raise `InvalidArgument` with the faults of all."""
     if not items:
         raise _bad(_ITEMS, "is empty: give at least one request")
     faults: list[Fault] = []
     lines: list[bytes] = []
     for index, item in enumerate(items):
-        fault = _faults_of(item, f"{_ITEMS}[{index}]")
+        fault = _faults_of(item, f"{_ITEMS}[{index}]", _INLINED[kind])
         if fault:
             faults.extend(fault)
         else:
@@ -147,8 +162,8 @@ def _refusal_of(faults: Sequence[Fault]) -> InvalidArgument:
     return InvalidArgument(f"{told}\n... and {untold} more.", told.violations)
 
 
-def _faults_of(item: Raw, path: str) -> tuple[Fault, ...]:
-    read = _INLINED.read(item, path=path)
+def _faults_of(item: Raw, path: str, reader: Reader[Any]) -> tuple[Fault, ...]:
+    read = reader.read(item, path=path)
     if isinstance(read, Unreadable):
         return read.faults
     if read.metadata is not ABSENT:
@@ -209,7 +224,8 @@ def _check_writable(wanted: frozenset[str]) -> None:
 
 # What is written --------------------------------------------------------------------------------------
 
-_TYPE = "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch"
+_TYPES = "type.googleapis.com/google.ai.generativelanguage.v1main"
+_TYPE = {Kind.GENERATION: f"{_TYPES}.GenerateContentBatch", Kind.EMBEDDING: f"{_TYPES}.EmbedContentBatch"}
 
 _STATES: dict[JobState, str] = {
     JobState.PENDING: "BATCH_STATE_PENDING",
@@ -265,7 +281,7 @@ def operation(
         if error is not None:
             shown["error"] = error
         elif output is not None:
-            shown["response"] = {"@type": f"{_TYPE}Output", **output}
+            shown["response"] = {"@type": f"{_TYPE[job.kind]}Output", **output}
     return Raw(msgspec.json.encode(shown))
 
 
@@ -284,7 +300,7 @@ _CUT = b"\0"  # JSON has no such byte, not even inside strings
 
 def _metadata(job: Job, output: dict[str, Any] | None, outlook: Outlook) -> dict[str, Any]:
     shown = {
-        "@type": _TYPE,
+        "@type": _TYPE[job.kind],
         "model": f"models/{bare_model(job.model)}",
         "displayName": job.display_name,
         "inputConfig": {"fileName": f"files/{job.input_file}"} if job.input_file else None,
@@ -367,7 +383,8 @@ def _output(
         return {"responsesFile": f"files/{output_file_id(job.id)}"}
     if inline_items is None or not has_output(job):
         return None
-    return {"inlinedResponses": {"inlinedResponses": [Raw(item) for item in inline_items]}}
+    name = "inlinedEmbedContentResponses" if job.kind is Kind.EMBEDDING else "inlinedResponses"
+    return {name: {"inlinedResponses": [Raw(item) for item in inline_items]}}
 
 
 def _error(job: Job) -> dict[str, Any] | None:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from msgspec import Raw
 
+from halfrate.domain.embedding import Embedded
+from halfrate.domain.kind import Kind, stranger
 from halfrate.domain.line import Line, Plain, Rejection
 from halfrate.domain.outcome import Answered, Cause, Failed, Outcome
-from halfrate.domain.request import Request
+from halfrate.domain.request import AnyRequest
 from halfrate.wire.gemini.content import GenerateContentRequest, bare_model, understand
+from halfrate.wire.gemini.embeddings import (
+    EmbedContentRequest,
+    EmbedContentResponse,
+    embed_response,
+    understand_embedding,
+)
 from halfrate.wire.gemini.errors import Status, status_of
 from halfrate.wire.gemini.lenient import ABSENT, Message, Reader, Unreadable
 from halfrate.wire.gemini.plain import plain_lines
@@ -36,8 +44,24 @@ class BareLine(GenerateContentRequest):
     metadata: Raw = ABSENT
 
 
-_KEYED = Reader(KeyedLine)
-_BARE = Reader(BareLine)
+class KeyedEmbedding(Message):
+    """The same for a text to embed."""
+
+    key: str | None = None
+    request: EmbedContentRequest | None = None
+    metadata: Raw = ABSENT
+
+
+class BareEmbedding(EmbedContentRequest):
+    """A text to embed, on a line by itself."""
+
+    key: str | None = None
+    metadata: Raw = ABSENT
+
+
+_Forms = tuple[Reader[Any], Reader[Any]]
+_GENERATION: _Forms = Reader(KeyedLine), Reader(BareLine)
+_EMBEDDING: _Forms = Reader(KeyedEmbedding), Reader(BareEmbedding)
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -45,20 +69,39 @@ def parse_line(raw: bytes) -> Line | Rejection:
     """Return what one line says, or why it cannot be read. Never raises; blank lines are rejected."""
     if raw.startswith(_BOM):
         raw = raw[len(_BOM) :]
-    # A name may be spelled with escapes, and "request" may be a mere word in a prompt: what cannot be read
-    # in the likelier form is tried in the other one.
-    likelier, other = (_KEYED, _BARE) if b'"request"' in raw else (_BARE, _KEYED)
-    sent = likelier.read(raw)
-    if isinstance(sent, Unreadable) and sent.is_json and (likelier is _KEYED or b"\\u" in raw):
-        again = other.read(raw)
+    likelier, other = _GENERATION, _EMBEDDING
+    if b'"content"' in raw and b'"contents"' not in raw:
+        likelier, other = other, likelier
+    sent = _read_as(likelier, raw)
+    # A name may be spelled with escapes, or be a mere word elsewhere.
+    if isinstance(sent, Unreadable) and sent.is_json and (b'"content"' in raw or b"\\u" in raw):
+        again = _read_as(other, raw)
         sent = sent if isinstance(again, Unreadable) else again
     match sent:
         case KeyedLine():
             return _line(sent, sent.request or GenerateContentRequest())
         case BareLine():
             return _line(sent, sent)
+        case KeyedEmbedding():
+            return _line(sent, sent.request or EmbedContentRequest())
+        case BareEmbedding():
+            return _line(sent, sent)
         case Unreadable():
             return Rejection(sent.as_line())
+
+
+_Sent = KeyedLine | BareLine | KeyedEmbedding | BareEmbedding
+
+
+def _read_as(forms: _Forms, raw: bytes) -> _Sent | Unreadable:
+    """Read a line in the likelier of two forms, keyed and bare, or else in the other one."""
+    keyed, bare = forms
+    likelier, other = (keyed, bare) if b'"request"' in raw else (bare, keyed)
+    sent: _Sent | Unreadable = likelier.read(raw)
+    if isinstance(sent, Unreadable) and sent.is_json and (likelier is keyed or b"\\u" in raw):
+        again: _Sent | Unreadable = other.read(raw)
+        return sent if isinstance(again, Unreadable) else again
+    return sent
 
 
 def parse_lines(raws: Sequence[bytes]) -> list[Line | Rejection]:
@@ -79,8 +122,10 @@ def read_lines(raws: Sequence[bytes]) -> list[Plain | Line | Rejection]:
     return [one or parse_line(raw) for one, raw in zip(plain, raws, strict=True)]
 
 
-def asked_of(line: Line, model: str) -> Request | Failed:
-    """Return the Request of a line in a Job of ``model``, or why it cannot be answered."""
+def asked_of(line: Line, model: str, kind: Kind = Kind.GENERATION) -> AnyRequest | Failed:
+    """Return the Request of a line in a Job of ``model`` and ``kind``, or why it cannot be answered."""
+    if line.kind is not kind:
+        return Failed(Cause.INVALID, f"This is not for this batch: {stranger(line.kind)}.")
     if line.model is None or bare_model(line.model) == bare_model(model):
         return line.request
     return Failed(
@@ -90,12 +135,12 @@ def asked_of(line: Line, model: str) -> Request | Failed:
     )
 
 
-def _line(sent: KeyedLine | BareLine, asked: GenerateContentRequest) -> Line | Rejection:
-    if sent.metadata is ABSENT:
-        return Line(sent.key, None, asked.model, understand(asked))
-    metadata = check_metadata(sent.metadata)
+def _line(sent: _Sent, asked: GenerateContentRequest | EmbedContentRequest) -> Line | Rejection:
+    metadata = None if sent.metadata is ABSENT else check_metadata(sent.metadata)
     if isinstance(metadata, Rejection):
         return metadata
+    if isinstance(asked, EmbedContentRequest):
+        return Line(sent.key, metadata, asked.model, understand_embedding(asked), Kind.EMBEDDING)
     return Line(sent.key, metadata, asked.model, understand(asked))
 
 
@@ -122,7 +167,7 @@ class ResultLine(msgspec.Struct, omit_defaults=True):
 
     key: str | None = None
     metadata: Raw = ABSENT
-    response: GenerateContentResponse | None = None
+    response: GenerateContentResponse | EmbedContentResponse | None = None
     error: Status | None = None
 
 
@@ -145,4 +190,6 @@ def result_line(
     if isinstance(outcome, Answered):
         response = generate_response(outcome, model_version=model_version, response_id=response_id)
         return _encode(ResultLine(key, echoed, response))
+    if isinstance(outcome, Embedded):
+        return _encode(ResultLine(key, echoed, embed_response(outcome)))
     return _encode(ResultLine(key, echoed, error=status_of(outcome)))

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from halfrate.domain.errors import InvalidArgument
+from halfrate.domain.kind import Kind
 from halfrate.domain.outcome import Answered, Candidate, Delta, Failed, Outcome
 from halfrate.domain.request import Request
 from halfrate.wire.gemini.content import Content, GenerateContentRequest, bare_model, understand
@@ -87,6 +88,7 @@ class GeneratedStream:
         """Return the last body: what no piece has said yet, why it ends, and what it took; or the error."""
         if isinstance(outcome, Failed):
             return failure(outcome)[1]
+        assert isinstance(outcome, Answered), "a vector for a Request to write"
         left = tuple(self._left(index, candidate) for index, candidate in enumerate(outcome.candidates))
         return generated(
             replace(outcome, candidates=left),
@@ -118,11 +120,19 @@ class ModelFacts:
     description: str
     context_tokens: int | None
     default_temperature: float | None
+    kind: Kind = Kind.GENERATION
+
+
+_METHODS = {
+    Kind.GENERATION: ["generateContent", "countTokens", "batchGenerateContent"],
+    Kind.EMBEDDING: ["embedContent", "batchEmbedContents", "countTokens", "asyncBatchEmbedContent"],
+}
 
 
 def model_resource(facts: ModelFacts) -> dict[str, Any]:
     """Return a model as clients see it."""
     name = bare_model(facts.name)
+    writes = facts.kind is Kind.GENERATION
     shown = {
         "name": f"models/{name}",
         "baseModelId": name,
@@ -130,10 +140,10 @@ def model_resource(facts: ModelFacts) -> dict[str, Any]:
         "displayName": facts.display_name or name,
         "description": facts.description,
         "inputTokenLimit": facts.context_tokens,
-        "outputTokenLimit": facts.context_tokens,
-        "supportedGenerationMethods": ["generateContent", "countTokens", "batchGenerateContent"],
-        "temperature": facts.default_temperature,
-        "maxTemperature": 2.0,
+        "outputTokenLimit": facts.context_tokens if writes else 1,
+        "supportedGenerationMethods": _METHODS[facts.kind],
+        "temperature": facts.default_temperature if writes else None,
+        "maxTemperature": 2.0 if writes else None,
     }
     return {name: value for name, value in shown.items() if value is not None and value != ""}
 

@@ -31,6 +31,6 @@ SELECT format('%d Jobs are %s, and %d are counted.', counted.found, job_count.st
     ON counted.state = job_count.state
  WHERE counted.found <> job_count.jobs
 UNION ALL
-SELECT format('Delivery %s tells of %s, and Job %s is %s.', delivery.id, kind, job.id, job.state)
+SELECT format('Delivery %s tells of %s, and Job %s is %s.', delivery.id, delivery.kind, job.id, job.state)
   FROM delivery JOIN job ON job.id = delivery.job_id
- WHERE kind <> 'batch.' || lower(job.state)
+ WHERE delivery.kind <> 'batch.' || lower(job.state)

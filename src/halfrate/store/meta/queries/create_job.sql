@@ -2,12 +2,12 @@
 -- the File, so that its bytes cannot be removed between the moment it was looked up and this one.
 INSERT INTO job (
     id, model, engine, display_name, priority, state, input_file, input_blob, keep_going,
-    created_at, updated_at, deadline, promised_at, retry_of, requests,
+    created_at, updated_at, deadline, promised_at, retry_of, requests, kind,
     webhook_uris, user_metadata
 )
 SELECT
     :id, :model, :engine, :display_name, :priority, :state, :input_file, :input_blob, :keep_going,
-    :created_at, :updated_at, :deadline, :promised_at, :retry_of, :requests,
+    :created_at, :updated_at, :deadline, :promised_at, :retry_of, :requests, :kind,
     :webhook_uris, :user_metadata
  WHERE (SELECT count(*) FROM job WHERE ended_at IS NULL) < :active_jobs_max
    AND (:input_file IS NULL OR EXISTS (

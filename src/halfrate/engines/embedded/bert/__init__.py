@@ -1,0 +1,1 @@
+"""Embedding models: a BERT encoder on OpenVINO, in the embedded engine's child process."""
