@@ -238,6 +238,16 @@ async def test_lines_of_the_wrong_kind_are_refused_with_their_numbers(client: ht
     assert reply.json()["error"]["message"].splitlines()[-1] == "... and 80 more."
 
 
+async def test_a_file_of_requests_to_write_is_no_input_of_embeddings(client: httpx.AsyncClient) -> None:
+    name = await uploaded(client, b"\n" + b"".join(writing(str(n), "x") for n in range(100)))
+    reply = await create(client, {"file_name": name})
+    assert reply.status_code == 400
+    said = reply.json()["error"]["message"].splitlines()
+    assert said[0].startswith("Error on line 2: the line asks for a text (contents)")
+    assert said[19].startswith("Error on line 21: ")
+    assert said[-1] == "... and 80 more."
+
+
 async def test_a_job_that_keeps_going_makes_errors_of_lines_of_the_wrong_kind(
     client: httpx.AsyncClient,
 ) -> None:
