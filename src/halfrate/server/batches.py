@@ -93,6 +93,18 @@ class BatchRoutes:
         """Accept a Job, and show it."""
         return await self._create(call, Kind.GENERATION)
 
+    @entry(
+        "batches.createEmbeddings",
+        "Create a batch of embeddings",
+        body=wire.CreateBatchRequest,
+        answer=shapes.Operation,
+        headers=[
+            Parameter(ON_INVALID, "`skip`: bad lines become error results instead of refusing the batch."),
+            _DEADLINE,
+        ],
+        refuses=(404, 429, 501),
+        examples=examples.CREATE_EMBEDDINGS,
+    )
     async def embed(self, call: Call) -> Response:
         """Accept a Job of embeddings, and show it."""
         return await self._create(call, Kind.EMBEDDING)

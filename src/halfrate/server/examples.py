@@ -133,6 +133,38 @@ def _created(requests: int, display_name: str, **more: Json) -> Json:
     }
 
 
+_TOKENS = {"promptTokenCount": 5, "totalTokenCount": 5}
+_EMBEDDER = {"model": "gemini-embedding-001"}
+_TEXT: dict[str, object] = {"content": {"parts": [{"text": "Say hello."}]}}
+
+EMBED = (
+    Example(
+        "text",
+        path=_EMBEDDER,
+        body=_TEXT,
+        answer={"embedding": {"values": [0.6, -0.8]}, "usageMetadata": _TOKENS},
+    ),
+)
+
+EMBED_BATCH = (
+    Example(
+        "texts",
+        path=_EMBEDDER,
+        body={"requests": [_TEXT]},
+        answer={"embeddings": [{"values": [0.6, -0.8]}], "usageMetadata": _TOKENS},
+    ),
+)
+
+CREATE_EMBEDDINGS = (
+    Example(
+        "file",
+        path=_EMBEDDER,
+        headers={"x-halfrate-on-invalid": "skip"},
+        body={"batch": {"displayName": "texts", "inputConfig": {"fileName": "files/questions"}}},
+        answer=_created(2, "texts", inputConfig={"fileName": "files/questions"}),
+    ),
+)
+
 CREATE_BATCH = (
     Example(
         "file",

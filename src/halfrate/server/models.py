@@ -105,6 +105,14 @@ class ModelRoutes:
         answer = wire.generated(outcome, model_version=answerer.version, response_id=new_response_id())
         return await json_answer(call, answer)
 
+    @entry(
+        "models.embedContent",
+        "Embed one text",
+        body=embeddings.EmbedContentRequest,
+        answer=shapes.EmbedContentResponse,
+        refuses=(404,),
+        examples=examples.EMBED,
+    )
     async def embed(self, call: Call) -> Response:
         """Make the vector of one text."""
         model = model_named(call)
@@ -113,6 +121,14 @@ class ModelRoutes:
             embedding = embeddings.parse_embed(body, model=model)
         return await self._embedded(call, model, [embedding], lambda made: embeddings.embedded_body(made[0]))
 
+    @entry(
+        "models.batchEmbedContents",
+        "Embed several texts",
+        body=embeddings.BatchEmbedContentsRequest,
+        answer=shapes.BatchEmbedContentsResponse,
+        refuses=(404,),
+        examples=examples.EMBED_BATCH,
+    )
     async def embed_batch(self, call: Call) -> Response:
         """Make the vectors of some texts."""
         model = model_named(call)

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from halfrate.app import App, open_app
 from halfrate.config import Config, Limits, ModelConfig, WebhooksConfig
+from halfrate.domain.kind import Kind
 from halfrate.engines.scripted import ScriptedEngine
 from halfrate.server import unbuilt
 from halfrate.server.app import make_asgi
@@ -49,11 +50,19 @@ async def app(tmp_path: Path, engine: ScriptedEngine) -> AsyncIterator[App]:
     """A server whose model has the name that the examples use."""
     config = Config(
         data_dir=str(tmp_path / "data"),
-        models={"pocket-1": ModelConfig(path="scripted-1")},
+        models={
+            "pocket-1": ModelConfig(path="scripted-1"),
+            "gemini-embedding-001": ModelConfig(path="embeds", kind=Kind.EMBEDDING),
+        },
         limits=LIMITS,
         webhooks=WebhooksConfig(allow=("127.0.0.1",), allow_http=True),
     )
-    async with receiving() as receiver, open_app(config, make_engine=lambda _: engine) as app:
+    async with (
+        receiving() as receiver,
+        open_app(
+            config, make_engine=lambda entry: ScriptedEngine(dimensions=2) if entry.kind else engine
+        ) as app,
+    ):
         RECEIVER.port = receiver.port
         yield app
 

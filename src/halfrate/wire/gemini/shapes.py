@@ -13,7 +13,7 @@ from msgspec import Meta, Raw
 from halfrate.domain.waiting import WaitingCode
 from halfrate.domain.webhook import WebhookState
 from halfrate.wire.gemini.errors import Status
-from halfrate.wire.gemini.responses import GenerateContentResponse, ModalityTokens
+from halfrate.wire.gemini.responses import GenerateContentResponse, ModalityTokens, UsageMetadata
 
 Int64 = Annotated[str, Meta(pattern="^-?[0-9]+$", description="A whole number of 64 bits, as a string.")]
 Instant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
@@ -298,7 +298,7 @@ class Model(Shape):
     display_name: str
     description: str
     supported_generation_methods: list[str]
-    max_temperature: float
+    max_temperature: float | None = None
     temperature: float | None = None
     input_token_limit: int | None = None
     output_token_limit: int | None = None
@@ -330,3 +330,23 @@ class Readiness(Shape):
     status: Literal["ok", "waiting"]
     models: dict[str, str]
     troubles: dict[str, str]
+
+
+class ContentEmbedding(Shape):
+    """A vector, of length 1."""
+
+    values: list[float]
+
+
+class EmbedContentResponse(Shape):
+    """The vector of one text."""
+
+    embedding: ContentEmbedding
+    usage_metadata: UsageMetadata
+
+
+class BatchEmbedContentsResponse(Shape):
+    """The vectors of some texts, in their order."""
+
+    embeddings: list[ContentEmbedding]
+    usage_metadata: UsageMetadata
