@@ -2,7 +2,7 @@
 
     python -m tests.support.scripted_server DATA_DIRECTORY [NAME ...]
 
-Its model answers to pocket-1 and the names given.
+Its model answers to pocket-1 and the names given; another one, embeddings-1, makes vectors.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from subprocess import PIPE, Popen
 
 from halfrate.config import Config, ModelConfig
+from halfrate.domain.kind import Kind
 from halfrate.engines.scripted import ScriptedEngine, echo
 from halfrate.serve import serve
 
@@ -39,14 +40,22 @@ def scripted_server(data: Path, *names: str) -> Iterator[str]:
 
 def main(data: str, *names: str) -> None:
     """Serve on a free port."""
-    config = Config(data_dir=data, models={"pocket-1": ModelConfig(path="scripted-1", aliases=names)})
+    config = Config(
+        data_dir=data,
+        models={
+            "pocket-1": ModelConfig(path="scripted-1", aliases=names),
+            "embeddings-1": ModelConfig(path="embeds", kind=Kind.EMBEDDING),
+        },
+    )
     asyncio.run(
         serve(
             config,
             host="127.0.0.1",
             port=0,
             on_started=lambda url: print(url, flush=True),
-            make_engine=lambda _: ScriptedEngine(echo),
+            make_engine=lambda entry: ScriptedEngine(
+                echo, dimensions=8 if entry.kind is Kind.EMBEDDING else 0
+            ),
         )
     )
 

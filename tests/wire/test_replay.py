@@ -14,6 +14,7 @@ from starlette.routing import Match
 
 from halfrate.app import open_app
 from halfrate.config import Config, ModelConfig
+from halfrate.domain.kind import Kind
 from halfrate.engines.scripted import ScriptedEngine, echo
 from halfrate.serve import asgi_of
 from halfrate.server.manual import entry_of
@@ -22,6 +23,8 @@ from tests.unit.server.conftest import finished
 
 TRACES = sorted((Path(__file__).parent / "traces").glob("*.jsonl"))
 OTHERWISE = {
+    "javascript-2.32.0: batches.createEmbeddings file": 400,  # the file has lines for generateContent
+    "python-3.4.0-sync: batches.create_embeddings file": 400,
     "python-3.4.0-sync: webhooks.ping": 400,  # nobody is there to be called
 }
 """Requests that are answered in another way than the stub did, because the stub did not do what they ask."""
@@ -31,9 +34,16 @@ OTHERWISE = {
 async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     config = Config(
         data_dir=str(tmp_path / "data"),
-        models={"scripted": ModelConfig(path="scripted-1", aliases=("stub-model", "gemini-*"))},
+        models={
+            "scripted": ModelConfig(path="scripted-1", aliases=("stub-model", "gemini-*")),
+            "embeds": ModelConfig(path="embeds", kind=Kind.EMBEDDING, aliases=("gemini-embedding-*",)),
+        },
     )
-    async with open_app(config, make_engine=lambda _: ScriptedEngine(echo)) as app:
+
+    def make_engine(entry: ModelConfig) -> ScriptedEngine:
+        return ScriptedEngine(echo, dimensions=8 if entry.kind is Kind.EMBEDDING else 0)
+
+    async with open_app(config, make_engine=make_engine) as app:
         transport = httpx.ASGITransport(asgi_of(app))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
             yield client
