@@ -113,7 +113,7 @@ const scenarios = {
     const generate = (config) => ai.models.generateContent({ model: MODEL, contents: "x", config });
     await refused(() => generate({ logprobs: 2 }), 400, "response_logprobs is true");
     await refused(() => generate({ tools: [{ googleSearch: {} }] }), 400, "google_search");
-    await refused(() => ai.models.embedContent({ model: MODEL, contents: "x" }), 501, "not built");
+    await refused(() => ai.models.embedContent({ model: MODEL, contents: "x" }), 400, "no embeddings");
   },
 
   async filesOfEveryKindAreUploaded() {
