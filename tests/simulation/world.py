@@ -15,7 +15,7 @@ import apsw
 from halfrate.app import App, Stores, open_app
 from halfrate.config import Config, DispatchConfig, Limits, ModelConfig
 from halfrate.crashpoints import CrashPoint, Watcher, watched
-from halfrate.domain.errors import NotFound
+from halfrate.domain.errors import ConfigError, NotFound
 from halfrate.domain.job import JobState
 from halfrate.domain.outcome import Cause, Failed, Outcome
 from halfrate.domain.request import Request
@@ -118,7 +118,7 @@ class World:
                 raise
         except Crashed:
             pass
-        except (OSError, apsw.FullError):
+        except (OSError, apsw.FullError, ConfigError):
             if begun:
                 raise
             self._calm()  # no process begins on a full disk: somebody made room, and tries again
