@@ -17,6 +17,8 @@ from halfrate.server.faults import HANDLERS, answer_for
 from halfrate.server.files import FileRoutes
 from halfrate.server.health import HealthRoutes
 from halfrate.server.models import ModelRoutes
+from halfrate.server.openai_models import OpenAIModelRoutes
+from halfrate.server.openai_told import routes_of
 from halfrate.server.origin import Gate, Origin
 from halfrate.server.parameters import Parameters
 from halfrate.server.reference import ReferenceRoutes
@@ -59,6 +61,7 @@ def make_asgi(
     )
     return Starlette(
         routes=[
+            *routes_of(OpenAIModelRoutes(models, bodies).endpoints()),
             *UploadRoutes(uploads, origin, bodies).routes(),
             *FileRoutes(files, origin).routes(),
             *BatchRoutes(
