@@ -12,9 +12,8 @@ PLAIN = "/openai/v1"
 
 
 def served() -> set[str]:
-    asgi = make_asgi(
-        files=None, uploads=None, jobs=None, retries=None, models=None, monitor=None, limits=Limits()
-    )  # type: ignore[arg-type]
+    services = dict.fromkeys(("files", "uploads", "jobs", "retries", "models", "monitor", "webhooks"))
+    asgi = make_asgi(**services, limits=Limits())  # type: ignore[arg-type]
     return {
         f"{method} {shown(route.path.removeprefix(PLAIN))}"
         for route in asgi.routes

@@ -9,7 +9,6 @@ import msgspec
 
 _TYPES = {
     401: "authentication_error",
-    403: "permission_error",
     404: "not_found_error",
     429: "rate_limit_error",
 }
@@ -40,7 +39,7 @@ def read_said(body: bytes) -> Said:
     violations = [each for detail in error.get("details", ()) for each in detail.get("fieldViolations", ())]
     field = violations[0].get("field") if violations else None
     # There it is forbidden to know whether a File exists.
-    hidden = error["status"] == "PERMISSION_DENIED" and "may not exist" in error["message"]
+    hidden = error["status"] == "PERMISSION_DENIED"
     code, status = (404, "NOT_FOUND") if hidden else (error["code"], error["status"])
     return Said(code, status, error["message"], field)
 

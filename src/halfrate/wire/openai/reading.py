@@ -39,7 +39,7 @@ class Reader(Generic[S]):
         try:
             return self._decoder.decode(text)
         except msgspec.ValidationError as error:
-            raise _fault(str(error)) from None
+            raise fault(str(error)) from None
         except (ValueError, RecursionError) as error:
             raise InvalidArgument(f"We could not parse the JSON body of your request: {error}.") from None
 
@@ -54,7 +54,7 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 
 
-def _fault(said: str) -> InvalidArgument:
+def fault(said: str) -> InvalidArgument:
     """Say in this dialect's words what is wrong, and where."""
     match = _PLACE.fullmatch(said)
     assert match is not None, "everything matches"
