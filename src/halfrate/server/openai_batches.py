@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from halfrate.domain.errors import InvalidArgument
 from halfrate.domain.job import Notify
+from halfrate.domain.kind import Kind
 from halfrate.server.answers import json_answer
 from halfrate.server.bodies import Bodies
 from halfrate.server.openai_told import Endpoint
@@ -41,20 +42,21 @@ class OpenAIBatchRoutes:
             new = wire.parse_create(body)
         file_id = form.file_id(new.input_file)
         job = await self._jobs.create_from_file(
-            model=await self._model_of(file_id),
+            model=await self._model_of(file_id, new.kind),
             file_id=file_id,
             display_name="",
             priority=0,
             deadline=new.deadline,
             notify=Notify(user_metadata=new.metadata),
+            kind=new.kind,
         )
         return await json_answer(call, wire.batch_body(job, form))
 
-    async def _model_of(self, file_id: str) -> str:
+    async def _model_of(self, file_id: str, kind: Kind) -> str:
         named = await self._jobs.model_named_first(file_id)
         if named is not None:
             return named
-        models = self._models.all()
+        models = [model for model in self._models.all() if model.kind is kind]
         if len(models) == 1:
             return models[0].name
         raise InvalidArgument("The first line of the file names no model. Write it as body.model.")

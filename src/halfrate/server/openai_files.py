@@ -22,6 +22,7 @@ from halfrate.service.files import Files, opened
 from halfrate.service.jobs import Jobs
 from halfrate.service.paging import token_after
 from halfrate.service.uploads import Uploads
+from halfrate.wire.gemini.content import bare_model
 from halfrate.wire.openai import files as wire
 from halfrate.wire.openai.form import Form, ResultFile, result_file
 from halfrate.wire.openai.output import Translation
@@ -158,6 +159,7 @@ class OpenAIFileRoutes:
         _, chunks = await self._files.download(output_file_id(job.id))
         translation = Translation(
             job.id,
+            model=bare_model(job.model),
             created=job.started_at or job.created_at,
             errors=result.errors,
             expired=job.stopped_by is Cause.EXPIRED,

@@ -9,6 +9,8 @@ import msgspec
 from starlette.requests import Request as Call
 from starlette.responses import Response
 
+from halfrate.domain.embedding import Embedded
+from halfrate.domain.kind import Kind
 from halfrate.domain.outcome import Answered, Failed, Outcome
 from halfrate.server.answers import Answer, json_answer
 from halfrate.server.bodies import Bodies
@@ -21,6 +23,7 @@ from halfrate.wire.gemini.content import bare_model
 from halfrate.wire.gemini.errors import failure
 from halfrate.wire.openai.chat import ChatRequest, read_chat, understand
 from halfrate.wire.openai.completions import CompletionStream, completion_body
+from halfrate.wire.openai.embeddings import embeddings_body, read_embeddings
 from halfrate.wire.openai.errors import error_body, read_said
 from halfrate.wire.openai.form import Form
 from halfrate.wire.openai.models import model_resource
@@ -39,6 +42,7 @@ class OpenAIModelRoutes:
         """Return what `routes_of` makes routes of."""
         return [
             ("POST", "/chat/completions", self.complete),
+            ("POST", "/embeddings", self.embed),
             ("GET", "/models", self.list_all),
             ("GET", "/models/{model:path}", self.get),
         ]
@@ -61,6 +65,7 @@ class OpenAIModelRoutes:
         if isinstance(outcome, Failed):
             status, said = failure(outcome)
             return refused(form, Answer(said, status=status))
+        assert isinstance(outcome, Answered), "a vector for a Request to write"
         body = completion_body(outcome, id=new_response_id(), model=answerer.version, created=self._now())
         return await json_answer(call, body)
 
@@ -85,6 +90,19 @@ class OpenAIModelRoutes:
         finally:
             writing.stop()
 
+    async def embed(self, call: Call, form: Form) -> Response:
+        """Embed texts."""
+        async with self._bodies.whole(call) as body:
+            asked = read_embeddings(body)
+        answerer = self._models.of_kind(asked.model, Kind.EMBEDDING)
+        outcomes = await while_present(call, self._models.embed(asked.model, asked.embeddings))
+        embedded = [outcome for outcome in outcomes if isinstance(outcome, Embedded)]
+        for outcome in outcomes:
+            if isinstance(outcome, Failed):
+                return await self._answered(call, form, outcome, answerer)
+        said = embeddings_body(embedded, model=answerer.version, as_base64=asked.as_base64)
+        return await json_answer(call, said)
+
     async def list_all(self, call: Call, _: Form) -> Response:
         """Show every model, under its own name and every other name that is not a pattern."""
         names = [
@@ -106,4 +124,5 @@ def _last_events(stream: CompletionStream, outcome: Outcome) -> list[bytes]:
     if isinstance(outcome, Answered):
         return [*stream.end(outcome), CompletionStream.DONE]
     # What fails half-way can only be told as an event: the status has been sent.
+    assert isinstance(outcome, Failed), "a vector for a Request to write"
     return [error_body(read_said(failure(outcome)[1]))]

@@ -70,7 +70,7 @@ def test_what_is_wrong_around_a_request_rejects_the_line(fields, says):
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"url": "/v1/responses"}, "only /v1/chat/completions"),
+        ({"url": "/v1/responses"}, "it can be /v1/chat/completions or /v1/embeddings"),
         ({"body": BODY | {"foo": 1}}, "Unknown parameter: 'foo'"),
         ({"body": BODY | {"n": 99}}, "Invalid 'n'"),
         ({"body": BODY | {"stream": True}}, "stream is not possible"),
@@ -147,7 +147,7 @@ def test_what_is_no_line_of_an_output_is_damage():
 
 
 def translated(output: bytes, *, errors: bool, step: int = 1 << 20, expired: bool = False) -> list[dict]:
-    translation = Translation("job", created=5.5, errors=errors, expired=expired)
+    translation = Translation("job", model="m0", created=5.5, errors=errors, expired=expired)
     pieces = [output[at : at + step] for at in range(0, len(output), step)]
     return [json.loads(line) for line in b"".join(map(translation.feed, pieces)).splitlines()]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import Raw
 
+from halfrate.domain.embedding import Embedded
 from halfrate.domain.errors import CorruptData
 from halfrate.domain.outcome import Answered, Candidate, Cause, Failed, Finish, Outcome, TokenLogprob
 from halfrate.domain.request import FunctionCall
@@ -61,7 +62,12 @@ class _Usage(_Read):
     thoughts_token_count: int = 0
 
 
+class _Vector(_Read):
+    values: list[float] = []
+
+
 class _Response(_Read):
+    embedding: _Vector | None = None
     candidates: list[_Candidate] = []
     usage_metadata: _Usage = msgspec.field(default_factory=_Usage)
     model_version: str = ""
@@ -112,12 +118,18 @@ def read_result(line: bytes, *, expired: bool) -> ReadResult:
         raise CorruptData(f"A line of an output cannot be read ({error}). Run `halfrate doctor`.") from None
     if said.response is not None:
         response = said.response
-        return ReadResult(said.key, _answered(response), response.response_id, response.model_version)
+        return ReadResult(said.key, _outcome(response), response.response_id, response.model_version)
     failed = said.error or _Error(message="The line has neither a response nor an error.")
     cause = _CAUSES.get(failed.code, Cause.INTERNAL)
     if cause is Cause.TIMED_OUT and expired:
         cause = Cause.EXPIRED
     return ReadResult(said.key, Failed(cause, failed.message))
+
+
+def _outcome(response: _Response) -> Outcome:
+    if response.embedding is None:
+        return _answered(response)
+    return Embedded.of(response.embedding.values, Usage(response.usage_metadata.prompt_token_count))
 
 
 def _answered(response: _Response) -> Answered:

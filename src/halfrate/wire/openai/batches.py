@@ -10,10 +10,11 @@ import msgspec
 
 from halfrate.domain.deadline import Deadline
 from halfrate.domain.job import Job, JobState
+from halfrate.domain.kind import Kind
 from halfrate.domain.outcome import Cause
 from halfrate.wire.openai.completions import batch_usage
 from halfrate.wire.openai.form import Form, ResultFile
-from halfrate.wire.openai.lines import CHAT
+from halfrate.wire.openai.lines import ENDPOINTS
 from halfrate.wire.openai.reading import Reader, Sent, at
 
 METADATA_MAX = 16
@@ -38,6 +39,7 @@ class NewBatch:
     """What a client wants made. ``metadata`` is JSON text of an object, None without any."""
 
     input_file: str
+    kind: Kind
     deadline: Deadline
     metadata: str | None
 
@@ -45,12 +47,15 @@ class NewBatch:
 def parse_create(body: bytes) -> NewBatch:
     """Return what a body asks for. Raise `InvalidArgument` if it cannot be had."""
     sent = _CREATE.read(body)
-    if sent.endpoint != CHAT:
-        raise at("endpoint", f"endpoint is {sent.endpoint!r}; only {CHAT} can be asked in a batch.")
+    kind = next((kind for kind, endpoint in ENDPOINTS.items() if endpoint == sent.endpoint), None)
+    if kind is None:
+        known = " or ".join(ENDPOINTS.values())
+        raise at("endpoint", f"endpoint is {sent.endpoint!r}; in a batch it can be {known}.")
     if len(sent.metadata or ()) > METADATA_MAX:
         raise at("metadata", f"metadata has at most {METADATA_MAX} entries.")
     return NewBatch(
         sent.input_file_id,
+        kind,
         _deadline(sent.completion_window),
         msgspec.json.encode(sent.metadata).decode() if sent.metadata else None,
     )
@@ -90,7 +95,7 @@ def batch_resource(job: Job, form: Form) -> dict[str, Any]:
     return {
         "id": form.batch_name(job.id),
         "object": "batch",
-        "endpoint": CHAT,
+        "endpoint": ENDPOINTS[job.kind],
         "model": job.model.removeprefix("models/"),
         "errors": _errors(job),
         "input_file_id": form.file_name(job.input_file) if job.input_file is not None else "",

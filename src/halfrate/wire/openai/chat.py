@@ -10,8 +10,6 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
-from halfrate.domain.errors import InvalidArgument
-from halfrate.domain.outcome import Cause, Failed
 from halfrate.domain.request import (
     Attachment,
     Choice,
@@ -227,11 +225,6 @@ def understand(asked: ChatRequest) -> Request:
     if functions is not None and functions.callable and sampling.json_schema:
         raise at("response_format", "Tools and a response_format of JSON exclude each other: leave one out.")
     return Request(messages, sampling, functions, _cache(asked, messages, functions))
-
-
-def failed_of(refusal: InvalidArgument) -> Failed:
-    """Return what becomes of a line whose request is refused."""
-    return Failed(Cause.INVALID, str(refusal))
 
 
 def _check_possible(asked: ChatRequest) -> None:

@@ -7,19 +7,23 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from halfrate.domain.embedding import Embedded
 from halfrate.domain.errors import InvalidArgument
+from halfrate.domain.kind import Kind
 from halfrate.domain.line import Line, Rejection
 from halfrate.domain.outcome import Answered, Cause, Failed, Outcome
-from halfrate.domain.request import Request
+from halfrate.domain.request import AnyRequest
 from halfrate.wire.gemini.errors import failure
 from halfrate.wire.gemini.lenient import is_utf8
 from halfrate.wire.gemini.syntax import too_deep
-from halfrate.wire.openai.chat import ChatRequest, read_chat, understand
+from halfrate.wire.openai.chat import read_chat, understand
 from halfrate.wire.openai.completions import completion
+from halfrate.wire.openai.embeddings import embeddings, read_embeddings
 from halfrate.wire.openai.errors import error_of, read_said
-from halfrate.wire.openai.reading import ABSENT, Sent, fault, given
+from halfrate.wire.openai.reading import ABSENT, Sent, at, fault, given
 
-CHAT = "/v1/chat/completions"
+ENDPOINTS = {Kind.GENERATION: "/v1/chat/completions", Kind.EMBEDDING: "/v1/embeddings"}
+"""What can be asked in a batch."""
 
 # Input ------------------------------------------------------------------------------------------------
 
@@ -57,8 +61,12 @@ def parse_line(raw: bytes) -> Line | Rejection | None:
         return _rejected(raw, error) if _is_of_this_dialect(raw) else None
     if line.method != "POST":
         return _near(raw, "method", f"method is {line.method!r}; it must be 'POST'")
-    model, request = _asked(line)
-    return Line(line.custom_id, None, model, request)
+    kind = Kind.EMBEDDING if line.url == ENDPOINTS[Kind.EMBEDDING] else Kind.GENERATION
+    try:
+        model, request = _asked(line)
+    except InvalidArgument as refusal:
+        return Line(line.custom_id, None, None, Failed(Cause.INVALID, str(refusal)), kind)
+    return Line(line.custom_id, None, model, request, kind)
 
 
 def _rejected(raw: bytes, error: Exception) -> Rejection:
@@ -80,28 +88,25 @@ def _is_of_this_dialect(raw: bytes) -> bool:
     return given(marks.custom_id) and given(marks.body)
 
 
-def _asked(line: BatchLine) -> tuple[str | None, Request | Failed]:
-    """Return the model a line names, and its Request or why that cannot be answered."""
-    if line.url != CHAT:
-        return None, _invalid(f"url is {line.url!r}, and only {CHAT} can be asked in a batch.")
-    try:
-        asked = read_chat(line.body)
-    except InvalidArgument as refusal:
-        return None, _invalid(str(refusal))
-    return asked.model, _understood(asked)
-
-
-def _understood(asked: ChatRequest) -> Request | Failed:
+def _asked(line: BatchLine) -> tuple[str, AnyRequest]:
+    """Return the model a line names, and its Request. Raise `InvalidArgument` if that cannot be answered."""
+    if line.url == ENDPOINTS[Kind.EMBEDDING]:
+        return _to_embed(line.body)
+    if line.url != ENDPOINTS[Kind.GENERATION]:
+        raise at("url", f"url is {line.url!r}; in a batch it can be {' or '.join(ENDPOINTS.values())}.")
+    asked = read_chat(line.body)
     if asked.stream:
-        return _invalid("stream is not possible in a batch. Leave it out.")
-    try:
-        return understand(asked)
-    except InvalidArgument as refusal:
-        return _invalid(str(refusal))
+        raise at("stream", "stream is not possible in a batch. Leave it out.")
+    return asked.model, understand(asked)
 
 
-def _invalid(detail: str) -> Failed:
-    return Failed(Cause.INVALID, detail)
+def _to_embed(body: Raw) -> tuple[str, AnyRequest]:
+    asked = read_embeddings(body)
+    if len(asked.embeddings) > 1:
+        raise at("input", "A line of a batch has one text as its input. Write a line for each.")
+    if asked.as_base64:
+        raise at("encoding_format", "In a batch, vectors are lists of numbers. Leave encoding_format out.")
+    return asked.model, asked.embeddings[0]
 
 
 # Output -----------------------------------------------------------------------------------------------
@@ -123,5 +128,7 @@ def _response(outcome: Outcome, id: str, model: str, created: float) -> dict[str
     if isinstance(outcome, Answered):
         body = completion(outcome, id=id, model=model, created=created)
         return {"status_code": 200, "request_id": id, "body": body}
+    if isinstance(outcome, Embedded):
+        return {"status_code": 200, "request_id": id, "body": embeddings([outcome], model=model)}
     status, said = failure(outcome)
     return {"status_code": status, "request_id": id, "body": error_of(read_said(said))}

@@ -10,11 +10,12 @@ from halfrate.wire.openai.lines import output_line
 class Translation:
     """Takes an output piece by piece, and gives the lines with an answer, or those with an error.
 
-    It holds one piece and the line that is not complete.
+    It holds one piece and the line that is not complete. ``model`` is the one of answers that name none.
     """
 
-    def __init__(self, job_id: str, *, created: float, errors: bool, expired: bool) -> None:
+    def __init__(self, job_id: str, *, model: str, created: float, errors: bool, expired: bool) -> None:
         self._job_id = job_id
+        self._model = model
         self._created = created
         self._errors = errors
         self._expired = expired
@@ -37,6 +38,6 @@ class Translation:
             result.key,
             result.outcome,
             id=result.response_id or f"{self._job_id}-e{self._lines}",
-            model=result.model_version,
+            model=result.model_version or self._model,
             created=self._created,
         )
