@@ -28,7 +28,6 @@ OTHERWISE = {
     "openai-3.54.0: batches.create": 404,  # its file was never uploaded
     "openai-3.54.0: batches.retrieve": 404,
     "openai-3.54.0: batches.cancel": 404,
-    "openai-3.54.0: embeddings": 400,  # the model that is served here writes text
     "openai-3.54.0: files.content": 404,
     "python-3.4.0-sync: webhooks.ping": 400,  # nobody is there to be called
 }
