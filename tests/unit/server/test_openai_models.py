@@ -71,6 +71,7 @@ async def test_errors_are_in_the_form_of_the_prefix(client):
     ("method", "path", "status"),
     [
         ("GET", "/nothing", 404),
+        ("POST", "/responses", 404),
         ("PUT", "/chat/completions", 404),
         ("GET", "/models/nobody", 404),
     ],

@@ -60,7 +60,7 @@ def parse_line(raw: bytes) -> Line | Rejection | None:
     except (ValueError, RecursionError) as error:
         return _rejected(raw, error) if _is_of_this_dialect(raw) else None
     if line.method != "POST":
-        return _near(raw, "method", f"method is {line.method!r}; it must be 'POST'")
+        return _near(raw, "method", f"method is {line.method[:40]!r}; it must be 'POST'")
     kind = Kind.EMBEDDING if line.url == ENDPOINTS[Kind.EMBEDDING] else Kind.GENERATION
     try:
         model, request = _asked(line)

@@ -12,6 +12,8 @@ from halfrate.domain.errors import InvalidArgument
 from halfrate.wire.gemini.lenient import is_utf8
 from halfrate.wire.gemini.syntax import too_deep
 
+NAME_CHARS_MAX = 80
+
 ABSENT = Raw()
 """The default of every free-form field."""
 
@@ -60,7 +62,7 @@ def fault(said: str) -> InvalidArgument:
     assert match is not None, "everything matches"
     what, place = match[1], match[2] or ""
     if unknown := _UNKNOWN.fullmatch(what):
-        field = _joined(place, unknown[1])
+        field = _joined(place, _shown(unknown[1]))
         return at(field, f"Unknown parameter: '{field}'. Leave it out.")
     if missing := _MISSING.fullmatch(what):
         field = _joined(place, missing[1])
@@ -71,6 +73,11 @@ def fault(said: str) -> InvalidArgument:
 def at(field: str, sentence: str) -> InvalidArgument:
     """Return the refusal of a call for one of its fields."""
     return InvalidArgument(sentence, ((field, sentence),))
+
+
+def _shown(name: str) -> str:
+    """Return a client's own name, short and printable."""
+    return "".join(char if char.isprintable() else "?" for char in name[:NAME_CHARS_MAX])
 
 
 def _joined(place: str, name: str) -> str:
