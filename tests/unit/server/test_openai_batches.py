@@ -205,6 +205,13 @@ async def test_an_upload_says_what_it_is_for(client, app, purpose, param):
             b'--b\r\nContent-Disposition: form-data; name="foo"\r\n\r\nx\r\n--b--\r\n',
             "Unknown parameter",
         ),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\n'
+            + b"x" * 65_537
+            + b"\r\n--b--\r\n",
+            "more than 65536 bytes",
+        ),
         ("multipart/form-data; boundary=b", b"--b\r\nX: " + b"y" * 20_000 + b"\r\n\r\n", "header size"),
     ],
 )

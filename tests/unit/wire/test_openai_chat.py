@@ -15,6 +15,8 @@ from halfrate.wire.openai.completions import CompletionStream, completion
 
 USER = {"role": "user", "content": "hi"}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+SYSTEM = {"role": "system", "content": "be kind"}
+CACHED = {"cached_content": "cachedContents/abc"}
 PIXEL = "data:image/png;base64,aGVsbG8="
 
 
@@ -167,6 +169,11 @@ def test_what_has_no_effect_is_taken():
         ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice", "tools is empty"),
         ({"tools": [TOOL, TOOL]}, "tools", "twice"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type", "Only functions"),
+        ({"tools": [TOOL] * 129}, "tools", "at most 128"),
+        ({"google": {"cached_content": "abc"}}, "google.cached_content", "cachedContents/ID"),
+        ({"google": CACHED, "tools": [TOOL]}, "google.cached_content", "no tools"),
+        ({"google": CACHED, "messages": [SYSTEM, USER]}, "google.cached_content", "no system"),
+        ({"google": CACHED, "extra_body": {"google": CACHED}}, "google", "given twice"),
         ({"tools": [TOOL], "response_format": {"type": "json_object"}}, "response_format", "exclude"),
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema.schema", "Missing"),
         ({"logit_bias": {"1": 2}}, "logit_bias", "not possible"),
@@ -191,7 +198,18 @@ def test_images_come_from_nowhere_else():
         request(messages=[{"role": "user", "content": [part]}])
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"\xff", b'{"model":' + b"[" * 5_000, b"[" * 100_000])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"model":' + b"[" * 5_000,
+        b"[" * 100_000,
+        b'{"model": "m", "messages": [], "metadata": "\xff"}',
+        b'{"model": "m", "messages": [], "metadata": ' + b"[" * 200 + b"]" * 200 + b"}",
+    ],
+)
 def test_what_is_no_request_is_refused(raw):
     with pytest.raises(InvalidArgument):
         read_chat(raw)
