@@ -85,7 +85,7 @@ class OpenAIModelRoutes:
             async for piece in writing.pieces():
                 yield b"" if piece is None else stream.piece(piece)
             outcome, _ = await writing.result()
-            for event in _last_events(stream, outcome):
+            for event in last_events(stream, outcome):
                 yield event
         finally:
             writing.stop()
@@ -120,7 +120,8 @@ class OpenAIModelRoutes:
         return await json_answer(call, msgspec.json.encode(model_resource(name, created=self._started_at)))
 
 
-def _last_events(stream: CompletionStream, outcome: Outcome) -> list[bytes]:
+def last_events(stream: CompletionStream, outcome: Outcome) -> list[bytes]:
+    """Return how a stream ends that has begun."""
     if isinstance(outcome, Answered):
         return [*stream.end(outcome), CompletionStream.DONE]
     # What fails half-way can only be told as an event: the status has been sent.

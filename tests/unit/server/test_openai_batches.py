@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from halfrate.engines.scripted import echo
 from tests.unit.server.conftest import finished, until, uploaded
 
 PLAIN, LAYER = "/openai/v1", "/v1beta/openai"
@@ -97,6 +98,34 @@ async def test_a_job_of_this_dialect_is_seen_in_the_other(client):
     for path in ("/v1beta/", "/download/v1beta/"):
         reply = await client.get(f"{path}{layer['output_file_id']}:download?alt=media")
         assert [json.loads(one)["custom_id"] for one in reply.text.splitlines()] == ["a", "c"]
+
+
+async def test_what_failed_is_tried_again_in_its_own_dialect(client, engine):
+    batch = await ended(client, await created(client))
+    engine._script = echo
+    job_id = batch["id"].removeprefix("batch_")
+    again = (await client.post(f"/v1beta/batches/{job_id}:retry")).json()["name"].removeprefix("batches/")
+    batch = await ended(client, {"id": f"batch_{again}"})
+    (answer,) = await read(client, batch["output_file_id"])
+    assert answer["custom_id"] == "b"
+    assert answer["response"]["body"]["choices"][0]["message"]["content"] == "fail me"
+    assert (await client.get(f"{PLAIN}/files/{batch['input_file_id']}/content")).text == line(
+        "b", "fail me"
+    ) + "\n"
+
+
+async def test_results_so_far_can_be_read_while_it_runs(client, engine):
+    engine._delay_seconds = 0.05
+    batch = await created(client, content="".join(line(str(n), f"text {n}") + "\n" for n in range(200)))
+    name = f"file-batch-output-{batch['id'].removeprefix('batch_')}"
+
+    async def has_some() -> bool:
+        reply = await client.get(f"{PLAIN}/files/{name}/content")
+        return reply.status_code == 200 and '"custom_id"' in reply.text
+
+    await until(has_some)
+    await client.post(f"{PLAIN}/batches/{batch['id']}/cancel")
+    await ended(client, batch)
 
 
 async def test_a_job_of_the_other_dialect_is_seen_in_this_one(client):

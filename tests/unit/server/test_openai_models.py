@@ -6,6 +6,10 @@ import json
 
 import pytest
 
+from halfrate.domain.outcome import Cause, Failed
+from halfrate.server.openai_models import last_events
+from halfrate.wire.openai.completions import CompletionStream
+
 PREFIXES = ["/v1/openai", "/v1beta/openai", "/openai/v1"]
 ASK = {"model": "gemini-x", "messages": [{"role": "user", "content": "one two three"}]}
 
@@ -43,6 +47,12 @@ async def test_a_stream_without_usage_does_not_speak_of_it(client):
     reply = await client.post("/openai/v1/chat/completions", json=ASK | {"stream": True})
     assert "usage" not in reply.text
     assert events(reply.text)[-1] == "[DONE]"
+
+
+def test_what_fails_half_way_is_told_as_an_event():
+    stream = CompletionStream(id="1", model="m", created=1, candidates=1, include_usage=True)
+    (event,) = last_events(stream, Failed(Cause.ENGINE_DIED, "It died."))
+    assert json.loads(event)["error"]["message"] == "It died."
 
 
 @pytest.mark.parametrize("stream", [False, True])
