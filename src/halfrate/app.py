@@ -63,8 +63,9 @@ from halfrate.upkeep.inspector import Inspector
 from halfrate.upkeep.promises import PromiseWatch
 from halfrate.upkeep.pruner import Pruner
 from halfrate.upkeep.rescuer import Rescuer
-from halfrate.wire.gemini.lines import asked_of, parse_lines, result_line
+from halfrate.wire.gemini.lines import asked_of, result_line
 from halfrate.wire.gemini.webhooks import event_body
+from halfrate.wire.lines import parse_lines
 
 logger = logging.getLogger(__name__)
 

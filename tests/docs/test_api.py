@@ -34,6 +34,7 @@ def paths() -> list[str]:
             "{kind}/", "models/"
         )
         for path in served
+        if "/openai" not in path  # on a page of its own
     )
 
 

@@ -1,6 +1,6 @@
 """A server for the SDK scenarios: prints its URL, and runs until it is told to stop.
 
-    python -m tests.sdk.serve_for_sdk DATA_DIRECTORY
+    python -m tests.sdk.serve_for_sdk DATA_DIRECTORY [scripted]
 
 With the demonstration model and the embedding model where they are; else with Engines that play a script.
 """
@@ -45,8 +45,9 @@ def engine_of(entry: ModelConfig) -> Engine:
     return embedded_engine(entry) if Path(entry.path).exists() else scripted(entry)
 
 
-def main(data: str) -> None:
-    """Serve on a free port."""
+def main(data: str, how: str = "") -> None:
+    """Serve on a free port; with Engines that play scripts alone if ``how`` is ``scripted``."""
+    make_engine = scripted if how == "scripted" else engine_of
     model = pocket_model()
     config = Config(data_dir=data, models={"pocket-1": model, MINILM: minilm_model() or EMBEDDER})
     asyncio.run(
@@ -55,10 +56,10 @@ def main(data: str) -> None:
             host="127.0.0.1",
             port=0,
             on_started=lambda url: print(url, flush=True),
-            make_engine=engine_of,
+            make_engine=make_engine,
         )
     )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -27,9 +27,13 @@ pytestmark = pytest.mark.sdk
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    data = tmp_path_factory.mktemp("data")
+    yield from serving(tmp_path_factory.mktemp("data"))
+
+
+def serving(data: Path, *arguments: str) -> Iterator[str]:
+    """Yield the URL of a server in a process of its own."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.sdk.serve_for_sdk", str(data)],
+        [sys.executable, "-m", "tests.sdk.serve_for_sdk", str(data), *arguments],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])},
         stdout=subprocess.PIPE,

@@ -26,7 +26,7 @@ from halfrate.engines.scripted import ScriptedEngine
 from halfrate.ingest.hints import EXAMPLE
 from halfrate.offline import run_file
 from halfrate.serve import asgi_of
-from halfrate.wire.gemini.lines import parse_line
+from halfrate.wire.lines import parse_line
 from tests.support.measured import MEBIBYTE, Measured, measured
 
 FOLDER = Path(__file__).parent / "bad_lines"

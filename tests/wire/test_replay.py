@@ -25,6 +25,10 @@ TRACES = sorted((Path(__file__).parent / "traces").glob("*.jsonl"))
 OTHERWISE = {
     "javascript-2.32.0: batches.createEmbeddings file": 400,  # the file has lines for generateContent
     "python-3.4.0-sync: batches.create_embeddings file": 400,
+    "openai-3.54.0: batches.create": 404,  # its file was never uploaded
+    "openai-3.54.0: batches.retrieve": 404,
+    "openai-3.54.0: batches.cancel": 404,
+    "openai-3.54.0: files.content": 404,
     "python-3.4.0-sync: webhooks.ping": 400,  # nobody is there to be called
 }
 """Requests that are answered in another way than the stub did, because the stub did not do what they ask."""
@@ -106,6 +110,8 @@ class Replay:
             return
         expected = OTHERWISE.get(f"{self._name}: {recorded['scenario']}", recorded["status"])
         assert reply.status_code == expected, name
+        if "/openai/" in recorded["path"]:
+            return  # the document describes the other dialect
         operation = operation_for(self._document, recorded["method"], recorded["path"])
         assert operation is not None, name
         operation.check(reply)
@@ -114,7 +120,7 @@ class Replay:
         scope = {"type": "http", "method": recorded["method"], "path": recorded["path"], "headers": []}
         routes = self._client._transport.app.routes
         matching = [route for route in routes if route.matches(scope)[0] is Match.FULL]
-        return bool(matching) and entry_of(matching[0]) is not None
+        return "/openai/" in recorded["path"] or (bool(matching) and entry_of(matching[0]) is not None)
 
     def _learn(self, recorded: dict[str, Any], reply: httpx.Response) -> None:
         gave = recorded.get("gave", {})

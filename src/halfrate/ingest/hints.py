@@ -75,9 +75,7 @@ _BEGINNINGS = (
 _DIALECTS = (
     (
         (b"custom_id", b"body"),
-        "This is a line for OpenAI's batch API: rename custom_id to key, leave method and url out, and write "
-        "body as request, its messages as contents with parts, "
-        "max_tokens as generation_config.max_output_tokens",
+        "This is a line for OpenAI's batch API: it has custom_id, url and body, and the method POST",
     ),
     (
         (b"custom_id", b"params"),

@@ -13,10 +13,12 @@ from halfrate.config import Limits
 from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.errors import CorruptData, InvalidArgument
 from halfrate.domain.kind import Kind, stranger
+from halfrate.domain.line import Line, Rejection
 from halfrate.identity import new_id
 from halfrate.ingest.index import IndexReader, IndexSummary
 from halfrate.ingest.indexed import IndexedLines, ParseLines
 from halfrate.ingest.indexing import Indexing
+from halfrate.ingest.lines import LineScanner
 from halfrate.ingest.tasks import CutShards, Sizes
 from halfrate.ingest.workers import Workers
 from halfrate.store.blob.api import BlobAppender, BlobStore, read_chunks
@@ -100,6 +102,20 @@ class Inputs:
             yield IndexedLines(
                 IndexReader(index), source, self._parse, line_bytes_max=self._limits.line_bytes
             )
+
+    def first_line(self, blob: str) -> Line | Rejection | None:
+        """Return the first line of an input that is not blank, None if there is none or it is too long.
+
+        Blocks: use a thread. Raise `FileNotFoundError` if the input is gone.
+        """
+        scanner = LineScanner(self._limits.line_bytes)
+        with self._blobs.reader(blob) as source:
+            for chunk in read_chunks(source):
+                if known := scanner.feed(chunk).data:
+                    break
+            else:
+                known = scanner.finish().data
+        return self._parse([known[0]])[0] if known and known[0] is not None else None
 
     def discard(self, blob: str) -> None:
         """Remove an input and its index. Blocks: use a thread."""

@@ -16,8 +16,8 @@ from halfrate.ingest.frames import Failure, Kind, encode, read_task
 from halfrate.ingest.tasks import Report, Task, perform
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.blob.local import LocalBlobStore
-from halfrate.wire.gemini.lines import read_lines
 from halfrate.wire.gemini.plain import text_lines
+from halfrate.wire.lines import read_lines
 
 READING = Reading(read_lines, text_lines)
 

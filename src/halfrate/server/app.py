@@ -17,6 +17,10 @@ from halfrate.server.faults import HANDLERS, answer_for
 from halfrate.server.files import FileRoutes
 from halfrate.server.health import HealthRoutes
 from halfrate.server.models import ModelRoutes
+from halfrate.server.openai_batches import OpenAIBatchRoutes
+from halfrate.server.openai_files import OpenAIFileRoutes
+from halfrate.server.openai_models import OpenAIModelRoutes
+from halfrate.server.openai_told import routes_of
 from halfrate.server.origin import Gate, Origin
 from halfrate.server.parameters import Parameters
 from halfrate.server.reference import ReferenceRoutes
@@ -57,10 +61,21 @@ def make_asgi(
         bytes_max=limits.inline_bytes,
         pace=Pace(server.silence_seconds, server.bytes_per_second),
     )
+    file_routes = FileRoutes(files, origin)
+    openai_files = OpenAIFileRoutes(files, uploads, jobs, bodies, download=file_routes.download)
+    openai = routes_of(
+        [
+            *OpenAIModelRoutes(models, bodies).endpoints(),
+            *openai_files.endpoints(),
+            *OpenAIBatchRoutes(jobs, models, bodies).endpoints(),
+        ]
+    )
     return Starlette(
         routes=[
+            *openai,
             *UploadRoutes(uploads, origin, bodies).routes(),
-            *FileRoutes(files, origin).routes(),
+            *openai_files.native_routes(),
+            *file_routes.routes(),
             *BatchRoutes(
                 jobs, retries, files, bodies, inline_results_bytes=limits.inline_results_bytes
             ).routes(),

@@ -32,9 +32,14 @@ class _Model(_Piece):
     regex = "[^:]+"  # a slash makes it an unknown model, not another route
 
 
+class _Result(_Piece):
+    regex = "batch-(?:output|errors)-[^/:]+"  # a Job's output in OpenAI's lines
+
+
 register_url_convertor("version", _Version())
 register_url_convertor("id", _Id())
 register_url_convertor("model", _Model())
+register_url_convertor("result", _Result())
 
 V = "/{version:version}"
 

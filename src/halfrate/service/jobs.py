@@ -12,6 +12,7 @@ from halfrate.domain.deadline import Deadline
 from halfrate.domain.errors import FailedPrecondition, InvalidArgument, NotFound, Refusal
 from halfrate.domain.job import Counts, Job, JobChange, JobState, Notify
 from halfrate.domain.kind import Kind
+from halfrate.domain.line import Line
 from halfrate.domain.listing import Condition
 from halfrate.domain.outcome import Cause
 from halfrate.domain.outlook import Outlook
@@ -143,6 +144,20 @@ class Jobs:
             # these bytes, and if none does they are removed at the next start.
             await asyncio.to_thread(self._inputs.discard, blob)
             raise
+
+    async def model_named_first(self, file_id: str) -> str | None:
+        """Return the model that the first line of an uploaded File names, None if it names none.
+
+        Raise `Forbidden` for an unknown File.
+        """
+        file = await self._store.get_file(file_id)
+        if file is None:
+            raise unknown_file(file_id)
+        try:
+            line = await asyncio.to_thread(self._inputs.first_line, file.blob)
+        except FileNotFoundError:  # it expired, or was deleted, since it was looked up
+            raise unknown_file(file_id) from None
+        return line.model if isinstance(line, Line) else None
 
     async def get(self, job_id: str) -> Job:
         """Return a Job. Raise `NotFound` if there is none."""

@@ -49,6 +49,13 @@ def page_of(entries: Sequence[L], page_size: int, *, listing: object = None) -> 
     return page, base64.urlsafe_b64encode(msgspec.msgpack.encode(token)).decode().rstrip("=")
 
 
+def token_after(entry: Listed) -> str:
+    """Return the token of the page that begins after an entry."""
+    _, token = page_of([entry, entry], 1)
+    assert token is not None, "there is one more"
+    return token
+
+
 def place_of(token: str | None, *, listing: object = None) -> Place | None:
     """Return where the page before ended, None for the first page.
 

@@ -9,12 +9,13 @@ import msgspec
 
 from halfrate.domain.errors import InvalidArgument
 from halfrate.domain.kind import Kind
-from halfrate.domain.outcome import Answered, Candidate, Delta, Failed, Outcome
+from halfrate.domain.outcome import Answered, Delta, Failed, Outcome
 from halfrate.domain.request import Request
 from halfrate.wire.gemini.content import Content, GenerateContentRequest, bare_model, understand
 from halfrate.wire.gemini.errors import failure
 from halfrate.wire.gemini.lenient import Message, Reader
 from halfrate.wire.gemini.responses import ModalityTokens, generate_response, piece_response
+from halfrate.wire.written import Written
 
 # What is read -----------------------------------------------------------------------------------------
 
@@ -72,14 +73,11 @@ class GeneratedStream:
     def __init__(self, *, model_version: str, response_id: str) -> None:
         self._model_version = model_version
         self._response_id = response_id
-        self._written: dict[int, Delta] = {}  # by the Candidate's index: all of it so far
+        self._written = Written()
 
     def piece(self, delta: Delta) -> bytes:
         """Return the body for a piece."""
-        before = self._written.get(delta.index, Delta())
-        self._written[delta.index] = Delta(
-            before.text + delta.text, before.thought + delta.thought, delta.index
-        )
+        self._written.add(delta)
         return msgspec.json.encode(
             piece_response(delta, model_version=self._model_version, response_id=self._response_id)
         )
@@ -89,19 +87,10 @@ class GeneratedStream:
         if isinstance(outcome, Failed):
             return failure(outcome)[1]
         assert isinstance(outcome, Answered), "a vector for a Request to write"
-        left = tuple(self._left(index, candidate) for index, candidate in enumerate(outcome.candidates))
         return generated(
-            replace(outcome, candidates=left),
+            replace(outcome, candidates=self._written.left(outcome)),
             model_version=self._model_version,
             response_id=self._response_id,
-        )
-
-    def _left(self, index: int, candidate: Candidate) -> Candidate:
-        written = self._written.get(index, Delta())
-        return replace(
-            candidate,
-            text=candidate.text[len(written.text) :],
-            thought=candidate.thought[len(written.thought) :],
         )
 
 

@@ -1,0 +1,1 @@
+"""OpenAI's dialect, as far as batches, files and chat completions go."""

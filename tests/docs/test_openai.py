@@ -1,0 +1,43 @@
+"""The page of OpenAI's dialect names every method and every field, and none that is not there."""
+
+import re
+from pathlib import Path
+
+from halfrate.config import Limits
+from halfrate.server.app import make_asgi
+from halfrate.wire.openai.chat import ChatRequest
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "openai.md").read_text("utf-8")
+PLAIN = "/openai/v1"
+
+
+def served() -> set[str]:
+    services = dict.fromkeys(("files", "uploads", "jobs", "retries", "models", "monitor", "webhooks"))
+    asgi = make_asgi(**services, limits=Limits())  # type: ignore[arg-type]
+    return {
+        f"{method} {shown(route.path.removeprefix(PLAIN))}"
+        for route in asgi.routes
+        if route.path.startswith(PLAIN) and not route.path.endswith("{rest:path}")
+        for method in route.methods - {"HEAD"}
+    }
+
+
+def shown(path: str) -> str:
+    return re.sub(r"{([a-z]+):[a-z]+}", r"{\1}", path)
+
+
+def named(table: str) -> list[str]:
+    rows = re.search(rf"(?:^\| {table} \|.*\n)(?:^\|.*\n)+", PAGE, re.MULTILINE)
+    assert rows is not None, table
+    return rows[0].splitlines()[2:]
+
+
+def test_every_method_is_on_the_page() -> None:
+    assert set(re.findall(r"`((?:GET|POST|DELETE) [^`]+)`", "\n".join(named("method")))) == served()
+
+
+def test_every_field_is_in_the_table() -> None:
+    rows = named("field")
+    assert {field for row in rows for field in re.findall(r"`(\w+)`", row.split("|")[1])} == set(
+        ChatRequest.__struct_fields__
+    )
