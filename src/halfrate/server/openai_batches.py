@@ -9,6 +9,7 @@ from halfrate.domain.errors import InvalidArgument
 from halfrate.domain.job import Notify
 from halfrate.domain.kind import Kind
 from halfrate.server.answers import json_answer
+from halfrate.server.batches import ON_INVALID
 from halfrate.server.bodies import Bodies
 from halfrate.server.openai_told import Endpoint
 from halfrate.service.jobs import Jobs
@@ -46,6 +47,7 @@ class OpenAIBatchRoutes:
             file_id=file_id,
             display_name="",
             priority=0,
+            keep_going=call.headers.get(ON_INVALID) == "skip",
             deadline=new.deadline,
             notify=Notify(user_metadata=new.metadata),
             kind=new.kind,

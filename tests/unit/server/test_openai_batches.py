@@ -286,6 +286,16 @@ async def test_bad_lines_refuse_the_batch(client):
     assert "line 1" in reply.json()["error"]["message"]
 
 
+async def test_bad_lines_may_be_passed_over(client):
+    file = (await sent(client, LINES + "nonsense\n")).json()
+    asked = {"input_file_id": file["id"], "endpoint": "/v1/chat/completions"}
+    reply = await client.post(f"{PLAIN}/batches", json=asked, headers={"X-Halfrate-On-Invalid": "skip"})
+    batch = await ended(client, reply.json())
+    assert batch["request_counts"] == {"total": 4, "completed": 2, "failed": 2}
+    refused = (await read(client, batch["error_file_id"]))[-1]
+    assert (refused["custom_id"], refused["response"]["status_code"]) == (None, 400)
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
