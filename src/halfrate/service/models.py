@@ -163,8 +163,11 @@ class Models:
         return Counted(await model.engine.count_tokens(whole), cached)
 
     async def whole_contents(self, name: str, contents: Contents) -> Contents:
-        """Return Contents with the Files they name read. Raise as `count_tokens` does."""
-        self.resolve(name)
+        """Return Contents with the Files they name read.
+
+        Raise as `count_tokens` does, and `InvalidArgument` if the model writes no text.
+        """
+        self.of_kind(name, Kind.GENERATION)
         whole = await self._lookup.whole_contents(contents, at=self._clock.now())
         if isinstance(whole, Failed):
             raise _refusal(whole)

@@ -15,8 +15,8 @@ from halfrate.domain.errors import (
     ResourceExhausted,
 )
 from halfrate.domain.job import JobState
-from halfrate.domain.outcome import Cause
-from halfrate.domain.request import Message, Request, Role
+from halfrate.domain.outcome import Cause, Failed
+from halfrate.domain.request import Attachment, Message, Request, Role
 from halfrate.engines.scripted import ScriptedEngine
 from halfrate.ingest.inputs import Inputs
 from halfrate.lookup.contents import write_contents
@@ -297,6 +297,40 @@ async def test_damaged_content_of_a_cache_is_told_not_used(start, clock):
             writer.commit()
         with pytest.raises(CorruptData, match="is not the cached content it was"):
             await app.models.answer("pocket-1", Request((Message(Role.USER, "x"),), cache=cache.id))
+
+
+async def test_a_cache_whose_content_is_being_removed_is_gone(start, clock):
+    async with start(ScriptedEngine(), clock=clock, limits=LIMITS) as app:
+        cache = await cached(app)
+        app.blobs.delete(cache.blob)
+        outcome, _ = await app.models.answer("pocket-1", Request((Message(Role.USER, "x"),), cache=cache.id))
+        assert outcome == Failed(Cause.FORBIDDEN, "CachedContent not found (or permission denied)")
+
+
+async def test_a_job_accepted_before_its_input_was_indexed_fails_if_a_cache_was_not_there(start, monkeypatch):
+    async def not_yet(inputs, seconds, blob):
+        return None
+
+    monkeypatch.setattr(Inputs, "summary_within", not_yet)
+    async with start(ScriptedEngine(), limits=LIMITS) as app:
+        request = line("and?", "a")[:-2] + b', "cachedContent": "cachedContents/nosuch"}}'
+        job = await ended(app, await submit(app, request))
+        assert job.state is JobState.FAILED
+        assert "Error on line 1: cachedContents/nosuch: CachedContent not found" in job.error
+
+
+async def test_no_more_is_read_of_a_file_than_allowed(start):
+    async with start(ScriptedEngine(), limits=Limits(prompt_file_bytes=4)) as app:
+        file = await upload(app, b"12345")
+        asked = Request(
+            (Message(Role.USER, "", attachments=(Attachment(0, "text/plain", uri=f"files/{file.id}"),)),)
+        )
+        outcome, _ = await app.models.answer("pocket-1", asked)
+        assert outcome == Failed(
+            Cause.INVALID,
+            f"files/{file.id} has 5 bytes, and at most 4 are read into a prompt (limits.prompt_file_bytes). "
+            "Use a smaller one.",
+        )
 
 
 async def test_a_file_that_expires_stays_for_the_jobs_that_read_files(start, clock):

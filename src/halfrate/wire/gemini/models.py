@@ -116,7 +116,7 @@ class ModelFacts:
 
 
 _METHODS = {
-    Kind.GENERATION: ["generateContent", "countTokens", "batchGenerateContent"],
+    Kind.GENERATION: ["generateContent", "countTokens", "createCachedContent", "batchGenerateContent"],
     Kind.EMBEDDING: ["embedContent", "batchEmbedContents", "countTokens", "asyncBatchEmbedContent"],
 }
 
