@@ -36,10 +36,14 @@ from halfrate.engines.embedded.settings import EmbeddedSettings
 from halfrate.ingest.inputs import Inputs
 from halfrate.ingest.worker import READING
 from halfrate.ingest.workers import ProcessWorkers, ThreadWorkers, Workers
+from halfrate.lookup.documents import Documents
+from halfrate.lookup.lookup import Lookup
+from halfrate.lookup.pdf import PdfReader
 from halfrate.metering.meter import JOBS_MAX, Meter
 from halfrate.metering.price import Price
 from halfrate.net.post import Poster
 from halfrate.net.targets import Targets
+from halfrate.service.caches import Caches
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.service.models import Model, Models
@@ -104,6 +108,7 @@ class App:
     models: Models
     monitor: Monitor
     webhooks: Webhooks
+    caches: Caches
     courier: Courier
     pruner: Pruner
     meters: Mapping[str, Meter]
@@ -148,8 +153,10 @@ async def open_app(
             # This process has the directory to itself: whoever held a Lease is dead.
             await stores.meta.rescue_shards(lapsed_only=False)
             spill = _empty_directory(data / "spill")
-        models = await _start_models(config, make_engine or embedded_engine, stack)
-        parts = _Parts(config, stores, models, clock, chance, post=post, spill=spill)
+        lookup = _lookup(stores, bytes_max=config.limits.prompt_file_bytes)
+        served = await _start_models(config, make_engine or embedded_engine, stack)
+        models = Models(served, lookup=lookup, clock=clock)
+        parts = _Parts(config, stores, models, clock, chance, lookup=lookup, post=post, spill=spill)
         await stack.enter_async_context(stores.workers)
         stack.push_async_callback(parts.close)
         await parts.pruner.find_orphans()
@@ -165,6 +172,7 @@ async def open_app(
             models=models,
             monitor=parts.monitor,
             webhooks=parts.webhooks,
+            caches=parts.caches,
             courier=parts.courier,
             pruner=parts.pruner,
             meters=parts.meters,
@@ -184,6 +192,7 @@ class _Parts:
         clock: Clock,
         chance: Callable[[], float],
         *,
+        lookup: Lookup,
         post: Post | None,
         spill: Path,
     ) -> None:
@@ -219,6 +228,7 @@ class _Parts:
                 blobs=blobs,
                 inputs=inputs,
                 asked=asked_of,
+                lookup=lookup,
                 clock=clock,
                 chance=chance,
                 config=config.dispatch,
@@ -231,6 +241,7 @@ class _Parts:
         self.planner = Planner(
             store=store,
             inputs=inputs,
+            lookup=lookup,
             clock=clock,
             config=config.dispatch,
             troubles=self.troubles,
@@ -264,6 +275,7 @@ class _Parts:
             store=store,
             blobs=blobs,
             inputs=inputs,
+            lookup=lookup,
             models=models,
             clock=clock,
             limits=limits,
@@ -272,6 +284,7 @@ class _Parts:
             created=self._created,
             let_go=self._let_go,
         )
+        self.caches = Caches(store=store, blobs=blobs, models=models, clock=clock, limits=limits)
         self.retries = Retries(
             jobs=self.jobs,
             store=store,
@@ -436,7 +449,14 @@ def _free_bytes(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
-async def _start_models(config: Config, make_engine: MakeEngine, stack: AsyncExitStack) -> Models:
+def _lookup(stores: Stores, *, bytes_max: int) -> Lookup:
+    documents = Documents(
+        store=stores.meta, blobs=stores.blobs, pdf=PdfReader(bytes_max=bytes_max), bytes_max=bytes_max
+    )
+    return Lookup(store=stores.meta, blobs=stores.blobs, documents=documents)
+
+
+async def _start_models(config: Config, make_engine: MakeEngine, stack: AsyncExitStack) -> list[Model]:
     """Start the Engine of every configured model; each ends with ``stack``."""
     models = []
     for name, entry in config.models.items():
@@ -451,7 +471,7 @@ async def _start_models(config: Config, make_engine: MakeEngine, stack: AsyncExi
                 kind=entry.kind or kind_of(entry.path),
             )
         )
-    return Models(models)
+    return models
 
 
 def _price(entry: ModelConfig) -> Price:

@@ -65,6 +65,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     file_hours: float = 48
     output_days: float = 42
     upload_hours: float = 24
+    caches: int = 1_000
+    cache_tokens_min: int = 32
+    prompt_file_bytes: int = 20 << 20
 
 
 class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

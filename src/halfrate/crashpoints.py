@@ -53,6 +53,8 @@ class CrashPoint(StrEnum):
     UPLOAD_RECEIVE_AFTER = "upload.receive.after"
     FILE_CREATE_BEFORE = "file.create.before"
     FILE_CREATE_AFTER = "file.create.after"
+    CACHE_WRITE_AFTER = "cache.write.after"
+    CACHE_CREATE_AFTER = "cache.create.after"
     INLINE_WRITE_AFTER = "inline.write.after"
     JOB_CREATE_BEFORE = "job.create.before"
     JOB_CREATE_AFTER = "job.create.after"
@@ -92,6 +94,7 @@ class CrashPoint(StrEnum):
     # What nobody can reach any more goes
     JOB_DELETE_AFTER = "job.delete.after"
     FILE_DELETE_AFTER = "file.delete.after"
+    PRUNE_CACHE_AFTER = "prune.cache.after"
     PRUNE_FOLDER_AFTER = "prune.folder.after"
     PRUNE_OUTPUT_AFTER = "prune.output.after"
     PRUNE_JOB_AFTER = "prune.job.after"

@@ -74,6 +74,7 @@ def asgi_of(app: App, **settings: Any) -> Starlette:
         models=app.models,
         monitor=app.monitor,
         webhooks=app.webhooks,
+        caches=app.caches,
         limits=app.config.limits,
         **{"server": app.config.server, **settings},
     )

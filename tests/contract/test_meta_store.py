@@ -7,6 +7,7 @@ from dataclasses import replace
 import apsw
 import pytest
 
+from halfrate.domain.cache import Cache
 from halfrate.domain.errors import (
     AlreadyExists,
     IllegalTransition,
@@ -837,6 +838,84 @@ async def test_integrity_checks_notice_a_count_that_does_not_match(tmp_path, clo
     await store.settle(lease, segment_of(lease, settled_bytes=10, results=2), tally(succeeded=1))
     assert any("counts 1 Results, its Segments hold 2" in text for text in await store.check_integrity())
     store.close()
+
+
+# Caches
+
+
+def cache(id: str = "cache", **changes: object) -> Cache:
+    values = {
+        "id": id,
+        "model": "models/gemini-x",
+        "engine": "pocket-1",
+        "display_name": "the manual",
+        "tokens": 4_096,
+        "blob": f"caches/{id}",
+        "created_at": EPOCH,
+        "updated_at": EPOCH,
+        "expires_at": EPOCH + 10,
+    }
+    return Cache(**(values | changes))  # type: ignore[arg-type]
+
+
+async def test_a_cache_is_there_until_it_expires(store, clock):
+    await store.create_cache(cache(), caches_max=1)
+    assert await store.get_cache("cache") == cache()
+    assert await store.get_cache("other") is None
+    assert await store.get_cache("cache", at=EPOCH - 1) is None
+    clock.advance(seconds=10)
+    assert await store.get_cache("cache") is None
+    assert await store.list_caches(limit=5, after=None) == []
+    assert await store.get_cache("cache", at=EPOCH + 9) == cache()
+    assert not await store.expire_cache("cache", expires_at=EPOCH + 99)
+
+
+async def test_a_cache_that_is_given_another_expiry_says_when(store, clock):
+    await store.create_cache(cache(), caches_max=1)
+    clock.advance(seconds=5)
+    assert await store.expire_cache("cache", expires_at=EPOCH + 99)
+    assert await store.get_cache("cache") == cache(updated_at=EPOCH + 5, expires_at=EPOCH + 99)
+    assert not await store.expire_cache("other", expires_at=EPOCH + 99)
+
+
+async def test_caches_are_listed_newest_first_and_bounded(store):
+    made = [cache(f"c{number}", created_at=EPOCH + number, expires_at=EPOCH + 99) for number in range(3)]
+    for each in made:
+        await store.create_cache(each, caches_max=3)
+    assert await store.list_caches(limit=2, after=None) == [made[2], made[1]]
+    assert await store.list_caches(limit=2, after=(EPOCH + 1, "c1")) == [made[0]]
+    with pytest.raises(ResourceExhausted, match="There are 3 cached contents"):
+        await store.create_cache(cache("c3"), caches_max=3)
+
+
+async def test_a_cache_is_gone_when_no_job_that_saw_it_is_unfinished(store, clock):
+    await store.create_cache(cache(), caches_max=1)
+    await store.create_job(make_job("saw", created_at=EPOCH + 9), active_jobs_max=9)
+    await store.create_job(make_job("came-later", created_at=EPOCH + 10), active_jobs_max=9)
+    assert await store.caches_gone(limit=5) == []
+    await store.drop_cache("cache")
+    assert await store.cache_stored("cache"), "one that is still there is not dropped"
+    clock.advance(seconds=10)
+    assert await store.caches_gone(limit=5) == []
+    await store.fail_job("saw", "x")
+    assert await store.caches_gone(limit=5) == [cache()]
+    await store.drop_cache("cache")
+    assert not await store.cache_stored("cache")
+
+
+async def test_a_file_that_expires_is_kept_for_jobs_that_read_files(store, clock):
+    await store.create_file(uploaded("abc", expires_at=EPOCH + 5))
+    await store.create_job(make_job("reads"), active_jobs_max=9)
+    await store.create_job(make_job("does-not"), active_jobs_max=9)
+    await store.create_job(make_job("came-later", created_at=EPOCH + 5), active_jobs_max=9)
+    await store.note_files_read("reads")
+    await store.note_files_read("came-later")
+    clock.advance(seconds=5)
+    assert await store.files_expired(limit=10) == []
+    assert (await store.get_file_at("abc", EPOCH)).id == "abc"
+    assert await store.get_file_at("abc", EPOCH + 5) is None
+    await store.fail_job("reads", "x")
+    assert [file.id for file in await store.files_expired(limit=10)] == ["abc"]
 
 
 # Webhooks

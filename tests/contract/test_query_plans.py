@@ -19,7 +19,7 @@ FOR_OPERATORS = {"contradictions"}
 BOUNDED = {"job_unfinished", "job_deleted"}
 """Indexes that may be walked from end to end: what they hold is bounded, or the walk has a limit."""
 
-LARGE = ("job", "shard", "segment", "file", "upload")
+LARGE = ("job", "shard", "segment", "file", "upload", "cache")
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,8 @@ def test_no_query_walks_through_a_whole_table(connection, name):
             "drop_deliveries_of_disabled",
             "SEARCH delivery USING COVERING INDEX delivery_by_webhook (webhook_id=?)",
         ),
+        ("caches_gone", "SEARCH cache USING INDEX cache_by_expiry (expires_at<?)"),
+        ("list_caches", "SEARCH cache USING INDEX cache_by_age ((created_at,id)<(?,?))"),
         ("leased_shards", "SEARCH shard USING INDEX shard_leased (lapses_at<?)"),
     ],
 )

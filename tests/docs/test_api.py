@@ -26,6 +26,7 @@ def paths() -> list[str]:
         models=None,
         monitor=None,
         webhooks=None,
+        caches=None,
         limits=Limits(),
     )  # type: ignore[arg-type]
     served = {route.path for route in asgi.routes if isinstance(route, Route)} - unserved

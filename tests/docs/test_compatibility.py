@@ -31,6 +31,7 @@ ROUTES = make_asgi(
     models=None,
     monitor=None,
     webhooks=None,
+    caches=None,
     limits=Limits(),
 ).routes  # type: ignore[arg-type]
 DOCUMENT = document(ROUTES)

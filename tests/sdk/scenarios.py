@@ -314,6 +314,85 @@ async def inline_requests_are_answered_with_their_metadata(client):
     assert listed.state.name == "JOB_STATE_SUCCEEDED"
 
 
+async def a_cached_content_is_kept_changed_and_deleted(client):
+    manual = "The lamp is switched on and off with the button at its foot. " * 5
+    config = {
+        "display_name": "manual",
+        "system_instruction": "Be brief.",
+        "contents": [manual],
+        "ttl": "3600s",
+    }
+    cache = await do(client.caches.create(model=MODEL, config=config))
+    assert cache.model == f"models/{MODEL}"
+    assert cache.usage_metadata.total_token_count > 32
+    assert 3590 < (cache.expire_time - cache.create_time).total_seconds() < 3610
+    assert cache.name in {each.name for each in await everything(await do(client.caches.list()))}
+    changed = await do(client.caches.update(name=cache.name, config={"ttl": "7200s"}))
+    assert changed.expire_time > cache.expire_time
+    assert (await do(client.caches.get(name=cache.name))).expire_time == changed.expire_time
+    await do(client.caches.delete(name=cache.name))
+    await refused(lambda: client.caches.get(name=cache.name), 403, "CachedContent not found")
+    await refused(
+        lambda: client.caches.create(model=MODEL, config={"contents": ["short"]}),
+        400,
+        "min_total_token_count",
+    )
+
+
+async def a_cached_content_is_used_in_calls_and_batches(client):
+    manual = "The lamp is switched on and off with the button at its foot. " * 5
+    config = {"system_instruction": "Be brief.", "contents": [manual]}
+    cache = await do(client.caches.create(model=MODEL, config=config))
+    asked = {"max_output_tokens": 8, "temperature": 0}
+    response = await do(
+        client.models.generate_content(
+            model=MODEL, contents="How?", config={"cached_content": cache.name, **asked}
+        )
+    )
+    said = await do(
+        client.models.generate_content(
+            model=MODEL,
+            contents=[types.Content(role="user", parts=[types.Part(text=text)]) for text in (manual, "How?")],
+            config={"system_instruction": "Be brief.", **asked},
+        )
+    )
+    assert response.text == said.text
+    assert response.usage_metadata.prompt_token_count == said.usage_metadata.prompt_token_count
+    requests = [
+        {
+            "contents": [{"parts": [{"text": "How?"}], "role": "user"}],
+            "config": {"cached_content": cache.name, **asked},
+        }
+    ]
+    job = await finished(client, (await do(client.batches.create(model=MODEL, src=requests))).name)
+    assert job.dest.inlined_responses[0].response.text == response.text
+    request = {"cachedContent": cache.name, "generationConfig": {"maxOutputTokens": 8, "temperature": 0}}
+    file = await upload(client, line("a", "How?", **request))
+    job = await finished(client, (await do(client.batches.create(model=MODEL, src=file.name))).name)
+    assert text_of((await results(client, job))[0]) == response.text
+    await do(client.caches.delete(name=cache.name))
+    await refused(lambda: client.batches.create(model=MODEL, src=file.name), 400, "Error on line 1")
+
+
+async def a_prompt_points_at_a_file(client):
+    text = io.BytesIO(b"The lamp is red.")
+    file = await do(client.files.upload(file=text, config={"mime_type": "text/plain"}))
+    asked = {"max_output_tokens": 8, "temperature": 0}
+    response = await do(
+        client.models.generate_content(model=MODEL, contents=[file, "Which colour?"], config=asked)
+    )
+    said = await do(
+        client.models.generate_content(model=MODEL, contents="The lamp is red.\nWhich colour?", config=asked)
+    )
+    assert response.text == said.text
+    await do(client.files.delete(name=file.name))
+    await refused(
+        lambda: client.models.generate_content(model=MODEL, contents=[file, "Which colour?"]),
+        403,
+        "permission",
+    )
+
+
 async def texts_are_embedded_alone_and_in_batches(client):
     texts = ["The weather is lovely today.", "He drove to the stadium.", "one"]
     alone = await do(client.models.embed_content(model=EMBEDDING_MODEL, contents=texts))
@@ -424,6 +503,9 @@ SCENARIOS = [
     a_source_object_names_a_file,
     batch_and_interactive_give_the_same_answer,
     inline_requests_are_answered_with_their_metadata,
+    a_cached_content_is_kept_changed_and_deleted,
+    a_cached_content_is_used_in_calls_and_batches,
+    a_prompt_points_at_a_file,
     texts_are_embedded_alone_and_in_batches,
     a_bad_file_is_refused_with_its_lines,
     a_cancelled_job_keeps_what_it_had,

@@ -7,20 +7,25 @@ import hashlib
 import json
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import apsw
 
 from halfrate.app import App
-from halfrate.domain.errors import NotFound, Refusal
+from halfrate.domain.cache import Cache, Contents
+from halfrate.domain.deadline import Deadline
+from halfrate.domain.errors import Forbidden, NotFound, Refusal
 from halfrate.domain.file import File, Upload, output_file_id
 from halfrate.domain.job import Job, JobState
+from halfrate.domain.request import Message, Role
 from tests.fakes import FakeClock, line, pieces
 from tests.simulation import invariants
 
 MODEL = "pocket-1"
 KEEP_UPLOAD_SECONDS = 600
+CACHE_SECONDS = 86_400.0
 BAD = "}not json{"
 
 
@@ -45,6 +50,9 @@ class Wish:
     delete_at: float
     delete_file: bool
     gives_up: bool
+    cached: bool
+    cache: Cache | None = None
+    cache_deleted: bool = False
     upload: Upload | None = None
     received_bytes: int = 0
     finishing: bool = False
@@ -71,6 +79,7 @@ class Wish:
             delete_at=chance.choice([4, 15, 40, *[float("inf")] * 8]),
             delete_file=chance.random() < 0.35,
             gives_up=chance.random() < 0.15,
+            cached=chance.random() < 0.3,
         )
 
     @property
@@ -85,9 +94,14 @@ class Wish:
     @property
     def lines(self) -> list[bytes]:
         return [
-            BAD.encode() if text == BAD else line(text, f"k{ordinal}", temperature=0)
+            BAD.encode() if text == BAD else self._naming_cache(line(text, f"k{ordinal}", temperature=0))
             for ordinal, text in enumerate(self.texts)
         ]
+
+    def _naming_cache(self, text: bytes) -> bytes:
+        if self.cache is None:
+            return text
+        return text.removesuffix(b"}}") + f', "cachedContent": "cachedContents/{self.cache.id}"}}}}'.encode()
 
 
 class Client:
@@ -128,6 +142,8 @@ class Client:
             wish.job = known[wish.name]  # it was made, but the process died before it said so
         if wish.job is not None:
             return
+        if wish.cached:
+            await self._have_a_cache()
         if wish.inline:
             wish.job = await self._app.jobs.create_inline(
                 model=MODEL, items=wish.lines, display_name=wish.name, priority=wish.priority
@@ -141,6 +157,23 @@ class Client:
                 priority=wish.priority,
                 keep_going=BAD in wish.texts,
             )
+
+    async def _have_a_cache(self) -> None:
+        wish, caches = self._wish, self._app.caches
+        if wish.cache is not None:
+            found = await caches.get(wish.cache.id)
+            invariants.what_was_acknowledged_is_still_there("a cached content", wish.cache, found)
+            return
+        contents = Contents((Message(Role.USER, "word " * 40),))
+        wish.cache = await caches.create(
+            model=MODEL, display_name="", contents=contents, expiry=Deadline(CACHE_SECONDS)
+        )
+
+    async def _delete_cache(self, cache: Cache) -> None:
+        """The Job, which is older, has it all the same."""
+        with suppress(Forbidden):  # it is gone already, and the first answer was lost
+            await self._app.caches.delete(cache.id)
+        self._wish.cache_deleted = True
 
     async def _have_a_file(self) -> File:
         wish = self._wish
@@ -206,6 +239,8 @@ class Client:
             invariant(wish.job, job)
         invariants.no_job_is_lost_to_a_fault(job)
         wish.job = job
+        if wish.cache is not None and not wish.cache_deleted and self._clock.now() > job.created_at:
+            await self._delete_cache(wish.cache)
         if wish.delete_file and wish.file is not None:
             await self._delete_file(wish.file)
         if self._passed(wish.delete_at):
@@ -247,5 +282,5 @@ def parsed(output: bytes) -> list[dict[str, Any]]:
 
 async def everything(app: App) -> list[str]:
     """The names of all blobs."""
-    folders = ("inputs", "indexes", "jobs", "outputs", "uploads")
+    folders = ("inputs", "indexes", "jobs", "outputs", "uploads", "caches")
     return await asyncio.to_thread(lambda: [name for folder in folders for name in app.blobs.names(folder)])

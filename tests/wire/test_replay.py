@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from starlette.routing import Match
 
 from halfrate.app import open_app
-from halfrate.config import Config, ModelConfig
+from halfrate.config import Config, Limits, ModelConfig
 from halfrate.domain.kind import Kind
 from halfrate.engines.scripted import ScriptedEngine, echo
 from halfrate.serve import asgi_of
@@ -29,6 +30,7 @@ OTHERWISE = {
     "openai-3.54.0: batches.retrieve": 404,
     "openai-3.54.0: batches.cancel": 404,
     "openai-3.54.0: files.content": 404,
+    "python-3.4.0-sync: generate_content function+json schema+service tier": 403,  # it points at files/x
     "python-3.4.0-sync: webhooks.ping": 400,  # nobody is there to be called
 }
 """Requests that are answered in another way than the stub did, because the stub did not do what they ask."""
@@ -42,6 +44,7 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
             "scripted": ModelConfig(path="scripted-1", aliases=("stub-model", "gemini-*")),
             "embeds": ModelConfig(path="embeds", kind=Kind.EMBEDDING, aliases=("gemini-embedding-*",)),
         },
+        limits=Limits(cache_tokens_min=0),
     )
 
     def make_engine(entry: ModelConfig) -> ScriptedEngine:
@@ -92,7 +95,11 @@ class Replay:
 
     def _body(self, recorded: dict[str, Any]) -> dict[str, Any]:
         if "json" in recorded:
-            return {"content": self._translated(json.dumps(recorded["json"]))}
+            text = json.dumps(recorded["json"])
+            if "cachedContents" in recorded["path"]:
+                text = text.replace('"2026-01-02T', f'"{datetime.now(UTC).year + 1}-01-02T')
+                text = text.replace('{"googleSearch": {}}', '{"functionDeclarations": [{"name": "search"}]}')
+            return {"content": self._translated(text)}
         return {"content": recorded.get("text", "a" * recorded.get("bytes", 0)) or None}
 
     def _translated(self, text: str) -> str:

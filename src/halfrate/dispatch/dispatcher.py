@@ -18,6 +18,7 @@ from halfrate.domain.job import JobState
 from halfrate.domain.shard import Lease
 from halfrate.engines.api import Engine, EngineFacts
 from halfrate.ingest.inputs import Inputs
+from halfrate.lookup.lookup import Lookup
 from halfrate.metering.meter import Meter
 from halfrate.metering.price import Price
 from halfrate.store import disk
@@ -47,6 +48,7 @@ class Dispatcher:
         blobs: BlobStore,
         inputs: Inputs,
         asked: Asked,
+        lookup: Lookup,
         clock: Clock,
         chance: Callable[[], float],
         config: DispatchConfig,
@@ -61,6 +63,7 @@ class Dispatcher:
         self._blobs = blobs
         self._inputs = inputs
         self._asked = asked
+        self._lookup = lookup
         self._default_temperature = 1.0  # until the Engine is ready, which it is before any Shard is claimed
         self._clock = clock
         self._chance = chance
@@ -122,6 +125,7 @@ class Dispatcher:
             blobs=self._blobs,
             inputs=self._inputs,
             asked=self._asked,
+            lookup=self._lookup,
             default_temperature=self._default_temperature,
             price=self._price,
             clock=self._clock,

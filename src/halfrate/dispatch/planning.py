@@ -13,6 +13,7 @@ from halfrate.dispatch.troubles import Troubles
 from halfrate.domain.errors import CorruptData, IllegalTransition, InvalidArgument
 from halfrate.domain.job import Job
 from halfrate.ingest.inputs import Inputs, refuse_bad_input
+from halfrate.lookup.lookup import Lookup
 from halfrate.store import disk
 from halfrate.store.meta.api import MetaStore
 
@@ -32,6 +33,7 @@ class Planner:
         *,
         store: MetaStore,
         inputs: Inputs,
+        lookup: Lookup,
         clock: Clock,
         config: DispatchConfig,
         troubles: Troubles,
@@ -39,6 +41,7 @@ class Planner:
     ) -> None:
         self._store = store
         self._inputs = inputs
+        self._lookup = lookup
         self._config = config
         self._troubles = troubles
         self._planned = planned
@@ -88,6 +91,10 @@ class Planner:
         """Give a Job its Shards. Raise `IllegalTransition` if it ended in the meantime."""
         summary = await self._inputs.read_summary(job.input_blob)
         refuse_bad_input(summary, keep_going=job.keep_going, kind=job.kind)
+        if not job.keep_going:
+            await self._lookup.check(summary.caches, engine=job.engine, at=job.created_at)
+        if summary.reads_files:
+            await self._store.note_files_read(job.id)
         if job.counts.requests != summary.requests:
             # The Job was accepted before its input was indexed.
             await self._store.set_requests(job.id, summary.requests)

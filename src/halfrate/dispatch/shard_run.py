@@ -17,9 +17,12 @@ from halfrate.dispatch.sink import Sink
 from halfrate.domain.errors import CorruptData, LeaseLost
 from halfrate.domain.job import Job
 from halfrate.domain.outcome import Failed, Outcome
+from halfrate.domain.request import AnyRequest, Request
 from halfrate.domain.result import Assignment, Result
 from halfrate.domain.shard import Lease, SegmentRef, Shard
+from halfrate.engines.api import Took
 from halfrate.ingest.inputs import Inputs
+from halfrate.lookup.lookup import Lookup, is_whole
 from halfrate.metering.price import Price
 from halfrate.results.segment import SegmentWriter, read_segment
 from halfrate.store.blob.api import BlobStore
@@ -42,6 +45,7 @@ class ShardRun:
         blobs: BlobStore,
         inputs: Inputs,
         asked: Asked,
+        lookup: Lookup,
         default_temperature: float,
         price: Price,
         clock: Clock,
@@ -54,6 +58,7 @@ class ShardRun:
         self._blobs = blobs
         self._inputs = inputs
         self._asked = asked
+        self._lookup = lookup
         self._default_temperature = default_temperature
         self._price = price
         self._clock = clock
@@ -68,7 +73,8 @@ class ShardRun:
         """
         lease = self.lease
         try:
-            pending = await self._pending()
+            job = await self._job()
+            pending = await self._pending(job)
         except BaseException:
             await self._store.release_shard(lease)
             raise
@@ -84,7 +90,7 @@ class ShardRun:
                 settled=self._on_settled,
             ) as sink:
                 try:
-                    await self._answer_all(pending, sink, handed_out)
+                    await self._answer_all(job, pending, sink, handed_out)
                     reach(CrashPoint.SHARD_ANSWER_AFTER)
                     await sink.close()
                 except BaseException:
@@ -96,7 +102,7 @@ class ShardRun:
                 await self._store.finish_shard(lease)
 
     async def _answer_all(
-        self, pending: list[Assignment], sink: Sink, handed_out: Callable[[], None]
+        self, job: Job, pending: list[Assignment], sink: Sink, handed_out: Callable[[], None]
     ) -> None:
         async with asyncio.TaskGroup() as group:
             guards = [group.create_task(self._keep_lease()), group.create_task(sink.failure())]
@@ -106,7 +112,7 @@ class ShardRun:
                 await sink.room()
                 lanes = await self._feed.lanes.take(len(unasked))
                 chunk = [unasked.popleft() for _ in range(lanes.count)]
-                answer = group.create_task(self._answer(chunk, lanes, sink))
+                answer = group.create_task(self._answer(job, chunk, lanes, sink))
                 # Not in the task itself: one that is cancelled before its first step runs no line of it.
                 answer.add_done_callback(partial(_give_back, lanes))
                 answers.append(answer)
@@ -116,25 +122,47 @@ class ShardRun:
             for guard in guards:
                 guard.cancel()
 
-    async def _answer(self, chunk: list[Assignment], lanes: Taken, sink: Sink) -> None:
+    async def _answer(self, job: Job, chunk: list[Assignment], lanes: Taken, sink: Sink) -> None:
         def took(position: int, outcome: Outcome) -> None:
             sink.add([Result(asker, outcome) for asker in chunk[position].askers])
             lanes.give_one_back()
 
         # All of them: those that have failed already were not handed out.
         requests = [a.request for a in chunk if not isinstance(a.request, Failed)]
-        await self._feed.answer(requests, took)
+        if all(map(is_whole, requests)):
+            await self._feed.answer(requests, took)
+        else:
+            await self._answer_looked_up(job, requests, took)
+
+    async def _answer_looked_up(self, job: Job, requests: Sequence[AnyRequest], took: Took) -> None:
+        """Look up what the Requests name, when they have their lanes: no more is held of it at a time."""
+        positions: list[int] = []
+        whole: list[AnyRequest] = []
+        for position, request in enumerate(requests):
+            found: AnyRequest | Failed = request
+            if isinstance(request, Request):
+                found = await self._lookup.whole(request, engine=job.engine, at=job.created_at)
+            if isinstance(found, Failed):
+                took(position, found)
+            else:
+                positions.append(position)
+                whole.append(found)
+        if whole:
+            await self._feed.answer(whole, lambda nth, outcome: took(positions[nth], outcome))
 
     async def _keep_lease(self) -> None:
         while True:
             await self._clock.sleep(self._config.lease_seconds / 3)
             await self._store.renew_lease(self.lease, lease_seconds=self._config.lease_seconds)
 
-    async def _pending(self) -> list[Assignment]:
-        """Return what of the Shard has no Result yet, in order."""
+    async def _job(self) -> Job:
         job = await self._store.get_job(self.lease.job_id)
         if job is None:
             raise LeaseLost(f"Job {self.lease.job_id} was deleted.")
+        return job
+
+    async def _pending(self, job: Job) -> list[Assignment]:
+        """Return what of the Shard has no Result yet, in order."""
         shard = await self._store.get_shard(job.id, self.lease.shard)
         segments = await self._store.segments(job.id, self.lease.shard)
         settled = await asyncio.to_thread(self._settled, segments)

@@ -57,3 +57,8 @@ class Upload:
 def output_file_id(job_id: str) -> str:
     """Return the id of the File that holds a Job's Results."""
     return f"batch-{job_id}"
+
+
+def unknown_file_sentence(file_id: str) -> str:
+    """Return what whoever asks for a File is told that is not there, or somebody else's."""
+    return f"You do not have permission to access the File {file_id} or it may not exist."

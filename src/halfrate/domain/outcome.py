@@ -22,6 +22,7 @@ class Cause(StrEnum):
 
     INVALID = "invalid"  # the Request is wrong: what it asks can never be answered
     UNSUPPORTED = "unsupported"  # the Request is right, this Engine cannot do it
+    FORBIDDEN = "forbidden"  # the Request names something that is not there, or not the client's
     TOO_LONG = "too_long"  # prompt and answer do not fit the model's context
     OVERLOADED = "overloaded"  # the Engine has no room now
     TIMED_OUT = "timed_out"  # no answer within the time allowed for one Attempt

@@ -15,8 +15,9 @@ from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.kind import Kind
 from halfrate.domain.line import Line, Plain, Rejection, Texts
 from halfrate.domain.outcome import Cause, Failed
+from halfrate.domain.request import AnyRequest, Request
 from halfrate.ingest.hints import EXAMPLE, LOOKED_AT_BYTES, hint
-from halfrate.ingest.index import BAD, ERRORS_MAX, STRANGERS_MAX
+from halfrate.ingest.index import BAD, CACHES_MAX, ERRORS_MAX, STRANGERS_MAX
 from halfrate.ingest.lines import CARRIAGE_RETURN, LineBatch, LineScanner, Stretch
 from halfrate.ingest.runs import Rows, write_run
 from halfrate.planner.prefix import prompt_key, sort_key, text_keys
@@ -74,6 +75,8 @@ class ChunkReport:
     embeddings: int = 0
     first_embeddings: list[int] = field(default_factory=list)
     first_generations: list[int] = field(default_factory=list)
+    caches: dict[str, int] = field(default_factory=dict)
+    reads_files: bool = False
 
 
 def index_chunk(
@@ -115,6 +118,8 @@ def index_chunk(
         embeddings=chunk.embeddings,
         first_embeddings=chunk.first[Kind.EMBEDDING],
         first_generations=chunk.first[Kind.GENERATION],
+        caches=chunk.caches,
+        reads_files=chunk.reads_files,
     )
 
 
@@ -150,6 +155,8 @@ class _Chunk:
         self.warnings: list[tuple[int, str]] = []
         self.embeddings = 0
         self.first: dict[Kind, list[int]] = {kind: [] for kind in Kind}
+        self.caches: dict[str, int] = {}  # names, and the number of the first line with each
+        self.reads_files = False
 
     def take_texts(self, stretch: Stretch) -> bool:
         """Take whole lines if every one of them is one user's text, else leave them and return False."""
@@ -203,8 +210,8 @@ class _Chunk:
                 if isinstance(line, Rejection):
                     flags[position] = BAD
                     self._reject(first + position, batch, position, line.message, cut_off=cut_off)
-                elif isinstance(line, Line) and isinstance(line.request, Failed):
-                    self._doom(batch.numbers[position], line.request)
+                elif isinstance(line, Line):
+                    self._note(batch.numbers[position], line.request)
         rows = Rows(
             array("Q", batch.offsets),
             array("I", range(first, first + len(lines))),
@@ -264,6 +271,17 @@ class _Chunk:
         looked_at_bytes = min(length, LOOKED_AT_BYTES)
         ending = self._source.read(offset + length - looked_at_bytes, looked_at_bytes)
         return self._source.read(offset, looked_at_bytes) + ending
+
+    def _note(self, number: int, request: AnyRequest | Failed) -> None:
+        if isinstance(request, Failed):
+            self._doom(number, request)
+        elif isinstance(request, Request):
+            self._note_named(number, request)
+
+    def _note_named(self, number: int, request: Request) -> None:
+        if request.cache is not None and len(self.caches) <= CACHES_MAX:
+            self.caches.setdefault(request.cache, number)
+        self.reads_files |= any(each.uri is not None for m in request.messages for each in m.attachments)
 
     def _doom(self, number: int, failed: Failed) -> None:
         self.doomed += 1

@@ -32,6 +32,9 @@ STRANGERS_MAX = 20
 ERRORS_MAX = 1_000
 """How many errors a summary spells out. `IndexSummary.bad` and `bad_keys` count them all."""
 
+CACHES_MAX = 100
+"""How many Caches the lines of one input may name."""
+
 BLOCK_ROWS = 2_048
 
 BAD, REPEATED, TWIN = 1, 2, 4
@@ -49,6 +52,8 @@ class IndexSummary:
     ``keyless`` are lines without a key. ``sha256`` is what the input hashed to when it was indexed.
     ``embeddings`` are lines that ask for one; the numbers of the first of them, and of the first others, are
     in ``first_embeddings`` and ``first_generations``.
+    ``caches`` are those that lines name, each with the number of the first line that does; ``reads_files`` is
+    whether a line points at a File.
     """
 
     requests: int
@@ -64,6 +69,8 @@ class IndexSummary:
     embeddings: int = 0
     first_embeddings: tuple[int, ...] = ()
     first_generations: tuple[int, ...] = ()
+    caches: tuple[tuple[str, int], ...] = ()
+    reads_files: bool = False
 
     def strangers(self, kind: Kind) -> tuple[int, tuple[int, ...]]:
         """Return how many lines have no place in a Job of this kind, and the numbers of the first of them."""

@@ -11,7 +11,7 @@ from halfrate.config import Limits
 from halfrate.domain.kind import Kind
 from halfrate.ingest.chunks import CHUNK_BYTES_MIN, CHUNK_LINES_MIN, WARNINGS_MAX, ChunkReport
 from halfrate.ingest.hints import EXAMPLE
-from halfrate.ingest.index import STRANGERS_MAX, IndexSummary
+from halfrate.ingest.index import CACHES_MAX, STRANGERS_MAX, IndexSummary
 from halfrate.ingest.runs import Run
 from halfrate.ingest.tasks import Chunk, FindRepeated, IndexChunk, Repeated, WriteIndex, first_errors
 from halfrate.ingest.workers import Workers
@@ -193,7 +193,8 @@ class _Findings:
     def summary(self, input_bytes: int, *, lines_max: int) -> IndexSummary:
         """Return the summary of a file whose keys are all different."""
         requests = sum(report.requests for report in self._reports)
-        refusal = _refusal(requests, lines_max)
+        caches = self._caches()
+        refusal = _refusal(requests, lines_max, caches=len(caches))
         if refusal is not None:
             return IndexSummary(0, 0, 0, (), input_bytes, refusal)
         bad = sum(report.bad for report in self._reports)
@@ -209,16 +210,33 @@ class _Findings:
             embeddings=sum(report.embeddings for report in self._reports),
             first_embeddings=tuple(self._first[Kind.EMBEDDING][:STRANGERS_MAX]),
             first_generations=tuple(self._first[Kind.GENERATION][:STRANGERS_MAX]),
+            caches=tuple(caches.items()),
+            reads_files=any(report.reads_files for report in self._reports),
         )
+
+    def _caches(self) -> dict[str, int]:
+        """Return the Caches that are named, and the number of the first line that names each."""
+        caches: dict[str, int] = {}
+        base = 0
+        for report in self._reports:
+            for cache_id, number in report.caches.items():
+                caches.setdefault(cache_id, base + number)
+            base += report.lines
+        return caches
 
     def with_repeated(self, summary: IndexSummary, repeated: Repeated) -> IndexSummary:
         """Return the summary of a file in which keys are used more than once."""
         return replace(summary, bad_keys=repeated.count, errors=first_errors(self._errors, repeated.errors))
 
 
-def _refusal(requests: int, lines_max: int) -> str | None:
+def _refusal(requests: int, lines_max: int, *, caches: int) -> str | None:
     if requests > lines_max:
         return f"The file has more than {lines_max:,} lines. Split it into several files, one for each batch."
+    if caches > CACHES_MAX:
+        return (
+            f"The file names more than {CACHES_MAX} cached contents. Split it into several files, one for "
+            "each batch, or put into each request what little it shares with others."
+        )
     if requests == 0:
         return (
             "The file has no requests: it is empty or has only blank lines. "

@@ -13,6 +13,7 @@ from halfrate.config import Limits, ServerConfig
 from halfrate.server import unbuilt
 from halfrate.server.batches import BatchRoutes
 from halfrate.server.bodies import Bodies, Pace
+from halfrate.server.caches import CacheRoutes
 from halfrate.server.faults import HANDLERS, answer_for
 from halfrate.server.files import FileRoutes
 from halfrate.server.health import HealthRoutes
@@ -26,6 +27,7 @@ from halfrate.server.parameters import Parameters
 from halfrate.server.reference import ReferenceRoutes
 from halfrate.server.uploads import UploadRoutes
 from halfrate.server.webhooks import WebhookRoutes
+from halfrate.service.caches import Caches
 from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.service.models import Models
@@ -44,6 +46,7 @@ def make_asgi(
     models: Models,
     monitor: Monitor,
     webhooks: Webhooks,
+    caches: Caches,
     limits: Limits,
     server: ServerConfig | None = None,
     public_url: str | None = None,
@@ -81,6 +84,7 @@ def make_asgi(
             ).routes(),
             *ModelRoutes(models, bodies).routes(),
             *WebhookRoutes(webhooks, bodies).routes(),
+            *CacheRoutes(caches, bodies).routes(),
             *HealthRoutes(models, monitor).routes(),
             *ReferenceRoutes(origin).routes(),
             *unbuilt.routes(),

@@ -199,6 +199,38 @@ CREATE_BATCH = (
     ),
 )
 
+_CACHE = {
+    "name": "cachedContents/6xq0v3k1c9a8d2m5z7w4b1n8t0r5y3u6p9e2h7jd",
+    "model": "models/pocket-1",
+    "displayName": "the manual",
+    "createTime": "2026-11-24T08:00:00.000000Z",
+    "updateTime": "2026-11-24T08:00:00.000000Z",
+    "expireTime": "2026-11-24T09:00:00.000000Z",
+    "usageMetadata": {"totalTokenCount": 93},
+}
+
+CREATE_CACHE = (
+    Example(
+        "a manual, for an hour",
+        body={
+            "model": "models/pocket-1",
+            "displayName": "the manual",
+            "systemInstruction": {"parts": [{"text": "Answer from the manual, in one sentence."}]},
+            "contents": [_said("The lamp is switched on and off with the button at its foot. " * 5)],
+            "ttl": "3600s",
+        },
+        answer=_CACHE,
+    ),
+)
+
+UPDATE_CACHE = (
+    Example(
+        "two hours from now",
+        body={"ttl": "7200s"},
+        answer=_CACHE | {"expireTime": "2026-11-24T10:00:00.000000Z"},
+    ),
+)
+
 _WEBHOOK = {
     "id": "0b7c9f5e-5a52-4a0f-9a57-4f2d5f5d9d53",
     "name": "nightly",

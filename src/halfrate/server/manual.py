@@ -142,6 +142,11 @@ PIECES: dict[str, Parameter] = {
         "A model of this server, or another name it answers to. `GET /v1beta/models` lists them.",
         example="pocket-1",
     ),
+    "cache": Parameter(
+        "cache",
+        "The id of a cached content: what follows `cachedContents/` in its name.",
+        example="6xq0v3k1c9a8d2m5z7w4b1n8t0r5y3u6p9e2h7jd",
+    ),
     "webhook": Parameter("webhook", "The id of a webhook.", example="0b7c9f5e-5a52-4a0f-9a57-4f2d5f5d9d53"),
     "asset": Parameter("asset", "A file that the page loads.", example="page.css"),
 }

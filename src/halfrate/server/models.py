@@ -167,8 +167,8 @@ class ModelRoutes:
         self._models.resolve(model)
         async with self._bodies.whole(call) as body:
             request = wire.parse_count_tokens(body, model=model)
-        tokens = await while_present(call, self._models.count_tokens(model, request))
-        return await json_answer(call, wire.tokens_counted(tokens))
+        counted = await while_present(call, self._models.count_tokens(model, request))
+        return await json_answer(call, wire.tokens_counted(counted.total, cached=counted.cached))
 
     @entry("models.list", "List models", answer=shapes.ModelList, query=paging(default=50, most=1000))
     async def list_page(self, call: Call) -> Response:

@@ -30,6 +30,7 @@ _TAGS = {
     "uploads": "How files get here.",
     "batches": "Many requests, answered when there is time.",
     "models": "Requests answered now, and who answers them.",
+    "caches": "What many requests begin with, sent once.",
     "webhooks": "Who is told when batches end.",
     "health": "For whoever looks after this server.",
     "docs": "This document.",

@@ -13,10 +13,6 @@ from halfrate.server.paths import V
 
 _UNBUILT = {
     f"{V}/files:register": "Files in Cloud Storage cannot be registered here. Upload them.",
-    f"{V}/cachedContents": "Explicit caches are not built yet. Equal beginnings are computed once anyway.",
-    f"{V}/cachedContents/{{cache:id}}": (
-        "Explicit caches are not built yet. Equal beginnings are computed once anyway."
-    ),
 }
 
 _METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.errors import FailedPrecondition, Forbidden, InvalidArgument
-from halfrate.domain.file import File, FileSource, output_file_id
+from halfrate.domain.file import File, FileSource, output_file_id, unknown_file_sentence
 from halfrate.domain.job import Job, JobState
 from halfrate.ingest.inputs import Inputs
 from halfrate.service.content import Content, StoredContent
@@ -153,4 +153,4 @@ def _expired(job: Job, expired_at: float) -> Forbidden:
 
 def unknown_file(file_id: str) -> Forbidden:
     """Return the refusal of a call about a File that is not there."""
-    return Forbidden(f"You do not have permission to access the File {file_id} or it may not exist.")
+    return Forbidden(unknown_file_sentence(file_id))

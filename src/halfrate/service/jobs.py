@@ -19,6 +19,7 @@ from halfrate.domain.outlook import Outlook
 from halfrate.identity import new_id
 from halfrate.ingest.index import IndexSummary
 from halfrate.ingest.inputs import Inputs, refuse_bad_input
+from halfrate.lookup.lookup import Lookup
 from halfrate.net.targets import Targets
 from halfrate.service.files import unknown_file
 from halfrate.service.models import Model, Models
@@ -40,6 +41,7 @@ class Jobs:
         store: MetaStore,
         blobs: BlobStore,
         inputs: Inputs,
+        lookup: Lookup,
         models: Models,
         clock: Clock,
         limits: Limits,
@@ -51,6 +53,7 @@ class Jobs:
         self._store = store
         self._blobs = blobs
         self._inputs = inputs
+        self._lookup = lookup
         self._models = models
         self._clock = clock
         self._limits = limits
@@ -237,6 +240,8 @@ class Jobs:
     ) -> Job:
         now = self._clock.now()
         expires_at = self._within_bounds(deadline, now)
+        if summary is not None and not keep_going:
+            await self._lookup.check(summary.caches, engine=resolved.name, at=now)
         job = Job(
             id=new_id(24),
             kind=resolved.kind,

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from halfrate.clock import Clock
+from halfrate.domain.cache import Contents
 from halfrate.domain.embedding import Embedding
-from halfrate.domain.errors import EngineBroken, InvalidArgument, NotFound, Unavailable
+from halfrate.domain.errors import EngineBroken, Forbidden, InvalidArgument, NotFound, Refusal, Unavailable
 from halfrate.domain.kind import Kind
-from halfrate.domain.outcome import Failed, Outcome
+from halfrate.domain.outcome import Cause, Failed, Outcome
 from halfrate.domain.request import Request
 from halfrate.engines.api import Engine, EngineFacts, EngineState, Wrote
+from halfrate.lookup.lookup import Lookup
 from halfrate.metering.price import Price
 
 _HOW_TO_EMBED = (
@@ -50,11 +53,21 @@ class Model:
         return max((1 + len(alias) for alias in self.aliases if fnmatchcase(name, alias)), default=0)
 
 
-class Models:
-    """Every model that is served."""
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many tokens a prompt has, and how many of them are those of its cached content."""
 
-    def __init__(self, models: Sequence[Model]) -> None:
+    total: int
+    cached: int = 0
+
+
+class Models:
+    """Every model that is served. What Requests name is found by ``lookup``."""
+
+    def __init__(self, models: Sequence[Model], *, lookup: Lookup, clock: Clock) -> None:
         self._models = tuple(models)
+        self._lookup = lookup
+        self._clock = clock
 
     def all(self) -> tuple[Model, ...]:
         """Return the models, in the order they were configured."""
@@ -114,7 +127,10 @@ class Models:
         """
         model = self.of_kind(name, Kind.GENERATION)
         await self._wait_for(model)
-        return await model.engine.answer(request, interactive=True, wrote=wrote), model
+        whole = await self._whole(request, model)
+        if isinstance(whole, Failed):
+            return whole, model
+        return await model.engine.answer(whole, interactive=True, wrote=wrote), model
 
     async def embed(self, name: str, embeddings: Sequence[Embedding]) -> list[Outcome]:
         """Embed texts, ahead of all Jobs. The first that fails is the only Outcome then.
@@ -129,17 +145,44 @@ class Models:
         failed = next((outcome for outcome in outcomes if isinstance(outcome, Failed)), None)
         return outcomes if failed is None else [failed]
 
-    async def count_tokens(self, name: str, request: Request) -> int:
-        """Count the tokens of a rendered prompt. Raise `NotFound` or `Unavailable`."""
+    async def count_tokens(self, name: str, request: Request) -> Counted:
+        """Count the tokens of a rendered prompt.
+
+        Raise `NotFound`, `Unavailable`, `Forbidden` for what it names and is not there, `InvalidArgument` for
+        what cannot be read.
+        """
         model = self.resolve(name)
         await self._wait_for(model)
+        whole = await self._whole(request, model)
+        if isinstance(whole, Failed):
+            raise _refusal(whole)
         if model.kind is Kind.EMBEDDING:
-            text = "\n".join(message.text for message in request.messages)
-            return await model.engine.count_tokens(Embedding(text))
-        return await model.engine.count_tokens(request)
+            text = "\n".join(message.text for message in whole.messages)
+            return Counted(await model.engine.count_tokens(Embedding(text)))
+        cached = 0 if request.cache is None else await self._lookup.tokens_of(request.cache)
+        return Counted(await model.engine.count_tokens(whole), cached)
+
+    async def whole_contents(self, name: str, contents: Contents) -> Contents:
+        """Return Contents with the Files they name read.
+
+        Raise as `count_tokens` does, and `InvalidArgument` if the model writes no text.
+        """
+        self.of_kind(name, Kind.GENERATION)
+        whole = await self._lookup.whole_contents(contents, at=self._clock.now())
+        if isinstance(whole, Failed):
+            raise _refusal(whole)
+        return whole
+
+    async def _whole(self, request: Request, model: Model) -> Request | Failed:
+        return await self._lookup.whole(request, engine=model.name, at=self._clock.now())
 
     async def _wait_for(self, model: Model) -> EngineFacts:
         try:
             return await model.engine.ready()
         except EngineBroken as error:
             raise Unavailable(str(error)) from None
+
+
+def _refusal(failed: Failed) -> Refusal:
+    """Return a failure to look something up as the refusal of a call."""
+    return (Forbidden if failed.cause is Cause.FORBIDDEN else InvalidArgument)(failed.detail)

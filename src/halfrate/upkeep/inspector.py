@@ -97,6 +97,7 @@ class Inspector:
             ("outputs", self._job_is_named),
             ("jobs", self._job_is_named),
             ("uploads", self._upload_is_named),
+            ("caches", self._cache_is_named),
         ):
             first, count, size_bytes = "", 0, 0
             for name in self._blobs.names(folder):
@@ -125,6 +126,9 @@ class Inspector:
 
     async def _upload_is_named(self, name: str) -> bool:
         return await self._store.get_upload(name.split("/")[1]) is not None
+
+    async def _cache_is_named(self, name: str) -> bool:
+        return await self._store.cache_stored(name.split("/")[1])
 
     def _size_bytes(self, name: str) -> int:
         try:

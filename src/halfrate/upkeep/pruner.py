@@ -10,7 +10,7 @@ from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.job import Job
 from halfrate.ingest.inputs import Inputs
 from halfrate.store.blob.api import BlobStore
-from halfrate.store.blob.names import job_folder, output_blob, upload_blob
+from halfrate.store.blob.names import cache_blob, job_folder, output_blob, upload_blob
 from halfrate.store.meta.api import MetaStore
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ class Pruner:
         self._keep_input_seconds = keep_input_seconds
         self._keep_output_seconds = keep_output_seconds
         self._inputs_found: list[str] = []
+        self._caches_found: list[str] = []
         self._turn = asyncio.Lock()
 
     async def find_orphans(self) -> None:
@@ -58,6 +59,7 @@ class Pruner:
         Call it before anything is accepted: an input that is just being accepted has no row either.
         """
         self._inputs_found = await asyncio.to_thread(self._inputs.names)
+        self._caches_found = await asyncio.to_thread(lambda: list(self._blobs.names("caches")))
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -71,6 +73,10 @@ class Pruner:
         while self._inputs_found:
             await self._delete_input_if_unused(self._inputs_found.pop())
             await asyncio.sleep(0)  # there may be many, and nothing else here waits
+        while self._caches_found:
+            blob = self._caches_found.pop()
+            if not await self._store.cache_stored(blob.removeprefix(cache_blob(""))):
+                await self._delete(blob)
         await self._prune_orphaned_work()
 
     async def _prune_orphaned_work(self) -> None:
@@ -110,6 +116,7 @@ class Pruner:
             await self._forget_deleted(),
             await self._clear_old(now),
             await self._drop_expired_files(),
+            await self._drop_caches(),
             await self._release_inputs(now),
             await self._give_up_uploads(now),
         )
@@ -141,6 +148,15 @@ class Pruner:
             reach(CrashPoint.PRUNE_FILE_AFTER)
             await self._delete_input_if_unused(file.blob)
         return len(files)
+
+    async def _drop_caches(self) -> int:
+        """Remove Caches that have expired. Bytes first: nobody can ask for them."""
+        caches = await self._store.caches_gone(limit=ROUND_MAX)
+        for cache in caches:
+            await self._delete(cache.blob)
+            reach(CrashPoint.PRUNE_CACHE_AFTER)
+            await self._store.drop_cache(cache.id)
+        return len(caches)
 
     async def _release_inputs(self, now: float) -> int:
         jobs = await self._store.jobs_done_with_input(

@@ -19,7 +19,7 @@ from halfrate.metering.price import Price
 from halfrate.results.segment import read_segment
 from halfrate.store.blob.local import LocalBlobStore
 from halfrate.store.blob.names import segment_blob_of
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, make_job
 
 LEASE = Lease("job-1", 0, 1, "w", 0.0)
 
@@ -63,6 +63,7 @@ class Run(ShardRun):
             blobs=LocalBlobStore(folder),
             inputs=None,
             asked=None,
+            lookup=None,
             default_temperature=0.0,
             price=Price.of(input=2, output=4, cached_input=0),
             clock=FakeClock(),
@@ -73,7 +74,10 @@ class Run(ShardRun):
         self._folder = folder
         self.handed_out = asyncio.Event()
 
-    async def _pending(self):
+    async def _job(self):
+        return make_job()
+
+    async def _pending(self, job):
         return self._given
 
     async def go(self) -> None:

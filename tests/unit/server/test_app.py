@@ -13,8 +13,6 @@ import pytest
         ("GET", "/v1beta/nonsense", 404, "NOT_FOUND"),
         ("GET", "/v1beta/batches/none", 404, "NOT_FOUND"),
         ("PATCH", "/v1beta/files/x", 405, "UNIMPLEMENTED"),
-        ("POST", "/v1/cachedContents", 501, "UNIMPLEMENTED"),
-        ("PATCH", "/v1/cachedContents/x", 501, "UNIMPLEMENTED"),
         ("PUT", "/v1/webhooks", 405, "UNIMPLEMENTED"),
         ("POST", "/v1/webhooks/x:ping", 404, "NOT_FOUND"),
         ("POST", "/v1/files:register", 501, "UNIMPLEMENTED"),

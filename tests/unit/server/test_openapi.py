@@ -34,6 +34,7 @@ ASGI = make_asgi(
     models=None,
     monitor=None,
     webhooks=None,
+    caches=None,
     limits=Limits(),
 )  # type: ignore[arg-type]
 # OpenAI's dialect has a description of its own, which its clients bring along.
@@ -134,6 +135,12 @@ async def a_webhook(client: httpx.AsyncClient) -> str:
     return str(made.json()["id"])
 
 
+async def a_cache(client: httpx.AsyncClient) -> str:
+    body = {"model": "models/pocket-1", "contents": [{"parts": [{"text": "word " * 40}]}]}
+    made = await client.post("/v1beta/cachedContents", json=body)
+    return str(made.json()["name"]).removeprefix("cachedContents/")
+
+
 async def an_asset(_: httpx.AsyncClient) -> str:
     return "page.css"
 
@@ -143,6 +150,7 @@ MAKE: dict[str, Make] = {
     "batch": a_batch,
     "model": a_model,
     "webhook": a_webhook,
+    "cache": a_cache,
     "asset": an_asset,
 }
 

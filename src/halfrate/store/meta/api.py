@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from halfrate.domain.cache import Cache
 from halfrate.domain.file import File, Upload
 from halfrate.domain.job import Counts, Job, JobChange, JobEvent, JobState
 from halfrate.domain.listing import Condition
@@ -95,6 +96,10 @@ class MetaStore(Protocol):
 
     async def set_requests(self, job_id: str, requests: int) -> None:
         """Note how many Requests a Job has, once its input is indexed."""
+        ...
+
+    async def note_files_read(self, job_id: str) -> None:
+        """Note that lines of a Job point at Files: those that expire from now on are kept for it."""
         ...
 
     async def fail_job(self, job_id: str, error: str) -> None:
@@ -240,6 +245,13 @@ class MetaStore(Protocol):
         """Return a File that has not expired, or None."""
         ...
 
+    async def get_file_at(self, file_id: str, at: float) -> File | None:
+        """Return a File that had not expired ``at`` a moment, or None.
+
+        For a Job it is kept so from `note_files_read` on until the Job has ended, unless it is deleted.
+        """
+        ...
+
     async def list_files(self, *, limit: int, after: Place | None) -> list[File]:
         """Return up to ``limit`` uploaded Files, newest first, that come after ``after``."""
         ...
@@ -249,7 +261,7 @@ class MetaStore(Protocol):
         ...
 
     async def files_expired(self, *, limit: int) -> list[File]:
-        """Return up to ``limit`` Files whose time has passed, the oldest first."""
+        """Return up to ``limit`` Files whose time has passed and that no Job reads, the oldest first."""
         ...
 
     async def drop_expired_file(self, file_id: str) -> None:
@@ -274,6 +286,39 @@ class MetaStore(Protocol):
 
     async def uploads_begun_before(self, created_at: float, *, limit: int) -> list[Upload]:
         """Return up to ``limit`` uploads that were begun before ``created_at``, the oldest first."""
+        ...
+
+    # Caches
+
+    async def create_cache(self, cache: Cache, *, caches_max: int) -> None:
+        """Add a Cache. Raise `ResourceExhausted` if there are ``caches_max``."""
+        ...
+
+    async def get_cache(self, cache_id: str, *, at: float | None = None) -> Cache | None:
+        """Return a Cache that is there, or that was there ``at`` a moment, or None.
+
+        What was there when a Job was created can be had until it has ended.
+        """
+        ...
+
+    async def list_caches(self, *, limit: int, after: Place | None) -> list[Cache]:
+        """Return up to ``limit`` Caches, newest first, that come after ``after``."""
+        ...
+
+    async def expire_cache(self, cache_id: str, *, expires_at: float) -> bool:
+        """Have a Cache expire then. Return False if there is none."""
+        ...
+
+    async def caches_gone(self, *, limit: int) -> list[Cache]:
+        """Return up to ``limit`` Caches that have expired, and that no unfinished Job may still need."""
+        ...
+
+    async def drop_cache(self, cache_id: str) -> None:
+        """Remove a Cache that has expired."""
+        ...
+
+    async def cache_stored(self, cache_id: str) -> bool:
+        """Whether there is a row of a Cache, expired or not."""
         ...
 
     # Webhooks

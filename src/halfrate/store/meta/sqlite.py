@@ -45,6 +45,7 @@ from halfrate.store.meta.rows import cursor_of as _cursor
 from halfrate.store.meta.rows import execute as _execute
 from halfrate.store.meta.rows import rows as _rows
 from halfrate.store.meta.rows import rows_of as _rows_of
+from halfrate.store.meta.sqlite_caches import SqliteCaches
 from halfrate.store.meta.sqlite_webhooks import SqliteWebhooks, tell
 
 LOG_BYTES_KEPT = 16 << 20
@@ -52,7 +53,7 @@ LOG_BYTES_KEPT = 16 << 20
 T = TypeVar("T")
 
 
-class SqliteStore(SqliteWebhooks):
+class SqliteStore(SqliteWebhooks, SqliteCaches):
     """The `MetaStore` of one machine.
 
     Reads run on the calling thread (microseconds, from the page cache); changes on the writer's.
@@ -176,6 +177,10 @@ class SqliteStore(SqliteWebhooks):
         """Note how many Requests a Job has, once its input is indexed."""
         values = {"id": job_id, "requests": requests, "now": self._clock.now()}
         await self._change(lambda connection: _execute(connection, "set_requests", values))
+
+    async def note_files_read(self, job_id: str) -> None:
+        """Note that lines of a Job point at Files: those that expire from now on are kept for it."""
+        await self._change(lambda connection: _execute(connection, "note_files_read", {"id": job_id}))
 
     async def fail_job(self, job_id: str, error: str) -> None:
         """End a Job that cannot be run. Raise `IllegalTransition` if it is final."""
@@ -436,6 +441,11 @@ class SqliteStore(SqliteWebhooks):
         rows = self._read("get_file", {"id": file_id, "now": self._clock.now()})
         return _file(rows[0]) if rows else None
 
+    async def get_file_at(self, file_id: str, at: float) -> File | None:
+        """Return a File that had not expired ``at`` a moment, or None."""
+        rows = self._read("get_file_at", {"id": file_id, "at": at})
+        return _file(rows[0]) if rows else None
+
     async def list_files(self, *, limit: int, after: Place | None) -> list[File]:
         """Return up to ``limit`` uploaded Files, newest first, that come after ``after``."""
         values = {"limit": limit, "now": self._clock.now()} | _cursor(after)
@@ -448,7 +458,7 @@ class SqliteStore(SqliteWebhooks):
         return removed > 0
 
     async def files_expired(self, *, limit: int) -> list[File]:
-        """Return up to ``limit`` Files whose time has passed, the oldest first."""
+        """Return up to ``limit`` Files whose time has passed and that no Job reads, the oldest first."""
         values = {"now": self._clock.now(), "limit": limit}
         return [_file(row) for row in self._read("files_expired", values)]
 

@@ -37,6 +37,7 @@ _STATUS_OF_REFUSAL: dict[type[Refusal], tuple[int, str]] = {
 _STATUS_OF_CAUSE: dict[Cause, tuple[int, str]] = {
     Cause.INVALID: (400, "INVALID_ARGUMENT"),
     Cause.UNSUPPORTED: (400, "INVALID_ARGUMENT"),  # a client that gets a 5xx may try again
+    Cause.FORBIDDEN: (403, "PERMISSION_DENIED"),
     Cause.TOO_LONG: (400, "INVALID_ARGUMENT"),
     Cause.OVERLOADED: (503, "UNAVAILABLE"),
     Cause.TIMED_OUT: (504, "DEADLINE_EXCEEDED"),
@@ -107,6 +108,7 @@ class Status(msgspec.Struct):
 _GRPC_CODES: dict[Cause, int] = {
     Cause.INVALID: 3,  # INVALID_ARGUMENT
     Cause.UNSUPPORTED: 12,  # UNIMPLEMENTED
+    Cause.FORBIDDEN: 7,  # PERMISSION_DENIED
     Cause.TOO_LONG: 3,
     Cause.OVERLOADED: 14,  # UNAVAILABLE
     Cause.TIMED_OUT: 4,  # DEADLINE_EXCEEDED

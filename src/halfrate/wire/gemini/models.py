@@ -94,9 +94,12 @@ class GeneratedStream:
         )
 
 
-def tokens_counted(tokens: int) -> bytes:
-    """Return the body that answers ``countTokens``."""
-    return msgspec.json.encode({"totalTokens": tokens, "promptTokensDetails": (ModalityTokens(tokens),)})
+def tokens_counted(tokens: int, *, cached: int = 0) -> bytes:
+    """Return the body that answers ``countTokens``. ``cached`` of them are those of a cached content."""
+    shown: dict[str, Any] = {"totalTokens": tokens, "promptTokensDetails": (ModalityTokens(tokens),)}
+    if cached:
+        shown |= {"cachedContentTokenCount": cached, "cacheTokensDetails": (ModalityTokens(cached),)}
+    return msgspec.json.encode(shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ class ModelFacts:
 
 
 _METHODS = {
-    Kind.GENERATION: ["generateContent", "countTokens", "batchGenerateContent"],
+    Kind.GENERATION: ["generateContent", "countTokens", "createCachedContent", "batchGenerateContent"],
     Kind.EMBEDDING: ["embedContent", "batchEmbedContents", "countTokens", "asyncBatchEmbedContent"],
 }
 

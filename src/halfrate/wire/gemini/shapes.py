@@ -236,6 +236,34 @@ class OperationList(Shape):
     next_page_token: str | None = None
 
 
+# Cached contents --------------------------------------------------------------------------------------
+
+
+class CacheUsage(Shape):
+    """How large a cached content is."""
+
+    total_token_count: int
+
+
+class CacheShown(Shape):
+    """A cached content: what is known of it, not what it holds."""
+
+    name: str
+    model: str
+    create_time: Instant
+    update_time: Instant
+    expire_time: Instant
+    usage_metadata: CacheUsage
+    display_name: str | None = None
+
+
+class CacheList(Shape):
+    """A page of cached contents."""
+
+    cached_contents: list[CacheShown] | None = None
+    next_page_token: str | None = None
+
+
 # Webhooks: in snake_case, for once ---------------------------------------------------------------------
 
 
@@ -287,6 +315,8 @@ class CountTokensResponse(Shape):
 
     total_tokens: int
     prompt_tokens_details: list[ModalityTokens]
+    cached_content_token_count: int | None = None
+    cache_tokens_details: list[ModalityTokens] | None = None
 
 
 class Model(Shape):

@@ -1,0 +1,1 @@
+DELETE FROM cache WHERE id = :id AND expires_at <= :now

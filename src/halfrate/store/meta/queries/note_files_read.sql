@@ -1,0 +1,1 @@
+UPDATE job SET reads_files = 1 WHERE id = :id
