@@ -12,7 +12,9 @@ PLAIN = "/openai/v1"
 
 
 def served() -> set[str]:
-    services = dict.fromkeys(("files", "uploads", "jobs", "retries", "models", "monitor", "webhooks"))
+    services = dict.fromkeys(
+        ("files", "uploads", "jobs", "retries", "models", "monitor", "webhooks", "caches")
+    )
     asgi = make_asgi(**services, limits=Limits())  # type: ignore[arg-type]
     return {
         f"{method} {shown(route.path.removeprefix(PLAIN))}"

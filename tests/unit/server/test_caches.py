@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 import re
 
+import httpx
 import pytest
 
+from halfrate.app import open_app
+from halfrate.config import Config, ModelConfig
+from halfrate.domain.kind import Kind
+from halfrate.engines.scripted import ScriptedEngine
+from halfrate.serve import asgi_of
 from tests.unit.server.conftest import finished, uploaded
 
 WORDS = " ".join(f"word{number}" for number in range(40))
@@ -219,6 +225,32 @@ async def test_what_only_the_server_says_is_passed_over(client):
     cache = await created(client, **said)
     assert cache["name"] != said["name"]
     assert cache["usageMetadata"]["totalTokenCount"] > 40
+
+
+async def test_only_the_model_it_was_made_for_uses_it(tmp_path):
+    config = Config(
+        data_dir=str(tmp_path / "data"),
+        models={
+            "one": ModelConfig(path="one", aliases=("gemini-x",)),
+            "other": ModelConfig(path="other"),
+            "embeds": ModelConfig(path="embeds", kind=Kind.EMBEDDING),
+        },
+    )
+    async with open_app(config, make_engine=lambda _: ScriptedEngine()) as app:
+        transport = httpx.ASGITransport(asgi_of(app))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            cache = await created(client)
+            says = "has to be the same as that of its CachedContent: models/gemini-x has"
+            for path, body in (
+                ("generateContent", ask(cache["name"])),
+                ("batchGenerateContent", inline(ask(cache["name"]))),
+            ):
+                assert (await client.post(f"/v1/models/one:{path}", json=body)).status_code == 200
+                refused = await client.post(f"/v1/models/other:{path}", json=body)
+                assert refused.status_code == 400
+                assert says in refused.json()["error"]["message"]
+            no_writer = await client.post("/v1/cachedContents", json=NEW | {"model": "models/embeds"})
+            assert no_writer.status_code == 400
 
 
 def inline(*requests):
