@@ -15,12 +15,13 @@ import random
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from halfrate.clock import Clock, WallClock
 from halfrate.config import Config, ModelConfig, model_name
 from halfrate.dispatch.assembling import Assembler
+from halfrate.dispatch.assignments import Asked
 from halfrate.dispatch.bell import Bell
 from halfrate.dispatch.dispatcher import Dispatcher
 from halfrate.dispatch.output import Output
@@ -28,6 +29,10 @@ from halfrate.dispatch.planning import Planner
 from halfrate.dispatch.troubles import Troubles
 from halfrate.domain.errors import ConfigError, CorruptData
 from halfrate.domain.job import Job
+from halfrate.domain.kind import Kind
+from halfrate.domain.line import Line
+from halfrate.domain.outcome import Failed
+from halfrate.domain.request import AnyRequest
 from halfrate.domain.result import Result
 from halfrate.engines.api import Engine
 from halfrate.engines.embedded.engine import EmbeddedEngine
@@ -227,7 +232,7 @@ class _Parts:
                 store=store,
                 blobs=blobs,
                 inputs=inputs,
-                asked=asked_of,
+                asked=_asked(models),
                 lookup=lookup,
                 clock=clock,
                 chance=chance,
@@ -507,6 +512,16 @@ def _encoder(models: Models) -> Callable[[Job, Result], bytes]:
         )
 
     return encode
+
+
+def _asked(models: Models) -> Asked:
+    """Return what says what a line asks: any name of the Job's own model may stand in it."""
+
+    def asked(line: Line, model: str, kind: Kind) -> AnyRequest | Failed:
+        own = line.model is not None and models.same(line.model, model)
+        return asked_of(replace(line, model=None) if own else line, model, kind)
+
+    return asked
 
 
 def _counter(inputs: Inputs) -> Callable[[str], Awaitable[int]]:

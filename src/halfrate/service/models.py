@@ -108,6 +108,13 @@ class Models:
         """Return the model configured as ``name``, as a Job remembers it; None if it is served no more."""
         return next((model for model in self._models if model.name == name), None)
 
+    def same(self, one: str, other: str) -> bool:
+        """Whether one model answers to both names."""
+        try:
+            return self.resolve(one) is self.resolve(other)
+        except NotFound:
+            return False
+
     async def facts(self, model: Model) -> EngineFacts:
         """Return what is true of a loaded model. Raise `Unavailable` while it is not loaded."""
         if model.engine.state is not EngineState.READY:

@@ -63,7 +63,7 @@ async def test_inline_requests_are_answered_with_their_metadata(client):
         {"request": request, "metadata": {"key": "k1", "some_tag": "x"}},
         {"request": request},
         {"request": request | {"tools": [{"googleSearch": {}}]}, "metadata": {"key": "k3"}},
-        {"request": request | {"model": "models/other-name"}},
+        {"request": request | {"model": "models/nobody"}},
     ]
     created = await create(client, {"input_config": {"requests": {"requests": items}}})
     assert created.status_code == 200, created.text
@@ -319,3 +319,17 @@ async def test_a_created_batch_and_each_in_a_list_say_what_they_wait_for(client,
     assert created["promise"]["by"] > "2026"
     (listed,) = (await client.get("/v1beta/batches")).json()["operations"]
     assert "promise" in listed["metadata"]["halfrate"]
+
+
+async def test_a_line_may_name_its_model_by_any_of_its_names(client):
+    def request(model):
+        return {"request": {"model": model, "contents": [{"parts": [{"text": "hi"}]}]}}
+
+    requests = [request(name) for name in ("models/scripted", "other-name", "gemini-y", "nobody")]
+    body = {"batch": {"inputConfig": {"requests": {"requests": requests}}}}
+    batch = await client.post("/v1/models/gemini-x:batchGenerateContent", json=body)
+    done = await finished(client, batch.json()["name"])
+    *answered, failed = done["response"]["inlinedResponses"]["inlinedResponses"]
+    assert all("response" in each for each in answered)
+    assert failed["error"]["code"] == 3
+    assert "request.model is 'nobody', but the job runs on 'gemini-x'" in failed["error"]["message"]
