@@ -64,7 +64,7 @@ class CacheRoutes:
             call, page("cachedContents", [wire.resource(each) for each in caches], token)
         )
 
-    @entry("caches.get", "Show a cached content", answer=shapes.CacheShown, refuses=(403,))
+    @entry("caches.get", "Show a cached content", answer=shapes.CacheShown, refuses=(400, 403))
     async def get(self, call: Call) -> Response:
         """Show one cached content."""
         cache = await self._caches.get(wire.parse_id(call.path_params["cache"]))
@@ -86,7 +86,7 @@ class CacheRoutes:
             expiry = wire.parse_update(body, mask=parameter(call, "updateMask"))
         return await json_answer(call, wire.body(await self._caches.expire(cache_id, expiry)))
 
-    @entry("caches.delete", "Remove a cached content", answer=shapes.Empty, refuses=(403,))
+    @entry("caches.delete", "Remove a cached content", answer=shapes.Empty, refuses=(400, 403))
     async def delete(self, call: Call) -> Response:
         """Remove a cached content."""
         await self._caches.delete(wire.parse_id(call.path_params["cache"]))

@@ -73,7 +73,12 @@ def test_a_model_is_shown_as_the_api_does():
         "description": "Says hello.",
         "inputTokenLimit": 4096,
         "outputTokenLimit": 4096,
-        "supportedGenerationMethods": ["generateContent", "countTokens", "batchGenerateContent"],
+        "supportedGenerationMethods": [
+            "generateContent",
+            "countTokens",
+            "createCachedContent",
+            "batchGenerateContent",
+        ],
         "temperature": 0.0,
         "maxTemperature": 2.0,
     }

@@ -92,6 +92,7 @@ _CAUSES = {
     3: Cause.INVALID,
     4: Cause.TIMED_OUT,
     12: Cause.UNSUPPORTED,
+    7: Cause.FORBIDDEN,
     14: Cause.OVERLOADED,
 }
 
