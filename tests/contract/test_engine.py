@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from halfrate.domain.errors import EngineBroken
-from halfrate.domain.outcome import Answered, Cause, Failed, Outcome
+from halfrate.domain.outcome import Answered, Cause, Delta, Failed, Outcome
 from halfrate.domain.request import Request
 from halfrate.engines.api import Engine, EngineState
 from halfrate.engines.embedded import EmbeddedEngine
@@ -31,7 +32,9 @@ class Subject:
 
 
 async def scripted() -> AsyncIterator[Subject]:
-    async with ScriptedEngine(delay_seconds=0.002, lanes=4, restart_seconds=0.01) as engine:
+    async with ScriptedEngine(
+        delay_seconds=0.002, word_seconds=0.001, lanes=4, restart_seconds=0.01
+    ) as engine:
         yield Subject(engine, stop=lambda: None, kill=engine.die)
 
 
@@ -279,6 +282,81 @@ async def test_interactive_goes_ahead_of_many(engine: Engine) -> None:
         await engine.answer(ask("person: say something long.", max_output_tokens=16), interactive=True)
         assert len(taken) < 3 * lanes
         await crowd
+
+
+# --- as it is written
+
+
+async def streamed(engine: Engine, request: Request) -> tuple[list[Delta], Answered]:
+    """The pieces of an answer, and the answer. Fails if what they say is not its beginning."""
+    pieces: list[Delta] = []
+    outcome = await engine.answer(request, interactive=True, wrote=pieces.append)
+    assert isinstance(outcome, Answered), outcome
+    for index, candidate in enumerate(outcome.candidates):
+        mine = [piece for piece in pieces if piece.index == index]
+        assert candidate.text.startswith("".join(piece.text for piece in mine))
+        assert candidate.thought.startswith("".join(piece.thought for piece in mine))
+    assert all(piece.text or piece.thought for piece in pieces)
+    return pieces, outcome
+
+
+async def test_the_pieces_of_an_answer_are_its_beginning(engine: Engine) -> None:
+    """Many at once, some of which end at a stop string, and one that follows a schema."""
+    stops = [(), (" ",), ("number1", "e"), ("and nothing",)]
+    requests = [ask(text, max_output_tokens=24, stop=stops[n % 4]) for n, text in enumerate(TEXTS)]
+    requests.append(ask("A review.", max_output_tokens=40, json_schema='{"type": "boolean"}'))
+    async with asyncio.timeout(60):
+        together = await asyncio.gather(*(streamed(engine, request) for request in requests))
+    plain = await many(engine, requests)
+    assert [answered for _, answered in together] == [
+        replace_cached(o, a) for o, (_, a) in zip(plain, together, strict=True)
+    ]
+    assert max(len(pieces) for pieces, _ in together) > 5
+
+
+def replace_cached(outcome: Outcome, like: Answered) -> Outcome:
+    """The Outcome, with as much from the cache as in the other: that depends on what was asked before."""
+    assert isinstance(outcome, Answered)
+    cached = like.usage.cached_tokens
+    return dataclasses.replace(outcome, usage=dataclasses.replace(outcome.usage, cached_tokens=cached))
+
+
+async def test_the_first_piece_comes_before_the_answer(engine: Engine) -> None:
+    """Whoever watches sees it begin, while others wait for all of theirs."""
+    first = asyncio.Event()
+    request = ask("Say a long text, word after word, until nobody listens.", max_output_tokens=60)
+    answer = asyncio.create_task(engine.answer(request, wrote=lambda _: first.set()))
+    async with asyncio.timeout(60):
+        await first.wait()
+        assert not answer.done()
+        assert isinstance(await answer, Answered)
+
+
+async def test_a_stream_that_is_left_says_no_more_and_frees_the_engine(engine: Engine) -> None:
+    """Cancelled in the middle, as when a client hangs up."""
+    heard: list[int] = []
+    first = asyncio.Event()
+
+    def wrote(n: int) -> Callable[[Delta], None]:
+        def hear(_: Delta) -> None:
+            heard.append(n)
+            first.set()
+
+        return hear
+
+    crowd = 3 * (await engine.ready()).lanes
+    tasks = [
+        asyncio.create_task(engine.answer(ask(f"Count to {n}.", max_output_tokens=100), wrote=wrote(n)))
+        for n in range(crowd)
+    ]
+    async with asyncio.timeout(60):
+        await first.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        before = len(heard)
+        assert isinstance(await engine.answer(ask("Still there?", max_output_tokens=4)), Answered)
+    assert len(heard) == before
 
 
 # --- the end

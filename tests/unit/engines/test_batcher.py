@@ -75,8 +75,8 @@ def test_the_longest_answer_is_of_the_length_asked_for(bench: Bench) -> None:
     id = bench.ask("Go on.", max_output_tokens=7)
     done = bench.run()[id]
     assert isinstance(done, protocol.Done)
-    assert done.finish is Finish.LENGTH
-    assert done.usage.output_tokens == 7
+    assert done.answered.finish is Finish.LENGTH
+    assert done.answered.usage.output_tokens == 7
 
 
 def test_a_small_cache_makes_them_wait_not_fail(tmp_path: Path) -> None:
@@ -129,8 +129,8 @@ def test_an_answer_that_follows_a_schema_is_complete_json(bench: Bench) -> None:
     id = bench.ask("Is it?", json_schema=json.dumps(schema), max_output_tokens=200)
     done = bench.run()[id]
     assert isinstance(done, protocol.Done)
-    if done.finish is Finish.STOP:
-        assert set(json.loads(done.text)) == {"ok"}
+    if done.answered.finish is Finish.STOP:
+        assert set(json.loads(done.answered.text)) == {"ok"}
 
 
 def test_a_prompt_that_does_not_fit_says_by_how_much(bench: Bench) -> None:

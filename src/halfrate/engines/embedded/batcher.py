@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from halfrate.domain.outcome import Cause, Finish
+from halfrate.domain.outcome import Answered, Cause, Delta, Finish
 from halfrate.domain.request import Request
 from halfrate.domain.usage import Usage
 from halfrate.engines.embedded import native, protocol
 from halfrate.engines.embedded.admission import Admission, Candidate, Entry
-from halfrate.engines.embedded.decoding import Watch, configure, watches
+from halfrate.engines.embedded.decoding import HALF_CHARACTER, Unfolding, Watch, configure, watches
 from halfrate.engines.embedded.grammar import GrammarProbe
 from halfrate.engines.embedded.loading import Model, reason
 from halfrate.engines.embedded.prefix import chain
@@ -42,16 +42,26 @@ class _Prepared:
     request: Request
     tokens: list[int]
     output_tokens: int
+    streamed: bool
+
+
+@dataclass(slots=True)
+class _Stream:
+    """An answer that somebody reads as it is written; ``told`` is how much of it is sent."""
+
+    unfolding: Unfolding
+    told: int = 0
 
 
 @dataclass(slots=True)
 class _Running:
-    """In the pipeline. ``written`` is read early only for first tokens and by watches."""
+    """In the pipeline. ``written`` is read early only for first tokens, by watches, and for a stream."""
 
     handle: GenerationHandle
     input_tokens: int
     cached_tokens: int
     watches: tuple[Watch, ...]
+    stream: _Stream | None
     prefilled: bool = False
     finish: Finish = Finish.STOP
     written: list[int] = field(default_factory=list)
@@ -120,7 +130,7 @@ class Batcher:
                 return
 
     def _offer(self, ask: protocol.Ask) -> None:
-        prepared = self._encode(ask.request)
+        prepared = self._encode(ask)
         self._check_schema(ask.request.sampling.json_schema)
         self._prepared[ask.id] = prepared
         self._admission.offer(
@@ -133,7 +143,8 @@ class Batcher:
             )
         )
 
-    def _encode(self, request: Request) -> _Prepared:
+    def _encode(self, ask: protocol.Ask) -> _Prepared:
+        request = ask.request
         tokens = self._tokens(request)
         context = self._model.context_tokens
         room = context - len(tokens)
@@ -145,7 +156,7 @@ class Batcher:
             )
         # A bound is not a wish: an answer that would outgrow the context ends there, as one of LENGTH.
         asked = request.sampling.max_output_tokens or self._settings.output_tokens_default
-        return _Prepared(request, tokens, min(asked, room))
+        return _Prepared(request, tokens, min(asked, room), ask.streamed)
 
     def _tokens(self, request: Request) -> list[int]:
         try:
@@ -200,6 +211,7 @@ class Batcher:
             input_tokens=len(prepared.tokens),
             cached_tokens=entry.cached_tokens,
             watches=watches(sampling, self._prompts.text),
+            stream=_Stream(Unfolding(self._prompts.text)) if prepared.streamed else None,
         )
 
     def _step(self) -> None:
@@ -217,7 +229,7 @@ class Batcher:
     def _look_at(self, id: int, running: _Running) -> None:
         """Read what a step wrote for one Request, as far as somebody must know."""
         finished = running.handle.get_status() != native.genai().GenerationStatus.RUNNING
-        if not running.prefilled or running.watches or finished:
+        if not running.prefilled or running.watches or running.stream or finished:
             new = self._read(running)
             if new and not running.prefilled:
                 running.prefilled = True
@@ -226,6 +238,17 @@ class Batcher:
             self._finish(id, running)
         elif any(watch.ended(running.written) for watch in running.watches):
             self._stop(id, running)
+        elif running.stream is not None:
+            self._tell(id, running, running.stream)
+
+    def _tell(self, id: int, running: _Running, stream: _Stream) -> None:
+        """Send what is final by now, and not sent yet."""
+        text = stream.unfolding.text(running.written)
+        for watch in running.watches:
+            text = watch.sure(text)
+        if len(text) > stream.told:
+            self._send(protocol.Wrote(id, (Delta(text[stream.told :]),)))
+            stream.told = len(text)
 
     def _read(self, running: _Running) -> bool:
         """Take over what was written since the last time. Whether that was anything."""
@@ -262,18 +285,14 @@ class Batcher:
             text, ended = watch.cut(text)
             finish = Finish.STOP if ended else finish
         if finish is Finish.LENGTH:
-            text = text.rstrip("\ufffd")  # what is left of a character cut in two by the bound
-        return protocol.Done(
-            id=id,
-            text=text,
-            finish=finish,
-            usage=Usage(
-                input_tokens=running.input_tokens,
-                # Tokens computed, the end of text and those of a stop string among them: they cost as much.
-                output_tokens=len(running.written),
-                cached_tokens=running.cached_tokens,
-            ),
+            text = text.rstrip(HALF_CHARACTER)  # what is left of a character cut in two by the bound
+        usage = Usage(
+            input_tokens=running.input_tokens,
+            # Tokens computed, the end of text and those of a stop string among them: they cost as much.
+            output_tokens=len(running.written),
+            cached_tokens=running.cached_tokens,
         )
+        return protocol.Done(id, Answered.of(text, finish, usage))
 
     def _cancel(self, id: int) -> None:
         running = self._running.pop(id, None)

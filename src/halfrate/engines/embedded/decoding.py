@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Colder than this, the pipeline divides by something too near 0; the outcome is greedy all the same.
 _TEMPERATURE_MIN = 0.01
 _TOP_P_MIN = 1e-6
+HALF_CHARACTER = "\ufffd"  # what bytes become that are no whole character, or not yet
 
 
 def configure(
@@ -62,6 +63,10 @@ class Watch(Protocol):
         """The text up to its end, and whether it has one."""
         ...
 
+    def sure(self, text: str) -> str:
+        """What `cut` leaves of every text that begins so."""
+        ...
+
 
 def watches(sampling: Sampling, decode: Callable[[list[int]], str]) -> tuple[Watch, ...]:
     """What must be looked out for in the answer to this Request."""
@@ -95,6 +100,11 @@ class StopWatch:
         found = self._find(text)
         return (text, False) if found is None else (text[:found], True)
 
+    def sure(self, text: str) -> str:
+        """The text before the first stop string, or before what may become one."""
+        text, ended = self.cut(text)
+        return text if ended else text[: len(text) - max(begun(text, stop) for stop in self._stop)]
+
     def _find(self, text: str) -> int | None:
         places = [place for stop in self._stop if (place := text.find(stop)) >= 0]
         return min(places, default=None)
@@ -118,8 +128,41 @@ class JsonWatch:
         return _complete(self._decode(tokens))
 
     def cut(self, text: str) -> tuple[str, bool]:
-        """The text without the white space around it, if it is complete."""
-        return (text.strip(), True) if _complete(text) else (text, False)
+        """The text without white space before it, and after it too if it is complete."""
+        return (text.strip(), True) if _complete(text) else (text.lstrip(), False)
+
+    def sure(self, text: str) -> str:
+        """The text without the white space around it."""
+        return text.strip()
+
+
+def begun(text: str, mark: str) -> int:
+    """How many characters at the end of the text are the beginning of the mark, and not all of it."""
+    lengths = range(min(len(text), len(mark) - 1), 0, -1)
+    return next((length for length in lengths if text.endswith(mark[:length])), 0)
+
+
+class Unfolding:
+    """The text of an answer that grows by tokens. Each call costs the decoding of a few.
+
+    It says no character before it is whole. A window of tokens is decoded twice, without and with what is
+    new, because some tokenizers decode a token otherwise where a text begins.
+    """
+
+    def __init__(self, decode: Callable[[list[int]], str]) -> None:
+        self._decode = decode
+        self._text = ""
+        self._window = 0  # where it begins
+        self._decoded = 0  # so many tokens are in the text
+
+    def text(self, tokens: list[int]) -> str:
+        """What these tokens say, which begin with those of the last call."""
+        before = self._decode(tokens[self._window : self._decoded])
+        now = self._decode(tokens[self._window :])
+        if len(now) > len(before) and not now.endswith(HALF_CHARACTER):
+            self._text += now[len(before) :]
+            self._window, self._decoded = self._decoded, len(tokens)
+        return self._text
 
 
 def _complete(text: str) -> bool:
