@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from halfrate.domain.errors import EngineBroken
-from halfrate.domain.outcome import Answered, Cause, Delta, Failed, Outcome
+from halfrate.domain.outcome import Answered, Cause, Delta, Failed, Finish, Outcome
 from halfrate.domain.request import Request
 from halfrate.engines.api import Engine, EngineState
 from halfrate.engines.embedded import EmbeddedEngine
@@ -357,6 +357,21 @@ async def test_a_stream_that_is_left_says_no_more_and_frees_the_engine(engine: E
         before = len(heard)
         assert isinstance(await engine.answer(ask("Still there?", max_output_tokens=4)), Answered)
     assert len(heard) == before
+
+
+# --- what not every Engine can do
+
+
+async def test_an_answer_is_one_of_the_choices(engine: Engine) -> None:
+    """Whatever is in them, and where one is the beginning of another."""
+    choices = ("yes", "yes please", "no", 'say "a\\b"\n{c}|[d]*', "日本語 🎉é")
+    requests = [ask(f"Letter {n}.", choices=choices, temperature=2.0, seed=n) for n in range(12)]
+    outcomes = await many(engine, requests)
+    assert {outcome.text for outcome in outcomes if isinstance(outcome, Answered)} <= set(choices)
+    for choice in choices:
+        answered = await engine.answer(ask("Only this.", choices=(choice,)))
+        assert isinstance(answered, Answered)
+        assert (answered.text, answered.finish) == (choice, Finish.STOP)
 
 
 # --- the end

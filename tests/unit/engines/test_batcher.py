@@ -112,6 +112,21 @@ def test_a_schema_that_does_not_compile_harms_nobody(bench: Bench) -> None:
     assert "foo" in got[bad[0]].detail  # type: ignore[union-attr]
 
 
+def test_a_choice_of_nothing_is_refused(bench: Bench) -> None:
+    id = bench.ask("Which?", choices=("a", ""))
+    assert isinstance(refused := bench.run()[id], protocol.Refused)
+    assert refused.cause is Cause.INVALID
+    assert "An empty text is no choice." in refused.detail
+
+
+def test_an_answer_can_be_any_of_many_choices(bench: Bench) -> None:
+    """This model would rather write NULs: each answer is a choice, and all of them come."""
+    choices = tuple(f"{n:02}{'+' * (n % 3)}" for n in range(20))
+    ids = [bench.ask("Which?", choices=choices, temperature=2.0, seed=n) for n in range(150)]
+    got = bench.run()
+    assert {said.answered.text for id in ids if isinstance(said := got[id], protocol.Done)} == set(choices)
+
+
 def test_a_value_the_pipeline_refuses_harms_nobody(bench: Bench) -> None:
     bad = bench.ask("Hello.", presence_penalty=9.0)
     good = bench.ask("Hello.", max_output_tokens=3)

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from halfrate.domain.outcome import Answered, Cause, Delta, Finish
 from halfrate.domain.request import Request
 from halfrate.domain.usage import Usage
+from halfrate.engines.api import Ability
 from halfrate.engines.embedded import native, protocol
 from halfrate.engines.embedded.admission import Admission, Candidate, Entry
 from halfrate.engines.embedded.decoding import HALF_CHARACTER, Unfolding, Watch, configure, watches
-from halfrate.engines.embedded.grammar import GrammarProbe
+from halfrate.engines.embedded.grammar import Grammar, GrammarProbe, grammar_of
 from halfrate.engines.embedded.loading import Model, reason
 from halfrate.engines.embedded.prefix import chain
 from halfrate.engines.embedded.prompts import BadPrompt, Prompts
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 _PREPARE_SECONDS = 0.02
 _BEAT_SECONDS = 1.0
 
+ABILITIES = frozenset({Ability.CHOICES})
+"""What can be asked of any model here."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
@@ -41,6 +45,7 @@ class _Prepared:
 
     request: Request
     tokens: list[int]
+    grammar: Grammar | None
     output_tokens: int
     streamed: bool
 
@@ -131,7 +136,7 @@ class Batcher:
 
     def _offer(self, ask: protocol.Ask) -> None:
         prepared = self._encode(ask)
-        self._check_schema(ask.request.sampling.json_schema)
+        self._check(prepared.grammar)
         self._prepared[ask.id] = prepared
         self._admission.offer(
             Candidate(
@@ -156,7 +161,7 @@ class Batcher:
             )
         # A bound is not a wish: an answer that would outgrow the context ends there, as one of LENGTH.
         asked = request.sampling.max_output_tokens or self._settings.output_tokens_default
-        return _Prepared(request, tokens, min(asked, room), ask.streamed)
+        return _Prepared(request, tokens, grammar_of(request), min(asked, room), ask.streamed)
 
     def _tokens(self, request: Request) -> list[int]:
         try:
@@ -170,11 +175,11 @@ class Batcher:
             raise _Refusal(Cause.INVALID, "The prompt is empty.")
         return tokens
 
-    def _check_schema(self, schema: str | None) -> None:
-        if schema is None:
+    def _check(self, grammar: Grammar | None) -> None:
+        if grammar is None:
             return
         try:
-            self._probe.check(schema)
+            self._probe.check(grammar)
         except BadSchema as error:
             raise _Refusal(Cause.INVALID, _sentence(str(error))) from error
         except UnenforcedSchema as error:
@@ -203,6 +208,7 @@ class Batcher:
         config = configure(
             pipeline.get_config(),
             sampling,
+            prepared.grammar,
             default_temperature=self._model.default_temperature,
             output_tokens=prepared.output_tokens,
         )

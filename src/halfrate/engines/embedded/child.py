@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from halfrate.domain.kind import Kind
 from halfrate.engines.embedded import loading, native, protocol
-from halfrate.engines.embedded.batcher import Batcher
+from halfrate.engines.embedded.batcher import ABILITIES, Batcher
 
 if TYPE_CHECKING:
     from halfrate.engines.embedded.bert.embedder import Embedder
@@ -66,6 +66,7 @@ def _batcher(load: protocol.Load, send: Send) -> tuple[Batcher, protocol.Loaded]
         default_temperature=model.default_temperature,
         # Twice what is decoded together: whenever one leaves, the next has long been encoded.
         lanes=2 * load.settings.sequences_max,
+        abilities=ABILITIES,
     )
     return Batcher(model, load.settings, send), loaded
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from halfrate.domain.request import Sampling
-from halfrate.engines.embedded.grammar import structured
+from halfrate.engines.embedded.grammar import Grammar, structured
 
 if TYPE_CHECKING:
     from openvino_genai import GenerationConfig
@@ -20,7 +20,12 @@ HALF_CHARACTER = "\ufffd"  # what bytes become that are no whole character, or n
 
 
 def configure(
-    config: GenerationConfig, sampling: Sampling, *, default_temperature: float, output_tokens: int
+    config: GenerationConfig,
+    sampling: Sampling,
+    grammar: Grammar | None,
+    *,
+    default_temperature: float,
+    output_tokens: int,
 ) -> GenerationConfig:
     """Fill in a copy of the model's own defaults. What ``sampling`` leaves open stays the model's choice."""
     config.max_new_tokens = output_tokens
@@ -34,8 +39,8 @@ def configure(
         config.presence_penalty = sampling.presence_penalty
     if sampling.frequency_penalty is not None:
         config.frequency_penalty = sampling.frequency_penalty
-    if sampling.json_schema is not None:
-        config.structured_output_config = structured(sampling.json_schema)
+    if grammar is not None:
+        config.structured_output_config = structured(grammar)
     return config
 
 

@@ -291,6 +291,9 @@ class EmbeddedEngine:
                     default_temperature=message.default_temperature,
                     lanes=message.lanes,
                     dimensions=message.dimensions,
+                    abilities=message.abilities,
+                    logprobs_max=message.logprobs_max,
+                    thinks=message.thinks,
                 )
                 await self._become(EngineState.READY, None)
             case protocol.Broken(detail=detail):

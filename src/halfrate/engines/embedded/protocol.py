@@ -19,6 +19,7 @@ from halfrate.domain.kind import Kind
 from halfrate.domain.outcome import Answered, Cause, Delta
 from halfrate.domain.request import Request
 from halfrate.domain.usage import Usage
+from halfrate.engines.api import Ability
 from halfrate.engines.embedded.settings import EmbeddedSettings
 
 EXIT_OUT_OF_MEMORY = 5
@@ -82,6 +83,9 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
     default_temperature: float
     lanes: int
     dimensions: int = 0
+    abilities: frozenset[Ability] = frozenset()
+    logprobs_max: int = 0
+    thinks: bool = False
 
 
 class Broken(msgspec.Struct, frozen=True, tag=True):
