@@ -13,7 +13,7 @@ import pytest
 
 from halfrate.domain.errors import EngineBroken
 from halfrate.domain.outcome import Answered, Cause, Delta, Failed, Finish, Outcome
-from halfrate.domain.request import Request
+from halfrate.domain.request import Request, Sampling
 from halfrate.engines.api import Engine, EngineState
 from halfrate.engines.embedded import EmbeddedEngine
 from halfrate.engines.scripted import ScriptedEngine
@@ -372,6 +372,33 @@ async def test_an_answer_is_one_of_the_choices(engine: Engine) -> None:
         answered = await engine.answer(ask("Only this.", choices=(choice,)))
         assert isinstance(answered, Answered)
         assert (answered.text, answered.finish) == (choice, Finish.STOP)
+
+
+async def test_as_many_candidates_as_are_asked_for(engine: Engine) -> None:
+    """The prompt is counted once, the answers together; each has its own stop strings, end and pieces."""
+    request = ask("Say it again. Please.", candidates=3, max_output_tokens=12, stop=("Please",))
+    one = await engine.answer(
+        dataclasses.replace(request, sampling=Sampling(max_output_tokens=12, stop=("Please",)))
+    )
+    assert isinstance(one, Answered)
+    pieces, three = await streamed(engine, request)
+    assert [candidate.text for candidate in three.candidates] == [one.text] * 3
+    assert three.usage.input_tokens == one.usage.input_tokens
+    assert three.usage.output_tokens == 3 * one.usage.output_tokens
+    assert {piece.index for piece in pieces} == {0, 1, 2}
+    await many(engine, [request] * 5)
+
+
+async def test_cancelling_one_of_many_candidates_frees_the_engine(engine: Engine) -> None:
+    lanes = (await engine.ready()).lanes
+    asks = [ask(f"Count to {n}.", candidates=8, max_output_tokens=100) for n in range(lanes)]
+    tasks = [asyncio.create_task(engine.answer(request)) for request in asks]
+    await asyncio.sleep(0.05)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(20):
+        assert isinstance(await engine.answer(ask("Still there?", max_output_tokens=4)), Answered)
 
 
 # --- the end

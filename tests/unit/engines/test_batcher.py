@@ -13,7 +13,7 @@ import pytest
 
 from halfrate.domain.outcome import Cause, Finish
 from halfrate.engines.embedded import loading, native, protocol
-from halfrate.engines.embedded.admission import Admission, Candidate
+from halfrate.engines.embedded.admission import Admission, Applicant
 from halfrate.engines.embedded.batcher import Batcher
 from halfrate.engines.embedded.prefix import BLOCK_TOKENS, chain
 from halfrate.engines.embedded.settings import EmbeddedSettings
@@ -112,6 +112,26 @@ def test_a_schema_that_does_not_compile_harms_nobody(bench: Bench) -> None:
     assert "foo" in got[bad[0]].detail  # type: ignore[union-attr]
 
 
+def test_all_candidates_of_a_refused_value_are_one_refusal(bench: Bench) -> None:
+    bad = bench.ask("Hello. " * 30, presence_penalty=9.0, candidates=5)
+    good = bench.ask("Hello. " * 30, max_output_tokens=3)
+    got = bench.run()
+    assert isinstance(got[bad], protocol.Refused)
+    assert isinstance(got[good], protocol.Done)
+    assert len([said for said in bench.said if isinstance(said, protocol.Refused)]) == 1
+    assert bench.batcher._admission.running == bench.batcher._admission.waiting == 0
+
+
+def test_candidates_share_their_prompt(bench: Bench) -> None:
+    """More of them than may be inside at once; nobody computes the prompt a second time."""
+    id = bench.ask("x" * 1000, candidates=8, max_output_tokens=5)
+    done = bench.run()[id]
+    assert isinstance(done, protocol.Done)
+    assert done.answered.usage.output_tokens == 8 * 5
+    # A step computes up to 1024 tokens: eight prompts at once would take eight.
+    assert bench.batcher._steps < 5 + 8
+
+
 def test_a_choice_of_nothing_is_refused(bench: Bench) -> None:
     id = bench.ask("Which?", choices=("a", ""))
     assert isinstance(refused := bench.run()[id], protocol.Refused)
@@ -171,7 +191,7 @@ def test_what_is_said_to_come_from_the_cache_does(tmp_path: Path) -> None:
         root = chance.choice(roots)
         prompt = root[: chance.randrange(40, len(root) + 1)]
         prompt += [chance.randrange(250) for _ in range(chance.choice([0, 1, 20, 64]))]
-        admission.offer(Candidate(id, len(prompt), 40, chain(prompt)))
+        admission.offer(Applicant(id, len(prompt), 40, chain(prompt)))
         (entry,) = admission.admit()
         cached = len(prompt) - steps_to_first_token(model, id, prompt, admission)
         assert entry.cached_tokens <= cached

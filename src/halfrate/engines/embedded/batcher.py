@@ -8,17 +8,18 @@ interpreter lock from beginning to end, so a second thread would run only betwee
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from halfrate.domain.outcome import Answered, Cause, Delta, Finish
-from halfrate.domain.request import Request
+from halfrate.domain.outcome import Answered, Candidate, Cause, Delta, Finish, TokenLogprob
+from halfrate.domain.request import Request, Sampling
 from halfrate.domain.usage import Usage
 from halfrate.engines.api import Ability
 from halfrate.engines.embedded import native, protocol
-from halfrate.engines.embedded.admission import Admission, Candidate, Entry
+from halfrate.engines.embedded.admission import Admission, Applicant, Entry
 from halfrate.engines.embedded.decoding import HALF_CHARACTER, Unfolding, Watch, configure, watches
 from halfrate.engines.embedded.grammar import Grammar, GrammarProbe, grammar_of
 from halfrate.engines.embedded.loading import Model, reason
@@ -35,19 +36,33 @@ if TYPE_CHECKING:
 _PREPARE_SECONDS = 0.02
 _BEAT_SECONDS = 1.0
 
-ABILITIES = frozenset({Ability.CHOICES})
+ABILITIES = frozenset({Ability.CANDIDATES, Ability.CHOICES, Ability.LOGPROBS})
 """What can be asked of any model here."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """Encoded, checked, and waiting to enter."""
+@dataclass(slots=True)
+class _Question:
+    """An Ask, encoded and checked, until all its Candidates are there. ``left`` are the sequences under way.
 
+    Each Candidate is a sequence of its own to the pipeline, which has the prompt from the first one's
+    computing. The pipeline can make several by itself, but tells them only when all are complete, and loses
+    track of a Grammar among them.
+    """
+
+    id: int
     request: Request
+    streamed: bool
     tokens: list[int]
     grammar: Grammar | None
     output_tokens: int
-    streamed: bool
+    left: set[int] = field(default_factory=set)
+    candidates: dict[int, Candidate] = field(default_factory=dict)
+    written_tokens: int = 0
+    cached_tokens: int = 0
+
+    @property
+    def sampling(self) -> Sampling:
+        return self.request.sampling
 
 
 @dataclass(slots=True)
@@ -62,14 +77,15 @@ class _Stream:
 class _Running:
     """In the pipeline. ``written`` is read early only for first tokens, by watches, and for a stream."""
 
+    question: _Question
+    index: int
     handle: GenerationHandle
-    input_tokens: int
-    cached_tokens: int
     watches: tuple[Watch, ...]
     stream: _Stream | None
     prefilled: bool = False
     finish: Finish = Finish.STOP
     written: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
 
 
 class Batcher:
@@ -89,7 +105,9 @@ class Batcher:
             prefix_caching=settings.prefix_caching,
         )
         self._new: tuple[deque[protocol.Ask], deque[protocol.Ask]] = (deque(), deque())  # interactive, batch
-        self._prepared: dict[int, _Prepared] = {}
+        self._questions: dict[int, _Question] = {}  # by the id of the Ask
+        self._last_id = 0  # of a sequence
+        self._waiting: dict[int, tuple[_Question, int]] = {}  # by the id of a sequence: which Candidate it is
         self._running: dict[int, _Running] = {}
         self._leaving: list[int] = []  # cancelled; their blocks are free after the next step
         self._steps = 0
@@ -98,7 +116,7 @@ class Batcher:
     @property
     def busy(self) -> bool:
         """Whether `turn` has anything to do."""
-        return bool(any(self._new) or self._prepared or self._running or self._leaving)
+        return bool(any(self._new) or self._waiting or self._running or self._leaving)
 
     def take(self, message: protocol.ToChild) -> None:
         """Accept one message. Cheap, except a `Count`, which is answered at once."""
@@ -135,20 +153,25 @@ class Batcher:
                 return
 
     def _offer(self, ask: protocol.Ask) -> None:
-        prepared = self._encode(ask)
-        self._check(prepared.grammar)
-        self._prepared[ask.id] = prepared
-        self._admission.offer(
-            Candidate(
-                id=ask.id,
-                prompt_tokens=len(prepared.tokens),
-                output_tokens=prepared.output_tokens,
-                keys=chain(prepared.tokens),
-                interactive=ask.interactive,
+        question = self._encode(ask)
+        self._check(question.grammar)
+        self._questions[ask.id] = question
+        keys = chain(question.tokens)
+        for index in range(question.sampling.candidates):
+            self._last_id += 1
+            question.left.add(self._last_id)
+            self._waiting[self._last_id] = question, index
+            self._admission.offer(
+                Applicant(
+                    id=self._last_id,
+                    prompt_tokens=len(question.tokens),
+                    output_tokens=question.output_tokens,
+                    keys=keys,
+                    interactive=ask.interactive,
+                )
             )
-        )
 
-    def _encode(self, ask: protocol.Ask) -> _Prepared:
+    def _encode(self, ask: protocol.Ask) -> _Question:
         request = ask.request
         tokens = self._tokens(request)
         context = self._model.context_tokens
@@ -161,7 +184,7 @@ class Batcher:
             )
         # A bound is not a wish: an answer that would outgrow the context ends there, as one of LENGTH.
         asked = request.sampling.max_output_tokens or self._settings.output_tokens_default
-        return _Prepared(request, tokens, grammar_of(request), min(asked, room), ask.streamed)
+        return _Question(ask.id, request, ask.streamed, tokens, grammar_of(request), min(asked, room))
 
     def _tokens(self, request: Request) -> list[int]:
         try:
@@ -193,31 +216,36 @@ class Batcher:
 
     def _let_in(self) -> None:
         for entry in self._admission.admit():
-            prepared = self._prepared.pop(entry.id)
+            if entry.id not in self._waiting:  # another Candidate was refused a moment ago, and all with it
+                self._admission.left(entry.id)
+                continue
+            question, index = self._waiting.pop(entry.id)
             try:
-                self._running[entry.id] = self._enter(entry, prepared)
+                self._running[entry.id] = self._enter(entry, question, index)
             except native.ERRORS as error:  # a value the pipeline does not accept
                 _end_if_out_of_memory(error)
                 self._admission.left(entry.id)
                 detail = f"The engine does not accept the Request: {reason(error)}"
-                self._send(protocol.Refused(entry.id, Cause.INVALID, detail))
+                self._refuse(question, Cause.INVALID, detail)
 
-    def _enter(self, entry: Entry, prepared: _Prepared) -> _Running:
-        sampling = prepared.request.sampling
+    def _enter(self, entry: Entry, question: _Question, index: int) -> _Running:
         pipeline = self._model.pipeline
         config = configure(
             pipeline.get_config(),
-            sampling,
-            prepared.grammar,
+            question.sampling,
+            question.grammar,
+            index=index,
             default_temperature=self._model.default_temperature,
-            output_tokens=prepared.output_tokens,
+            output_tokens=question.output_tokens,
         )
+        if index == 0:
+            question.cached_tokens = entry.cached_tokens
         return _Running(
-            handle=pipeline.add_request(entry.id, native.tensor(prepared.tokens), config),
-            input_tokens=len(prepared.tokens),
-            cached_tokens=entry.cached_tokens,
-            watches=watches(sampling, self._prompts.text),
-            stream=_Stream(Unfolding(self._prompts.text)) if prepared.streamed else None,
+            question,
+            index,
+            handle=pipeline.add_request(entry.id, native.tensor(question.tokens), config),
+            watches=watches(question.sampling, self._prompts.text),
+            stream=_Stream(Unfolding(self._prompts.text)) if question.streamed else None,
         )
 
     def _step(self) -> None:
@@ -225,7 +253,8 @@ class Batcher:
         self._steps += 1
         self._free(self._leaving)
         for id, running in list(self._running.items()):
-            self._look_at(id, running)
+            if id in self._running:  # else it was dropped with another Candidate
+                self._look_at(id, running)
 
     def _free(self, leaving: list[int]) -> None:
         for id in leaving:
@@ -245,15 +274,16 @@ class Batcher:
         elif any(watch.ended(running.written) for watch in running.watches):
             self._stop(id, running)
         elif running.stream is not None:
-            self._tell(id, running, running.stream)
+            self._tell(running, running.stream)
 
-    def _tell(self, id: int, running: _Running, stream: _Stream) -> None:
+    def _tell(self, running: _Running, stream: _Stream) -> None:
         """Send what is final by now, and not sent yet."""
         text = stream.unfolding.text(running.written)
         for watch in running.watches:
             text = watch.sure(text)
         if len(text) > stream.told:
-            self._send(protocol.Wrote(id, (Delta(text[stream.told :]),)))
+            delta = Delta(text[stream.told :], index=running.index)
+            self._send(protocol.Wrote(running.question.id, (delta,)))
             stream.told = len(text)
 
     def _read(self, running: _Running) -> bool:
@@ -263,6 +293,7 @@ class Batcher:
         while running.handle.can_read():
             for output in running.handle.read().values():
                 running.written.extend(output.generated_ids)
+                running.logprobs.extend(output.generated_log_probs)
                 if output.finish_reason == reasons.LENGTH:
                     running.finish = Finish.LENGTH
         return len(running.written) > before
@@ -272,19 +303,37 @@ class Batcher:
         running.handle.cancel()
         del self._running[id]
         self._leaving.append(id)
-        self._send(self._answer(id, running))
+        self._answered(id, running)
 
     def _finish(self, id: int, running: _Running) -> None:
         del self._running[id]
         self._admission.left(id)
         if running.handle.get_status() == native.genai().GenerationStatus.FINISHED:
-            self._send(self._answer(id, running))
+            self._answered(id, running)
         else:
             # Admission leaves room for every token of everyone inside, so this is a fault of its bookkeeping.
             detail = "The engine's cache ran full while it worked on this Request."
-            self._send(protocol.Refused(id, Cause.OVERLOADED, detail))
+            self._refuse(running.question, Cause.OVERLOADED, detail)
 
-    def _answer(self, id: int, running: _Running) -> protocol.Done:
+    def _answered(self, id: int, running: _Running) -> None:
+        """Keep what was answered, and tell when it was the last that was left."""
+        question = running.question
+        question.candidates[running.index] = self._candidate(running)
+        # Tokens computed, the end of text and those of a stop string among them: they cost as much.
+        question.written_tokens += len(running.written)
+        question.left.discard(id)
+        if question.left:
+            return
+        del self._questions[question.id]
+        usage = Usage(len(question.tokens), question.written_tokens, question.cached_tokens)
+        candidates = tuple(question.candidates[index] for index in sorted(question.candidates))
+        self._send(protocol.Done(question.id, Answered(candidates, usage)))
+
+    def _refuse(self, question: _Question, cause: Cause, detail: str) -> None:
+        self._drop(question)
+        self._send(protocol.Refused(question.id, cause, detail))
+
+    def _candidate(self, running: _Running) -> Candidate:
         text = self._prompts.text(running.written) if running.written else ""
         finish = running.finish
         for watch in running.watches:
@@ -292,21 +341,32 @@ class Batcher:
             finish = Finish.STOP if ended else finish
         if finish is Finish.LENGTH:
             text = text.rstrip(HALF_CHARACTER)  # what is left of a character cut in two by the bound
-        usage = Usage(
-            input_tokens=running.input_tokens,
-            # Tokens computed, the end of text and those of a stop string among them: they cost as much.
-            output_tokens=len(running.written),
-            cached_tokens=running.cached_tokens,
-        )
-        return protocol.Done(id, Answered.of(text, finish, usage))
+        logprobs = () if running.question.sampling.logprobs is None else self._logprobs(running, text)
+        return Candidate(text, finish, logprobs=logprobs)
+
+    def _logprobs(self, running: _Running, text: str) -> tuple[TokenLogprob, ...]:
+        """Those of the tokens that make up the text, without what ended it."""
+        written = running.written
+        end = self._prompts.text(written).find(text) + len(text)
+        count = bisect_left(range(len(written)), end, key=lambda n: len(self._prompts.text(written[:n])))
+        steps = zip(written[:count], running.logprobs[:count], strict=True)
+        return tuple(TokenLogprob(self._prompts.text([id]), id, logprob) for id, logprob in steps)
+
+    def _drop(self, question: _Question) -> None:
+        """Have nothing more to do with it."""
+        del self._questions[question.id]
+        for id in question.left:
+            running = self._running.pop(id, None)
+            if running is not None:
+                running.handle.cancel()
+                self._leaving.append(id)
+            elif self._waiting.pop(id, None) is not None:
+                self._admission.withdraw(id)
 
     def _cancel(self, id: int) -> None:
-        running = self._running.pop(id, None)
-        if running is not None:
-            running.handle.cancel()
-            self._leaving.append(id)
-        elif self._prepared.pop(id, None) is not None:
-            self._admission.withdraw(id)
+        question = self._questions.get(id)
+        if question is not None:
+            self._drop(question)
         else:
             for queue in self._new:
                 for ask in [ask for ask in queue if ask.id == id]:

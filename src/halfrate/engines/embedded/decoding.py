@@ -24,27 +24,33 @@ def configure(
     sampling: Sampling,
     grammar: Grammar | None,
     *,
+    index: int,
     default_temperature: float,
     output_tokens: int,
 ) -> GenerationConfig:
-    """Fill in a copy of the model's own defaults. What ``sampling`` leaves open stays the model's choice."""
+    """Fill in a copy of the model's own defaults. What ``sampling`` leaves open stays the model's choice.
+
+    ``index`` is that of the Candidate: with a seed, each is sampled from one of its own.
+    """
     config.max_new_tokens = output_tokens
     config.apply_chat_template = False
     temperature = default_temperature if sampling.temperature is None else sampling.temperature
     if temperature > 0:
-        _sample(config, sampling, temperature)
+        _sample(config, sampling, temperature, index)
     else:
         config.do_sample = False
     if sampling.presence_penalty is not None:
         config.presence_penalty = sampling.presence_penalty
     if sampling.frequency_penalty is not None:
         config.frequency_penalty = sampling.frequency_penalty
+    if sampling.logprobs is not None:
+        config.logprobs = 1  # more is taken, and not told
     if grammar is not None:
         config.structured_output_config = structured(grammar)
     return config
 
 
-def _sample(config: GenerationConfig, sampling: Sampling, temperature: float) -> None:
+def _sample(config: GenerationConfig, sampling: Sampling, temperature: float, index: int) -> None:
     config.do_sample = True
     config.temperature = max(temperature, _TEMPERATURE_MIN)
     if sampling.top_p is not None:
@@ -53,7 +59,7 @@ def _sample(config: GenerationConfig, sampling: Sampling, temperature: float) ->
         config.top_k = sampling.top_k
     # Every Request has a generator of its own in the pipeline, seeded with 0 unless told otherwise: without
     # this line all unseeded Requests would draw the same numbers.
-    seed = secrets.randbits(32) if sampling.seed is None else sampling.seed
+    seed = secrets.randbits(32) if sampling.seed is None else sampling.seed + index
     config.rng_seed = seed % 2**64
 
 
