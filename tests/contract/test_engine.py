@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,7 +14,17 @@ import pytest
 
 from halfrate.domain.errors import EngineBroken
 from halfrate.domain.outcome import Answered, Cause, Delta, Failed, Finish, Outcome
-from halfrate.domain.request import Request, Sampling
+from halfrate.domain.request import (
+    Choice,
+    FunctionCall,
+    FunctionDeclaration,
+    FunctionReturn,
+    Functions,
+    Message,
+    Request,
+    Role,
+    Sampling,
+)
 from halfrate.engines.api import Engine, EngineState
 from halfrate.engines.embedded import EmbeddedEngine
 from halfrate.engines.scripted import ScriptedEngine
@@ -399,6 +410,29 @@ async def test_cancelling_one_of_many_candidates_frees_the_engine(engine: Engine
     await asyncio.gather(*tasks, return_exceptions=True)
     async with asyncio.timeout(20):
         assert isinstance(await engine.answer(ask("Still there?", max_output_tokens=4)), Answered)
+
+
+async def test_one_that_must_call_calls_what_it_may(engine: Engine) -> None:
+    """Of the functions it is allowed, with arguments that are an object, unless it was cut off."""
+    declarations = (FunctionDeclaration("never"), FunctionDeclaration("now", "Tells the time."))
+    functions = Functions(declarations, Choice.ANY, ("now",))
+    request = Request((Message(Role.USER, "What time is it?"),), Sampling(max_output_tokens=100), functions)
+    pieces, answered = await streamed(engine, request)
+    (candidate,) = answered.candidates
+    assert {call.name for call in candidate.calls} == {"now"}
+    assert all(json.loads(call.arguments) == {} for call in candidate.calls)
+    assert answered.usage.input_tokens == await engine.count_tokens(request)
+    assert pieces == []
+
+
+async def test_a_conversation_with_calls_goes_on(engine: Engine) -> None:
+    """What was called and what came back are read like anything said, also without a declaration."""
+    asked = Message(Role.USER, "What time is it?")
+    called = Message(Role.MODEL, "", calls=(FunctionCall("now", '{"zone":"CET"}'),))
+    returned = Message(Role.TOOL, "", returns=(FunctionReturn("now", '{"hour":9}'),))
+    request = Request((asked, called, returned), Sampling(max_output_tokens=4))
+    assert await engine.count_tokens(request) > await engine.count_tokens(Request((asked,)))
+    assert isinstance(await engine.answer(request), Answered)
 
 
 # --- the end

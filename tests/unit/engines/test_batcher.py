@@ -7,63 +7,15 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from halfrate.domain.outcome import Cause, Finish
 from halfrate.engines.embedded import loading, native, protocol
 from halfrate.engines.embedded.admission import Admission, Applicant
-from halfrate.engines.embedded.batcher import Batcher
 from halfrate.engines.embedded.prefix import BLOCK_TOKENS, chain
-from halfrate.engines.embedded.settings import EmbeddedSettings
-from tests.engines import QUICK, ask, toy_model
-
-
-class Audited:
-    """The pipeline, checked at every step: it must never use more blocks than were promised to those inside.
-
-    As long as that holds and no more are promised than there are, it never has to throw anyone out.
-    """
-
-    def __init__(self, pipeline: Any, blocks_total: int) -> None:
-        self._pipeline = pipeline
-        self._blocks_total = blocks_total
-        self.admission: Admission | None = None
-
-    def step(self) -> None:
-        assert self.admission is not None
-        promised = self.admission.blocks_in_use
-        self._pipeline.step()
-        used = round(self._pipeline.get_metrics().cache_usage / 100 * self._blocks_total)
-        assert used <= promised <= self._blocks_total
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pipeline, name)
-
-
-class Bench:
-    """A batcher, and what it said."""
-
-    def __init__(self, folder: Path, settings: EmbeddedSettings) -> None:
-        model = loading.load(loading.find(str(toy_model(folder))), settings)
-        audited = Audited(model.pipeline, model.blocks_total)
-        self.model = replace(model, pipeline=audited)
-        self.said: list[protocol.FromChild] = []
-        self.batcher = Batcher(self.model, settings, self.said.append)
-        audited.admission = self.batcher._admission
-        self.asked = 0
-
-    def ask(self, text: str, *, interactive: bool = False, **sampling: object) -> int:
-        self.asked += 1
-        self.batcher.take(protocol.Ask(self.asked, ask(text, **sampling), interactive))
-        return self.asked
-
-    def run(self) -> dict[int, protocol.Done | protocol.Refused]:
-        """Turn until there is nothing left to do; who got what, in the order they got it."""
-        while self.batcher.busy:
-            self.batcher.turn()
-        return {said.id: said for said in self.said if isinstance(said, protocol.Done | protocol.Refused)}
+from tests.batchers import Bench
+from tests.engines import QUICK, toy_model
 
 
 @pytest.fixture

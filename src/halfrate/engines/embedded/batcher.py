@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from halfrate.domain.outcome import Answered, Candidate, Cause, Delta, Finish, TokenLogprob
-from halfrate.domain.request import Request, Sampling
+from halfrate.domain.request import FunctionCall, Request, Sampling
 from halfrate.domain.usage import Usage
 from halfrate.engines.api import Ability
-from halfrate.engines.embedded import native, protocol
+from halfrate.engines.embedded import calls, native, protocol
 from halfrate.engines.embedded.admission import Admission, Applicant, Entry
 from halfrate.engines.embedded.decoding import HALF_CHARACTER, Unfolding, Watch, configure, watches
 from halfrate.engines.embedded.grammar import Grammar, GrammarProbe, grammar_of
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _PREPARE_SECONDS = 0.02
 _BEAT_SECONDS = 1.0
 
-ABILITIES = frozenset({Ability.CANDIDATES, Ability.CHOICES, Ability.LOGPROBS})
+ABILITIES = frozenset({Ability.CANDIDATES, Ability.CHOICES, Ability.FUNCTIONS, Ability.LOGPROBS})
 """What can be asked of any model here."""
 
 
@@ -80,6 +80,7 @@ class _Running:
     question: _Question
     index: int
     handle: GenerationHandle
+    decode: Callable[[list[int]], str]
     watches: tuple[Watch, ...]
     stream: _Stream | None
     prefilled: bool = False
@@ -240,12 +241,14 @@ class Batcher:
         )
         if index == 0:
             question.cached_tokens = entry.cached_tokens
+        decode = self._prompts.text if question.request.functions is None else self._prompts.marked_text
         return _Running(
             question,
             index,
             handle=pipeline.add_request(entry.id, native.tensor(question.tokens), config),
-            watches=watches(question.sampling, self._prompts.text),
-            stream=_Stream(Unfolding(self._prompts.text)) if question.streamed else None,
+            decode=decode,
+            watches=watches(question.request, decode),
+            stream=_Stream(Unfolding(decode)) if question.streamed else None,
         )
 
     def _step(self) -> None:
@@ -334,21 +337,28 @@ class Batcher:
         self._send(protocol.Refused(question.id, cause, detail))
 
     def _candidate(self, running: _Running) -> Candidate:
-        text = self._prompts.text(running.written) if running.written else ""
-        finish = running.finish
+        answer = running.decode(running.written) if running.written else ""
+        text, finish = answer, running.finish
         for watch in running.watches:
             text, ended = watch.cut(text)
             finish = Finish.STOP if ended else finish
         if finish is Finish.LENGTH:
             text = text.rstrip(HALF_CHARACTER)  # what is left of a character cut in two by the bound
-        logprobs = () if running.question.sampling.logprobs is None else self._logprobs(running, text)
-        return Candidate(text, finish, logprobs=logprobs)
+        question = running.question
+        called: tuple[FunctionCall, ...] = ()
+        if question.grammar is not None and question.grammar.functions:
+            said = calls.read(answer)
+            called = said.calls
+            if said.broken or (question.grammar.must_call and not called):
+                finish = Finish.MALFORMED_CALL
+        logprobs = () if question.sampling.logprobs is None else self._logprobs(running, text)
+        return Candidate(text, finish, calls=called, logprobs=logprobs)
 
     def _logprobs(self, running: _Running, text: str) -> tuple[TokenLogprob, ...]:
         """Those of the tokens that make up the text, without what ended it."""
         written = running.written
-        end = self._prompts.text(written).find(text) + len(text)
-        count = bisect_left(range(len(written)), end, key=lambda n: len(self._prompts.text(written[:n])))
+        end = running.decode(written).find(text) + len(text)
+        count = bisect_left(range(len(written)), end, key=lambda n: len(running.decode(written[:n])))
         steps = zip(written[:count], running.logprobs[:count], strict=True)
         return tuple(TokenLogprob(self._prompts.text([id]), id, logprob) for id, logprob in steps)
 

@@ -7,7 +7,8 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from halfrate.domain.request import Sampling
+from halfrate.domain.request import Choice, Request, Sampling
+from halfrate.engines.embedded import calls
 from halfrate.engines.embedded.grammar import Grammar, structured
 
 if TYPE_CHECKING:
@@ -79,11 +80,43 @@ class Watch(Protocol):
         ...
 
 
-def watches(sampling: Sampling, decode: Callable[[list[int]], str]) -> tuple[Watch, ...]:
-    """What must be looked out for in the answer to this Request."""
+def watches(request: Request, decode: Callable[[list[int]], str]) -> tuple[Watch, ...]:
+    """What must be looked out for in the answer to this Request, in the order to cut it in."""
+    sampling, functions = request.sampling, request.functions
+    watched: list[Watch] = []
     stop = tuple(filter(None, sampling.stop))  # every text holds the empty string
-    watch: tuple[Watch, ...] = (StopWatch(stop, decode),) if stop else ()
-    return watch if sampling.json_schema is None else (*watch, JsonWatch(decode))
+    said: Callable[[str], str] = str
+    if functions is not None and functions.choice is Choice.NONE:
+        stop = (*stop, calls.BEGIN)
+    elif functions is not None:
+        watched.append(CallWatch())
+        said = said_beside_calls
+    if stop:
+        watched.append(StopWatch(stop, decode, said))
+    if sampling.json_schema is not None:
+        watched.append(JsonWatch(decode))
+    return tuple(watched)
+
+
+def said_beside_calls(answer: str) -> str:
+    """The text of an answer that may hold function calls."""
+    return calls.read(answer).text
+
+
+class CallWatch:
+    """Keeps function calls out of what is said. They end nothing: there may be more."""
+
+    def ended(self, tokens: list[int]) -> bool:
+        """Never."""
+        return False
+
+    def cut(self, text: str) -> tuple[str, bool]:
+        """The text beside the calls."""
+        return said_beside_calls(text), False
+
+    def sure(self, text: str) -> str:
+        """The text beside the calls, without what may become the mark of one."""
+        return said_beside_calls(text[: len(text) - begun(text, calls.BEGIN)])
 
 
 class StopWatch:
@@ -94,9 +127,12 @@ class StopWatch:
     the string's beginning leaves a piece of it in the answer.
     """
 
-    def __init__(self, stop: Sequence[str], decode: Callable[[list[int]], str]) -> None:
+    def __init__(
+        self, stop: Sequence[str], decode: Callable[[list[int]], str], said: Callable[[str], str] = str
+    ) -> None:
         self._stop = tuple(stop)
         self._decode = decode
+        self._said = said  # of what is decoded, the part that may hold them
         # A character takes at most four tokens, one for each of its bytes.
         self._tail_tokens = 4 * max(map(len, stop), default=0) + 8
 
@@ -104,7 +140,7 @@ class StopWatch:
         """Whether the answer so far holds a stop string, given that it held none one token ago."""
         tail = self._decode(tokens[-self._tail_tokens :])
         # The tail may begin in the middle of a character, so only the whole text counts.
-        return self._find(tail) is not None and self._find(self._decode(tokens)) is not None
+        return self._find(tail) is not None and self._find(self._said(self._decode(tokens))) is not None
 
     def cut(self, text: str) -> tuple[str, bool]:
         """The text before the first stop string, and whether there was one."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from halfrate.domain.request import Request
-from halfrate.engines.embedded import gguf, native, schema
+from halfrate.domain.request import Choice, FunctionDeclaration, Request
+from halfrate.engines.embedded import calls, gguf, native, schema
 from halfrate.engines.embedded.loading import reason
 
 if TYPE_CHECKING:
@@ -21,18 +21,26 @@ _BYTE_A = 65
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """All that an answer may be: a text that follows a JSON Schema, or one of the choices."""
+    """All that an answer may be: a text that follows a JSON Schema, or one of the choices, or any text.
+
+    With ``functions`` it may have calls of these in it, or be calls where it is not any text; if it
+    ``must_call`` it is calls in any case. Their arguments follow the schemas of their parameters.
+    """
 
     json_schema: str | None = None
     choices: tuple[str, ...] = ()
+    functions: tuple[FunctionDeclaration, ...] = ()
+    must_call: bool = False
 
 
 def grammar_of(request: Request) -> Grammar | None:
     """What the answer to this Request is held to, None if to nothing."""
-    sampling = request.sampling
-    if sampling.json_schema is None and not sampling.choices:
+    sampling, functions = request.sampling, request.functions
+    callable = () if functions is None else functions.callable
+    if sampling.json_schema is None and not sampling.choices and not callable:
         return None
-    return Grammar(sampling.json_schema, sampling.choices)
+    must_call = functions is not None and functions.choice is Choice.ANY
+    return Grammar(sampling.json_schema, sampling.choices, callable, must_call)
 
 
 class GrammarProbe:
@@ -56,8 +64,7 @@ class GrammarProbe:
         self._verdicts.move_to_end(grammar)
         verdict = self._verdicts[grammar]
         if verdict is not None:
-            what = "the choices" if grammar.choices else "the JSON Schema"
-            raise schema.BadSchema(f"{what} cannot be followed: {verdict}")
+            raise schema.BadSchema(f"{_name(grammar)} cannot be followed: {verdict}")
 
     def _remember(self, grammar: Grammar, verdict: str | None) -> None:
         self._verdicts[grammar] = verdict
@@ -88,20 +95,53 @@ def _check_parts(grammar: Grammar) -> None:
         schema.check(grammar.json_schema)
     if "" in grammar.choices:
         raise schema.BadSchema("an empty text is no choice")
+    for declaration in grammar.functions:
+        if declaration.parameters is not None:
+            schema.check(declaration.parameters)
+
+
+def _name(grammar: Grammar) -> str:
+    """What a message calls it."""
+    if grammar.functions:
+        return "the JSON Schema of " + " or ".join(each.name for each in grammar.functions)
+    return "the choices" if grammar.choices else "the JSON Schema"
 
 
 def structured(grammar: Grammar) -> StructuredOutputConfig:
     """The pipeline's setting for answers that keep to this Grammar."""
     kinds = native.genai().StructuredOutputConfig
     config = kinds()
-    if grammar.choices:
-        config.compound_grammar = _one_of([kinds.ConstString(choice) for choice in grammar.choices])
-    else:
+    if not grammar.choices and not grammar.functions:
         config.json_schema = grammar.json_schema
+        return config
+    shapes = [] if grammar.must_call else _shapes(grammar)
+    tags = [_tag(each) for each in grammar.functions]
+    if shapes:
+        # One call at most where there may be none: the compiler unites only what has an end.
+        config.compound_grammar = _one_of([*shapes, *tags])
+    elif grammar.must_call:
+        config.compound_grammar = kinds.TagsWithSeparator(tags, "\n", at_least_one=True)
+    else:
+        config.compound_grammar = kinds.TriggeredTags([calls.BEGIN], tags)
     return config
 
 
-def _one_of(parts: list[StructuredOutputConfig.ConstString]) -> object:
+def _shapes(grammar: Grammar) -> list[object]:
+    """What an answer without calls is held to; none if to nothing."""
+    kinds = native.genai().StructuredOutputConfig
+    choices = [kinds.ConstString(choice) for choice in grammar.choices]
+    schemas = [] if grammar.json_schema is None else [kinds.JSONSchema(grammar.json_schema)]
+    return [*choices, *schemas]
+
+
+def _tag(declaration: FunctionDeclaration) -> object:
+    """A call of this function."""
+    kinds = native.genai().StructuredOutputConfig
+    arguments = kinds.JSONSchema(declaration.parameters or calls.NO_PARAMETERS)
+    return kinds.Tag(calls.opening(declaration), arguments, calls.CLOSING)
+
+
+def _one_of(parts: list[object]) -> object:
     # A union of one is refused.
     return parts[0] if len(parts) == 1 else native.genai().StructuredOutputConfig.Union(parts)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from halfrate.domain.embedding import Embedding
-from halfrate.domain.request import AnyRequest, Message, Request, Role
-from halfrate.engines.embedded import native
+from halfrate.domain.request import AnyRequest, FunctionCall, Message, Request, Role
+from halfrate.engines.embedded import calls, native
 from halfrate.engines.embedded.loading import reason
 
 if TYPE_CHECKING:
@@ -28,7 +30,17 @@ def prompt_bytes(request: AnyRequest) -> int:
     """The size of what is said, in UTF-8 bytes. Raise `UnicodeEncodeError` for half a surrogate pair."""
     if isinstance(request, Embedding):
         return len(request.text.encode()) + len((request.title or "").encode())
-    return sum(len(message.text.encode()) for message in request.messages)
+    return sum(len(text.encode()) for text in _texts(request))
+
+
+def _texts(request: Request) -> Iterator[str]:
+    for message in request.messages:
+        yield message.text
+        yield from (call.arguments for call in message.calls)
+        yield from (returned.response for returned in message.returns)
+    for declaration in calls.told(request.functions):
+        yield declaration.description
+        yield declaration.parameters or ""
 
 
 def plain(messages: tuple[Message, ...]) -> str:
@@ -43,10 +55,11 @@ class Prompts:
         self._tokenizer = tokenizer
         self._options = template_options
         self._has_template = bool(tokenizer.chat_template)
+        self._knows_functions = "tools" in tokenizer.chat_template and calls.BEGIN in tokenizer.chat_template
 
     def tokens(self, request: Request) -> list[int]:
         """The prompt the model will read. Raise `BadPrompt`."""
-        text = self._rendered(request.messages) if self._has_template else plain(request.messages)
+        text = self._text_of(request)
         # A template writes the special tokens it wants; without one the tokenizer adds its own.
         encoded = self._tokenizer.encode(text, add_special_tokens=not self._has_template)
         tokens: list[int] = encoded.input_ids.data[0].tolist()
@@ -57,19 +70,49 @@ class Prompts:
         text: str = self._tokenizer.decode(tokens, skip_special_tokens=True)
         return text
 
-    def _rendered(self, messages: tuple[Message, ...]) -> str:
+    def marked_text(self, tokens: list[int]) -> str:
+        """What the model wrote, with the marks around function calls, which some tokenizers call special."""
+        end = self._tokenizer.get_eos_token_id()
+        written = [token for token in tokens if token != end]
+        text: str = self._tokenizer.decode(written, skip_special_tokens=False)
+        return text
+
+    def _text_of(self, request: Request) -> str:
+        if self._knows_functions:
+            tools = [calls.described(each) for each in calls.told(request.functions)]
+            return self._rendered(request.messages, tools)
+        messages = calls.in_words(request)
+        return self._rendered(messages, []) if self._has_template else plain(messages)
+
+    def _rendered(self, messages: tuple[Message, ...], tools: list[dict[str, object]]) -> str:
         try:
-            return self._render(messages)
+            return self._render(messages, tools)
         except native.ERRORS as error:
             if messages[0].role is not Role.SYSTEM or len(messages) < 2:
                 raise BadPrompt(f"the model's chat template refuses the messages: {reason(error)}") from error
         # Some templates know no system role. What it says then opens what the user says.
         system, first, *rest = messages
-        return self._rendered((Message(first.role, f"{system.text}\n\n{first.text}"), *rest))
+        return self._rendered((Message(first.role, f"{system.text}\n\n{first.text}"), *rest), tools)
 
-    def _render(self, messages: tuple[Message, ...]) -> str:
-        history = [{"role": _SPEAKER[message.role], "content": message.text} for message in messages]
+    def _render(self, messages: tuple[Message, ...], tools: list[dict[str, object]]) -> str:
+        history = [turn for message in messages for turn in _turns(message)]
         text: str = self._tokenizer.apply_chat_template(
-            history, add_generation_prompt=True, extra_context=dict(self._options)
+            history, add_generation_prompt=True, tools=tools, extra_context=dict(self._options)
         )
         return text
+
+
+def _turns(message: Message) -> Iterator[dict[str, object]]:
+    """A Message as chat templates want it: what a function returned is a turn of its own."""
+    for returned in message.returns:
+        yield {"role": "tool", "name": returned.name, "content": returned.response}
+    if message.calls:
+        called = [_called(call) for call in message.calls]
+        yield {"role": "assistant", "content": message.text, "tool_calls": called}
+    elif message.text or not message.returns:
+        role = Role.USER if message.returns else message.role
+        yield {"role": _SPEAKER[role], "content": message.text}
+
+
+def _called(call: FunctionCall) -> dict[str, object]:
+    return {"type": "function", "function": {"name": call.name, "arguments": json.loads(call.arguments)}}
