@@ -89,5 +89,7 @@ def parrot(folder: Path, *said: str, template: str, follows: dict[str, str] | No
     """
     path = folder / "parrot.gguf"
     chain = dict(zip(("<go>", *said), (*said, gguf.END), strict=True))
-    gguf.write_toy(path, words=["<go>", *said], follows={**(follows or {}), **chain}, template=template)
+    marks = ["<go>", *(word for word in said if word.startswith("<"))]
+    words = [word for word in said if word not in marks]
+    gguf.write_toy(path, words=words, marks=marks, follows={**(follows or {}), **chain}, template=template)
     return path

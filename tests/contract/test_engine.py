@@ -435,6 +435,17 @@ async def test_a_conversation_with_calls_goes_on(engine: Engine) -> None:
     assert isinstance(await engine.answer(request), Answered)
 
 
+async def test_thinking_is_no_reason_to_refuse(engine: Engine) -> None:
+    """A model that does not think answers as ever; one that does counts what it thought."""
+    for budget in (0, 8, -1):
+        request = ask("How are you?", thinking_budget=budget, include_thoughts=True, max_output_tokens=30)
+        _, answered = await streamed(engine, request)
+        (candidate,) = answered.candidates
+        assert candidate.thought_tokens <= answered.usage.output_tokens
+        if budget == 0 or not (await engine.ready()).thinks:
+            assert (candidate.thought, candidate.thought_tokens) == ("", 0)
+
+
 # --- the end
 
 

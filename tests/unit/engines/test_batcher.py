@@ -167,7 +167,7 @@ def steps_to_first_token(model: loading.Model, id: int, prompt: list[int], admis
     return first
 
 
-@pytest.mark.parametrize("where", ["add_request", "tokens"])
+@pytest.mark.parametrize("where", ["add_request", "prompt"])
 def test_memory_that_runs_out_ends_the_process_and_blames_no_request(bench: Bench, where: str) -> None:
     """Native code says it in an exception like any other, but nothing works after it."""
 
@@ -177,7 +177,7 @@ def test_memory_that_runs_out_ends_the_process_and_blames_no_request(bench: Benc
     if where == "add_request":
         bench.model.pipeline.add_request = fails
     else:
-        bench.batcher._prompts.tokens = fails  # type: ignore[method-assign,assignment]
+        bench.batcher._prompts.prompt = fails  # type: ignore[method-assign,assignment]
     bench.ask("Hello.", max_output_tokens=3)
     with pytest.raises(RuntimeError, match="bad_alloc"):
         bench.run()

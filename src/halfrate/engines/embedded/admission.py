@@ -132,6 +132,10 @@ class Admission:
         if self._prefix_caching:
             self._mirror.use(running.keys, running.stamp)
 
+    def exchanged(self, blocks: int) -> None:
+        """Someone inside gave up blocks and took as many others."""
+        self._mirror.allocate(blocks)
+
     def left(self, id: int) -> None:
         """It is out of the pipeline, finished or cancelled; its blocks are free. Unknown ids are ignored."""
         running = self._running.pop(id, None)

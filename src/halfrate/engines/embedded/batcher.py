@@ -18,13 +18,13 @@ from halfrate.domain.outcome import Answered, Candidate, Cause, Delta, Finish, T
 from halfrate.domain.request import FunctionCall, Request, Sampling
 from halfrate.domain.usage import Usage
 from halfrate.engines.api import Ability
-from halfrate.engines.embedded import calls, native, protocol
+from halfrate.engines.embedded import calls, native, protocol, thinking
 from halfrate.engines.embedded.admission import Admission, Applicant, Entry
 from halfrate.engines.embedded.decoding import HALF_CHARACTER, Unfolding, Watch, configure, watches
 from halfrate.engines.embedded.grammar import Grammar, GrammarProbe, grammar_of
 from halfrate.engines.embedded.loading import Model, reason
 from halfrate.engines.embedded.prefix import chain
-from halfrate.engines.embedded.prompts import BadPrompt, Prompts
+from halfrate.engines.embedded.prompts import BadPrompt, Prompt, Prompts
 from halfrate.engines.embedded.schema import BadSchema, UnenforcedSchema
 from halfrate.engines.embedded.settings import EmbeddedSettings
 
@@ -52,7 +52,7 @@ class _Question:
     id: int
     request: Request
     streamed: bool
-    tokens: list[int]
+    prompt: Prompt
     grammar: Grammar | None
     output_tokens: int
     left: set[int] = field(default_factory=set)
@@ -83,10 +83,13 @@ class _Running:
     decode: Callable[[list[int]], str]
     watches: tuple[Watch, ...]
     stream: _Stream | None
+    thinking: bool  # what is written is a thought, and the answer comes after it
     prefilled: bool = False
     finish: Finish = Finish.STOP
     written: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    thought: str = ""
+    thought_tokens: int = 0
 
 
 class Batcher:
@@ -113,6 +116,11 @@ class Batcher:
         self._leaving: list[int] = []  # cancelled; their blocks are free after the next step
         self._steps = 0
         self._beat_at = 0.0
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the model thinks before it answers, when it is told to."""
+        return self._prompts.thinks
 
     @property
     def busy(self) -> bool:
@@ -157,7 +165,7 @@ class Batcher:
         question = self._encode(ask)
         self._check(question.grammar)
         self._questions[ask.id] = question
-        keys = chain(question.tokens)
+        keys = chain(question.prompt.tokens)
         for index in range(question.sampling.candidates):
             self._last_id += 1
             question.left.add(self._last_id)
@@ -165,7 +173,7 @@ class Batcher:
             self._admission.offer(
                 Applicant(
                     id=self._last_id,
-                    prompt_tokens=len(question.tokens),
+                    prompt_tokens=len(question.prompt.tokens),
                     output_tokens=question.output_tokens,
                     keys=keys,
                     interactive=ask.interactive,
@@ -174,30 +182,31 @@ class Batcher:
 
     def _encode(self, ask: protocol.Ask) -> _Question:
         request = ask.request
-        tokens = self._tokens(request)
+        prompt = self._prompt(request)
         context = self._model.context_tokens
-        room = context - len(tokens)
+        room = context - len(prompt.tokens)
         if room < 1:
             raise _Refusal(
                 Cause.TOO_LONG,
-                f"A prompt of {len(tokens)} tokens leaves no room for an answer in the context of {context} "
-                f"tokens of {self._model.name}. Shorten the prompt, or use a model with a larger context.",
+                f"A prompt of {len(prompt.tokens)} tokens leaves no room for an answer in the context of "
+                f"{context} tokens of {self._model.name}. Shorten the prompt, or use a model with a larger "
+                "context.",
             )
         # A bound is not a wish: an answer that would outgrow the context ends there, as one of LENGTH.
         asked = request.sampling.max_output_tokens or self._settings.output_tokens_default
-        return _Question(ask.id, request, ask.streamed, tokens, grammar_of(request), min(asked, room))
+        return _Question(ask.id, request, ask.streamed, prompt, grammar_of(request), min(asked, room))
 
-    def _tokens(self, request: Request) -> list[int]:
+    def _prompt(self, request: Request) -> Prompt:
         try:
-            tokens = self._prompts.tokens(request)
+            prompt = self._prompts.prompt(request)
         except BadPrompt as error:
             raise _Refusal(Cause.INVALID, _sentence(str(error))) from error
         except native.ERRORS as error:
             _end_if_out_of_memory(error)
             raise _Refusal(Cause.INVALID, f"The prompt cannot be encoded: {reason(error)}") from error
-        if not tokens:
+        if not prompt.tokens:
             raise _Refusal(Cause.INVALID, "The prompt is empty.")
-        return tokens
+        return prompt
 
     def _check(self, grammar: Grammar | None) -> None:
         if grammar is None:
@@ -211,7 +220,7 @@ class Batcher:
 
     def _count(self, id: int, request: Request) -> None:
         try:
-            self._send(protocol.Counted(id, len(self._tokens(request))))
+            self._send(protocol.Counted(id, len(self._prompt(request).tokens)))
         except _Refusal as refusal:
             self._send(protocol.Refused(id, refusal.cause, refusal.detail))
 
@@ -230,26 +239,63 @@ class Batcher:
                 self._refuse(question, Cause.INVALID, detail)
 
     def _enter(self, entry: Entry, question: _Question, index: int) -> _Running:
-        pipeline = self._model.pipeline
-        config = configure(
-            pipeline.get_config(),
-            question.sampling,
-            question.grammar,
-            index=index,
-            default_temperature=self._model.default_temperature,
-            output_tokens=question.output_tokens,
-        )
         if index == 0:
             question.cached_tokens = entry.cached_tokens
+        if question.prompt.thinking:
+            return self._think(entry.id, question, index)
+        return self._begin(entry.id, question, index, question.prompt.tokens, question.output_tokens)
+
+    def _think(self, id: int, question: _Question, index: int) -> _Running:
+        """Let it write a thought."""
+        tokens, bound = question.prompt.tokens, thinking.bound(question.sampling, question.output_tokens)
+        decode = self._prompts.text
+        return _Running(
+            question,
+            index,
+            handle=self._add(id, question, index, tokens, bound, is_thought=True),
+            decode=decode,
+            watches=(),
+            stream=_Stream(Unfolding(decode)) if question.streamed else None,
+            thinking=True,
+        )
+
+    def _begin(
+        self, id: int, question: _Question, index: int, tokens: list[int], output_tokens: int
+    ) -> _Running:
+        """Let it write its answer, after these tokens."""
         decode = self._prompts.text if question.request.functions is None else self._prompts.marked_text
         return _Running(
             question,
             index,
-            handle=pipeline.add_request(entry.id, native.tensor(question.tokens), config),
+            handle=self._add(id, question, index, tokens, output_tokens),
             decode=decode,
             watches=watches(question.request, decode),
             stream=_Stream(Unfolding(decode)) if question.streamed else None,
+            thinking=False,
         )
+
+    def _add(
+        self,
+        id: int,
+        question: _Question,
+        index: int,
+        tokens: list[int],
+        output_tokens: int,
+        *,
+        is_thought: bool = False,
+    ) -> GenerationHandle:
+        config = configure(
+            self._model.pipeline.get_config(),
+            question.sampling,
+            None if is_thought else question.grammar,
+            index=index,
+            default_temperature=self._model.default_temperature,
+            output_tokens=output_tokens,
+        )
+        if is_thought:
+            config.stop_token_ids |= {self._prompts.end_of_thought}
+        handle: GenerationHandle = self._model.pipeline.add_request(id, native.tensor(tokens), config)
+        return handle
 
     def _step(self) -> None:
         self._model.pipeline.step()
@@ -281,11 +327,16 @@ class Batcher:
 
     def _tell(self, running: _Running, stream: _Stream) -> None:
         """Send what is final by now, and not sent yet."""
+        if running.thinking and not running.question.sampling.include_thoughts:
+            return
         text = stream.unfolding.text(running.written)
         for watch in running.watches:
             text = watch.sure(text)
+        if running.thinking:
+            text = text.strip()
         if len(text) > stream.told:
-            delta = Delta(text[stream.told :], index=running.index)
+            more, index = text[stream.told :], running.index
+            delta = Delta(thought=more, index=index) if running.thinking else Delta(more, index=index)
             self._send(protocol.Wrote(running.question.id, (delta,)))
             stream.told = len(text)
 
@@ -309,6 +360,11 @@ class Batcher:
         self._answered(id, running)
 
     def _finish(self, id: int, running: _Running) -> None:
+        if running.thinking and running.handle.get_status() == native.genai().GenerationStatus.FINISHED:
+            answering = self._thought(id, running)
+            if answering is not None:
+                self._running[id] = answering
+                return
         del self._running[id]
         self._admission.left(id)
         if running.handle.get_status() == native.genai().GenerationStatus.FINISHED:
@@ -318,17 +374,39 @@ class Batcher:
             detail = "The engine's cache ran full while it worked on this Request."
             self._refuse(running.question, Cause.OVERLOADED, detail)
 
+    def _thought(self, id: int, running: _Running) -> _Running | None:
+        """Let what has thought go on to its answer; None if there is no room left for one."""
+        question, written = running.question, running.written
+        is_ended = written[-1] == self._prompts.end_of_thought
+        is_over = is_ended or written[-1] == self._model.tokenizer.get_eos_token_id()
+        thought = written[:-1] if is_over else written
+        if question.sampling.include_thoughts:
+            running.thought = self._prompts.text(thought).strip().rstrip(HALF_CHARACTER)
+        after = thinking.AFTER if is_ended else thinking.ENDED
+        said = (written if is_ended else thought) + self._prompts.encoded(after)
+        running.thought_tokens = min(len(said), question.output_tokens)
+        room = question.output_tokens - len(said)
+        running.written = []
+        if room < 1:
+            running.finish = Finish.LENGTH
+            return None
+        answering = self._begin(id, question, running.index, question.prompt.tokens + said, room)
+        answering.prefilled = True
+        answering.thought, answering.thought_tokens = running.thought, running.thought_tokens
+        self._admission.exchanged(1)  # the block that was not full is computed again
+        return answering
+
     def _answered(self, id: int, running: _Running) -> None:
         """Keep what was answered, and tell when it was the last that was left."""
         question = running.question
         question.candidates[running.index] = self._candidate(running)
         # Tokens computed, the end of text and those of a stop string among them: they cost as much.
-        question.written_tokens += len(running.written)
+        question.written_tokens += running.thought_tokens + len(running.written)
         question.left.discard(id)
         if question.left:
             return
         del self._questions[question.id]
-        usage = Usage(len(question.tokens), question.written_tokens, question.cached_tokens)
+        usage = Usage(len(question.prompt.tokens), question.written_tokens, question.cached_tokens)
         candidates = tuple(question.candidates[index] for index in sorted(question.candidates))
         self._send(protocol.Done(question.id, Answered(candidates, usage)))
 
@@ -352,7 +430,7 @@ class Batcher:
             if said.broken or (question.grammar.must_call and not called):
                 finish = Finish.MALFORMED_CALL
         logprobs = () if question.sampling.logprobs is None else self._logprobs(running, text)
-        return Candidate(text, finish, calls=called, logprobs=logprobs)
+        return Candidate(text, finish, running.thought, running.thought_tokens, called, logprobs)
 
     def _logprobs(self, running: _Running, text: str) -> tuple[TokenLogprob, ...]:
         """Those of the tokens that make up the text, without what ended it."""

@@ -60,6 +60,7 @@ def _serve(inbox: Inbox, send: Send) -> int:
 
 def _batcher(load: protocol.Load, send: Send) -> tuple[Batcher, protocol.Loaded]:
     model = loading.load(loading.find(load.model), load.settings)
+    batcher = Batcher(model, load.settings, send)
     loaded = protocol.Loaded(
         model_version=model.name,
         context_tokens=model.context_tokens,
@@ -67,8 +68,9 @@ def _batcher(load: protocol.Load, send: Send) -> tuple[Batcher, protocol.Loaded]
         # Twice what is decoded together: whenever one leaves, the next has long been encoded.
         lanes=2 * load.settings.sequences_max,
         abilities=ABILITIES,
+        thinks=batcher.thinks,
     )
-    return Batcher(model, load.settings, send), loaded
+    return batcher, loaded
 
 
 def _embedder(load: protocol.Load, send: Send) -> tuple[Embedder, protocol.Loaded]:

@@ -171,15 +171,17 @@ def write_toy(
     path: Path,
     *,
     words: Sequence[str] = (),
+    marks: Sequence[str] = (),
     follows: Mapping[str, str] | None = None,
     template: str | None = None,
 ) -> None:
     """Write a Llama of one layer whose every weight is 0: it loads and steps, and knows nothing.
 
     Its tokenizer has one token per byte and an end of text, so any grammar can be compiled against it, and
-    one for each of the ``words``, which are ASCII. With ``follows`` it knows which token follows which.
+    one for each of the ``words``, which it may write, and of the ``marks``, which are read in prompts too.
+    With ``follows`` it knows which token follows which.
     """
-    tokens = [*_byte_tokens(), "aa", *words, END]
+    tokens = [*_byte_tokens(), "aa", *words, *marks, END]
     width = _aligned(len(tokens)) if follows else 32
     heads = width // 32
     metadata: dict[str, tuple[int, object]] = {
@@ -195,7 +197,7 @@ def write_toy(
         "tokenizer.ggml.model": (_STRING, "gpt2"),
         "tokenizer.ggml.pre": (_STRING, "gpt-2"),
         "tokenizer.ggml.tokens": (_ARRAY, tokens),
-        "tokenizer.ggml.token_type": (_ARRAY, [1] * 257 + [4] * len(words) + [3]),
+        "tokenizer.ggml.token_type": (_ARRAY, [1] * (257 + len(words)) + [4] * len(marks) + [3]),
         "tokenizer.ggml.merges": (_ARRAY, ["a a"]),
         "tokenizer.ggml.eos_token_id": (_U32, len(tokens) - 1),
         "tokenizer.ggml.bos_token_id": (_U32, len(tokens) - 1),

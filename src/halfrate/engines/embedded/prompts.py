@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from halfrate.domain.embedding import Embedding
 from halfrate.domain.request import AnyRequest, FunctionCall, Message, Request, Role
-from halfrate.engines.embedded import calls, native
+from halfrate.engines.embedded import calls, native, thinking
 from halfrate.engines.embedded.loading import reason
 
 if TYPE_CHECKING:
@@ -48,6 +49,14 @@ def plain(messages: tuple[Message, ...]) -> str:
     return "".join(f"{_PLAIN_SPEAKER[m.role]}{m.text}\n\n" for m in messages) + "Assistant:"
 
 
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model will read, and whether what it writes next is a thought."""
+
+    tokens: list[int]
+    thinking: bool = False
+
+
 class Prompts:
     """Renders with the model's own chat template, and encodes."""
 
@@ -55,11 +64,23 @@ class Prompts:
         self._tokenizer = tokenizer
         self._options = template_options
         self._has_template = bool(tokenizer.chat_template)
+        self.end_of_thought = _end_of_thought(tokenizer)
         self._knows_functions = "tools" in tokenizer.chat_template and calls.BEGIN in tokenizer.chat_template
 
-    def tokens(self, request: Request) -> list[int]:
+    @property
+    def thinks(self) -> bool:
+        """Whether the model thinks before it answers, when it is told to."""
+        return self.end_of_thought is not None
+
+    def prompt(self, request: Request) -> Prompt:
         """The prompt the model will read. Raise `BadPrompt`."""
-        text = self._text_of(request)
+        text, is_thought = self._text_of(request), False
+        if self.thinks:
+            text, is_thought = thinking.opened(text, thinking.wanted(request.sampling), self._options)
+        return Prompt(self.encoded(text), is_thought)
+
+    def encoded(self, text: str) -> list[int]:
+        """These tokens, as a part of a prompt."""
         # A template writes the special tokens it wants; without one the tokenizer adds its own.
         encoded = self._tokenizer.encode(text, add_special_tokens=not self._has_template)
         tokens: list[int] = encoded.input_ids.data[0].tolist()
@@ -78,28 +99,44 @@ class Prompts:
         return text
 
     def _text_of(self, request: Request) -> str:
+        options = dict(self._options)
+        want = thinking.wanted(request.sampling)
+        if self.thinks and want is not None:
+            options[thinking.SWITCH] = want
         if self._knows_functions:
             tools = [calls.described(each) for each in calls.told(request.functions)]
-            return self._rendered(request.messages, tools)
+            return self._rendered(request.messages, tools, options)
         messages = calls.in_words(request)
-        return self._rendered(messages, []) if self._has_template else plain(messages)
+        return self._rendered(messages, [], options) if self._has_template else plain(messages)
 
-    def _rendered(self, messages: tuple[Message, ...], tools: list[dict[str, object]]) -> str:
+    def _rendered(
+        self, messages: tuple[Message, ...], tools: list[dict[str, object]], options: dict[str, bool | str]
+    ) -> str:
         try:
-            return self._render(messages, tools)
+            return self._render(messages, tools, options)
         except native.ERRORS as error:
             if messages[0].role is not Role.SYSTEM or len(messages) < 2:
                 raise BadPrompt(f"the model's chat template refuses the messages: {reason(error)}") from error
         # Some templates know no system role. What it says then opens what the user says.
         system, first, *rest = messages
-        return self._rendered((Message(first.role, f"{system.text}\n\n{first.text}"), *rest), tools)
+        return self._rendered((Message(first.role, f"{system.text}\n\n{first.text}"), *rest), tools, options)
 
-    def _render(self, messages: tuple[Message, ...], tools: list[dict[str, object]]) -> str:
+    def _render(
+        self, messages: tuple[Message, ...], tools: list[dict[str, object]], options: dict[str, bool | str]
+    ) -> str:
         history = [turn for message in messages for turn in _turns(message)]
         text: str = self._tokenizer.apply_chat_template(
-            history, add_generation_prompt=True, tools=tools, extra_context=dict(self._options)
+            history, add_generation_prompt=True, tools=tools, extra_context=options
         )
         return text
+
+
+def _end_of_thought(tokenizer: Tokenizer) -> int | None:
+    """The token that ends a thought, None for a model that does not think."""
+    if thinking.BEGIN not in tokenizer.chat_template and thinking.SWITCH not in tokenizer.chat_template:
+        return None
+    token: int | None = tokenizer.get_vocab().get(thinking.END.encode())
+    return token
 
 
 def _turns(message: Message) -> Iterator[dict[str, object]]:
