@@ -187,3 +187,17 @@ def test_everyone_enters_once_within_bounds_and_nothing_is_left_over(
         inside.remove(chosen)
     assert sorted(seen) == list(range(len(plans)))
     assert admission.blocks_in_use == 0
+
+
+def test_blocks_that_were_exchanged_may_have_overwritten_others() -> None:
+    """Nothing is said to be cached that may not be."""
+    admission = Admission(sequences_max=1, blocks_total=12)
+    prompt = words(1, 4)
+    for id, cached in ((1, 0), (2, 3 * BLOCK_TOKENS), (3, 0)):
+        if id == 3:
+            admission.exchanged(12)
+        admission.offer(applicant(id, prompt))
+        (entry,) = admission.admit()
+        assert entry.cached_tokens >= cached if cached else entry.cached_tokens == 0
+        admission.prefilled(id)
+        admission.left(id)

@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,13 +65,43 @@ def test_a_schema_that_does_not_compile_harms_nobody(bench: Bench) -> None:
     assert "foo" in got[bad[0]].detail  # type: ignore[union-attr]
 
 
-def test_all_candidates_of_a_refused_value_are_one_refusal(bench: Bench) -> None:
-    bad = bench.ask("Hello. " * 30, presence_penalty=9.0, candidates=5)
+@pytest.mark.parametrize("words", [1, 30])
+def test_all_candidates_of_a_refused_value_are_one_refusal(bench: Bench, words: int) -> None:
+    """Whether they are let in together, or the others wait for the first."""
+    bad = bench.ask("Hello. " * words, presence_penalty=9.0, candidates=5)
     good = bench.ask("Hello. " * 30, max_output_tokens=3)
     got = bench.run()
     assert isinstance(got[bad], protocol.Refused)
     assert isinstance(got[good], protocol.Done)
     assert len([said for said in bench.said if isinstance(said, protocol.Refused)]) == 1
+    assert bench.batcher._admission.running == bench.batcher._admission.waiting == 0
+
+
+def test_one_candidate_that_fails_takes_the_others_along(bench: Bench) -> None:
+    """And nobody who is answered beside them."""
+
+    class Thrown:
+        """The handle of one that the pipeline gave up."""
+
+        def __init__(self, handle: Any) -> None:
+            self._handle = handle
+
+        def get_status(self) -> object:
+            return native.genai().GenerationStatus.IGNORED
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._handle, name)
+
+    bad = bench.ask("Hello.", candidates=3, max_output_tokens=4)
+    good = bench.ask("Hello there.", max_output_tokens=4)
+    bench.batcher.turn()
+    first = bench.batcher._running[min(bench.batcher._running)]
+    first.handle = Thrown(first.handle)
+    got = bench.run()
+    assert isinstance(refused := got[bad], protocol.Refused)
+    assert refused.cause is Cause.OVERLOADED
+    assert isinstance(got[good], protocol.Done)
+    assert len(got) == 2
     assert bench.batcher._admission.running == bench.batcher._admission.waiting == 0
 
 

@@ -20,6 +20,7 @@ from halfrate.domain.request import (
 )
 from halfrate.engines.embedded import calls
 from halfrate.engines.embedded.decoding import CallWatch
+from halfrate.engines.embedded.prompts import prompt_bytes
 
 WEATHER = FunctionDeclaration("weather", "Tells it.", '{"type":"object","properties":{"city":{}}}')
 TIME = FunctionDeclaration("time")
@@ -58,6 +59,19 @@ def test_what_is_sure_beside_calls_is_never_taken_back(pieces: list[str], data: 
     begin = answer[: data.draw(st.integers(0, len(answer)))]
     watch = CallWatch()
     assert watch.cut(answer)[0].startswith(watch.sure(begin))
+
+
+def test_functions_are_a_part_of_the_prompt() -> None:
+    """One too long is refused before anyone renders it."""
+    messages = (
+        Message(Role.USER, "é"),
+        Message(Role.MODEL, "12", calls=(FunctionCall("weather", '{"a":1}'),)),
+        Message(Role.TOOL, "3", returns=(FunctionReturn("weather", '{"sun":1}'),)),
+    )
+    functions = Functions((WEATHER,))
+    told = len("Tells it.") + len(WEATHER.parameters or "")
+    assert prompt_bytes(Request(messages)) == 2 + 2 + 7 + 1 + 9
+    assert prompt_bytes(Request(messages, functions=functions)) == 2 + 2 + 7 + 1 + 9 + told
 
 
 def test_a_model_is_told_in_words_what_it_may_call() -> None:

@@ -134,6 +134,24 @@ def test_a_small_cache_has_room_for_thoughts_too(tmp_path: Path) -> None:
     assert bench.batcher._admission.running == bench.batcher._admission.blocks_in_use == 0
 
 
+def test_its_template_is_told(bench: Bench) -> None:
+    """It has its own way to begin an answer without a thought."""
+    prompts = bench.batcher._prompts
+    assert prompts._text_of(ask("Well?", thinking_budget=5)) == "Well?<go>"
+    assert prompts._text_of(ask("Well?", thinking_budget=0)) == "Well?<go><think>\n\n</think>\n\n"
+
+
+def test_the_block_that_is_computed_twice_is_known_to_be(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or more would be said to come from the cache than is in it."""
+    exchanged: list[int] = []
+    monkeypatch.setattr(bench.batcher._admission, "exchanged", exchanged.append)
+    one(bench, thinking_budget=-1, candidates=1)
+    one(bench, thinking_budget=0)
+    assert exchanged == [1]
+
+
 def test_a_model_that_does_not_think_takes_no_notice(tmp_path: Path) -> None:
     bench = Bench(tmp_path, QUICK, parrot(tmp_path, "Yes", template="{{ messages[0].content }}<go>"))
     assert not bench.batcher.thinks
