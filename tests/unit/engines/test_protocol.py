@@ -23,7 +23,7 @@ TO_CHILD: list[protocol.ToChild] = [
 ]
 FROM_CHILD: list[protocol.FromChild] = [
     protocol.Loaded("m", 100, 0.5, 16),
-    protocol.Loaded("m", 100, 0.5, 16, frozenset({Ability.CHOICES}), 3, thinks=True),
+    protocol.Loaded("m", 100, 0.5, 16, 0, frozenset({Ability.CHOICES}), 3, thinks=True),
     protocol.Broken("no such file"),
     protocol.Done(1, Answered.of("text", Finish.LENGTH, Usage(1, 2, 3))),
     protocol.Wrote(1, (Delta("te"), Delta(thought="hm", index=1))),
