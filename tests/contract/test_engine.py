@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,8 +13,18 @@ from dataclasses import dataclass
 import pytest
 
 from halfrate.domain.errors import EngineBroken
-from halfrate.domain.outcome import Answered, Cause, Failed, Outcome
-from halfrate.domain.request import Request
+from halfrate.domain.outcome import Answered, Cause, Delta, Failed, Finish, Outcome
+from halfrate.domain.request import (
+    Choice,
+    FunctionCall,
+    FunctionDeclaration,
+    FunctionReturn,
+    Functions,
+    Message,
+    Request,
+    Role,
+    Sampling,
+)
 from halfrate.engines.api import Engine, EngineState
 from halfrate.engines.embedded import EmbeddedEngine
 from halfrate.engines.scripted import ScriptedEngine
@@ -31,7 +43,9 @@ class Subject:
 
 
 async def scripted() -> AsyncIterator[Subject]:
-    async with ScriptedEngine(delay_seconds=0.002, lanes=4, restart_seconds=0.01) as engine:
+    async with ScriptedEngine(
+        delay_seconds=0.002, word_seconds=0.001, lanes=4, restart_seconds=0.01
+    ) as engine:
         yield Subject(engine, stop=lambda: None, kill=engine.die)
 
 
@@ -279,6 +293,157 @@ async def test_interactive_goes_ahead_of_many(engine: Engine) -> None:
         await engine.answer(ask("person: say something long.", max_output_tokens=16), interactive=True)
         assert len(taken) < 3 * lanes
         await crowd
+
+
+# --- as it is written
+
+
+async def streamed(engine: Engine, request: Request) -> tuple[list[Delta], Answered]:
+    """The pieces of an answer, and the answer. Fails if what they say is not its beginning."""
+    pieces: list[Delta] = []
+    outcome = await engine.answer(request, interactive=True, wrote=pieces.append)
+    assert isinstance(outcome, Answered), outcome
+    for index, candidate in enumerate(outcome.candidates):
+        mine = [piece for piece in pieces if piece.index == index]
+        assert candidate.text.startswith("".join(piece.text for piece in mine))
+        assert candidate.thought.startswith("".join(piece.thought for piece in mine))
+    assert all(piece.text or piece.thought for piece in pieces)
+    return pieces, outcome
+
+
+async def test_the_pieces_of_an_answer_are_its_beginning(engine: Engine) -> None:
+    """Many at once, some of which end at a stop string, and one that follows a schema."""
+    stops = [(), (" ",), ("number1", "e"), ("and nothing",)]
+    requests = [ask(text, max_output_tokens=24, stop=stops[n % 4]) for n, text in enumerate(TEXTS)]
+    requests.append(ask("A review.", max_output_tokens=40, json_schema='{"type": "boolean"}'))
+    async with asyncio.timeout(60):
+        together = await asyncio.gather(*(streamed(engine, request) for request in requests))
+    plain = await many(engine, requests)
+    assert [answered for _, answered in together] == [
+        replace_cached(o, a) for o, (_, a) in zip(plain, together, strict=True)
+    ]
+    assert max(len(pieces) for pieces, _ in together) > 5
+
+
+def replace_cached(outcome: Outcome, like: Answered) -> Outcome:
+    """The Outcome, with as much from the cache as in the other: that depends on what was asked before."""
+    assert isinstance(outcome, Answered)
+    cached = like.usage.cached_tokens
+    return dataclasses.replace(outcome, usage=dataclasses.replace(outcome.usage, cached_tokens=cached))
+
+
+async def test_the_first_piece_comes_before_the_answer(engine: Engine) -> None:
+    """Whoever watches sees it begin, while others wait for all of theirs."""
+    first = asyncio.Event()
+    request = ask("Say a long text, word after word, until nobody listens.", max_output_tokens=60)
+    answer = asyncio.create_task(engine.answer(request, wrote=lambda _: first.set()))
+    async with asyncio.timeout(60):
+        await first.wait()
+        assert not answer.done()
+        assert isinstance(await answer, Answered)
+
+
+async def test_a_stream_that_is_left_says_no_more_and_frees_the_engine(engine: Engine) -> None:
+    """Cancelled in the middle, as when a client hangs up."""
+    heard: list[int] = []
+    first = asyncio.Event()
+
+    def wrote(n: int) -> Callable[[Delta], None]:
+        def hear(_: Delta) -> None:
+            heard.append(n)
+            first.set()
+
+        return hear
+
+    crowd = 3 * (await engine.ready()).lanes
+    tasks = [
+        asyncio.create_task(engine.answer(ask(f"Count to {n}.", max_output_tokens=100), wrote=wrote(n)))
+        for n in range(crowd)
+    ]
+    async with asyncio.timeout(60):
+        await first.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        before = len(heard)
+        assert isinstance(await engine.answer(ask("Still there?", max_output_tokens=4)), Answered)
+    assert len(heard) == before
+
+
+# --- what not every Engine can do
+
+
+async def test_an_answer_is_one_of_the_choices(engine: Engine) -> None:
+    """Whatever is in them, and where one is the beginning of another."""
+    choices = ("yes", "yes please", "no", 'say "a\\b"\n{c}|[d]*', "日本語 🎉é")
+    requests = [ask(f"Letter {n}.", choices=choices, temperature=2.0, seed=n) for n in range(12)]
+    outcomes = await many(engine, requests)
+    assert {outcome.text for outcome in outcomes if isinstance(outcome, Answered)} <= set(choices)
+    for choice in choices:
+        answered = await engine.answer(ask("Only this.", choices=(choice,)))
+        assert isinstance(answered, Answered)
+        assert (answered.text, answered.finish) == (choice, Finish.STOP)
+
+
+async def test_as_many_candidates_as_are_asked_for(engine: Engine) -> None:
+    """The prompt is counted once, the answers together; each has its own stop strings, end and pieces."""
+    request = ask("Say it again. Please.", candidates=3, max_output_tokens=12, stop=("Please",))
+    one = await engine.answer(
+        dataclasses.replace(request, sampling=Sampling(max_output_tokens=12, stop=("Please",)))
+    )
+    assert isinstance(one, Answered)
+    pieces, three = await streamed(engine, request)
+    assert [candidate.text for candidate in three.candidates] == [one.text] * 3
+    assert three.usage.input_tokens == one.usage.input_tokens
+    assert three.usage.output_tokens == 3 * one.usage.output_tokens
+    assert {piece.index for piece in pieces} == {0, 1, 2}
+    await many(engine, [request] * 5)
+
+
+async def test_cancelling_one_of_many_candidates_frees_the_engine(engine: Engine) -> None:
+    lanes = (await engine.ready()).lanes
+    asks = [ask(f"Count to {n}.", candidates=8, max_output_tokens=100) for n in range(lanes)]
+    tasks = [asyncio.create_task(engine.answer(request)) for request in asks]
+    await asyncio.sleep(0.05)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(20):
+        assert isinstance(await engine.answer(ask("Still there?", max_output_tokens=4)), Answered)
+
+
+async def test_one_that_must_call_calls_what_it_may(engine: Engine) -> None:
+    """Of the functions it is allowed, with arguments that are an object, unless it was cut off."""
+    declarations = (FunctionDeclaration("never"), FunctionDeclaration("now", "Tells the time."))
+    functions = Functions(declarations, Choice.ANY, ("now",))
+    request = Request((Message(Role.USER, "What time is it?"),), Sampling(max_output_tokens=100), functions)
+    pieces, answered = await streamed(engine, request)
+    (candidate,) = answered.candidates
+    assert {call.name for call in candidate.calls} == {"now"}
+    assert all(json.loads(call.arguments) == {} for call in candidate.calls)
+    assert answered.usage.input_tokens == await engine.count_tokens(request)
+    assert pieces == []
+
+
+async def test_a_conversation_with_calls_goes_on(engine: Engine) -> None:
+    """What was called and what came back are read like anything said, also without a declaration."""
+    asked = Message(Role.USER, "What time is it?")
+    called = Message(Role.MODEL, "", calls=(FunctionCall("now", '{"zone":"CET"}'),))
+    returned = Message(Role.TOOL, "", returns=(FunctionReturn("now", '{"hour":9}'),))
+    request = Request((asked, called, returned), Sampling(max_output_tokens=4))
+    assert await engine.count_tokens(request) > await engine.count_tokens(Request((asked,)))
+    assert isinstance(await engine.answer(request), Answered)
+
+
+async def test_thinking_is_no_reason_to_refuse(engine: Engine) -> None:
+    """A model that does not think answers as ever; one that does counts what it thought."""
+    for budget in (0, 8, -1):
+        request = ask("How are you?", thinking_budget=budget, include_thoughts=True, max_output_tokens=30)
+        _, answered = await streamed(engine, request)
+        (candidate,) = answered.candidates
+        assert candidate.thought_tokens <= answered.usage.output_tokens
+        if budget == 0 or not (await engine.ready()).thinks:
+            assert (candidate.thought, candidate.thought_tokens) == ("", 0)
 
 
 # --- the end

@@ -15,6 +15,7 @@ class Finish(StrEnum):
 
     STOP = "stop"
     LENGTH = "length"
+    MALFORMED_CALL = "malformed_call"  # in the middle of a function call
 
 
 class Cause(StrEnum):

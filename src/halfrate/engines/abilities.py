@@ -27,6 +27,8 @@ def inability(request: AnyRequest, facts: EngineFacts) -> Failed | None:
             return _unable(facts, _SENTENCES[ability])
     most = facts.logprobs_max
     if (request.sampling.logprobs or 0) > most:
+        if not most:
+            return _unable(facts, "tells only how likely the token was that it chose. Leave the number out")
         return _unable(facts, f"tells how likely {most} tokens were at each step. Ask for at most {most}")
     return None
 

@@ -13,57 +13,10 @@ import pytest
 
 from halfrate.domain.outcome import Cause, Finish
 from halfrate.engines.embedded import loading, native, protocol
-from halfrate.engines.embedded.admission import Admission, Candidate
-from halfrate.engines.embedded.batcher import Batcher
+from halfrate.engines.embedded.admission import Admission, Applicant
 from halfrate.engines.embedded.prefix import BLOCK_TOKENS, chain
-from halfrate.engines.embedded.settings import EmbeddedSettings
-from tests.engines import QUICK, ask, toy_model
-
-
-class Audited:
-    """The pipeline, checked at every step: it must never use more blocks than were promised to those inside.
-
-    As long as that holds and no more are promised than there are, it never has to throw anyone out.
-    """
-
-    def __init__(self, pipeline: Any, blocks_total: int) -> None:
-        self._pipeline = pipeline
-        self._blocks_total = blocks_total
-        self.admission: Admission | None = None
-
-    def step(self) -> None:
-        assert self.admission is not None
-        promised = self.admission.blocks_in_use
-        self._pipeline.step()
-        used = round(self._pipeline.get_metrics().cache_usage / 100 * self._blocks_total)
-        assert used <= promised <= self._blocks_total
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pipeline, name)
-
-
-class Bench:
-    """A batcher, and what it said."""
-
-    def __init__(self, folder: Path, settings: EmbeddedSettings) -> None:
-        model = loading.load(loading.find(str(toy_model(folder))), settings)
-        audited = Audited(model.pipeline, model.blocks_total)
-        self.model = replace(model, pipeline=audited)
-        self.said: list[protocol.FromChild] = []
-        self.batcher = Batcher(self.model, settings, self.said.append)
-        audited.admission = self.batcher._admission
-        self.asked = 0
-
-    def ask(self, text: str, *, interactive: bool = False, **sampling: object) -> int:
-        self.asked += 1
-        self.batcher.take(protocol.Ask(self.asked, ask(text, **sampling), interactive))
-        return self.asked
-
-    def run(self) -> dict[int, protocol.Done | protocol.Refused]:
-        """Turn until there is nothing left to do; who got what, in the order they got it."""
-        while self.batcher.busy:
-            self.batcher.turn()
-        return {said.id: said for said in self.said if isinstance(said, protocol.Done | protocol.Refused)}
+from tests.batchers import Bench
+from tests.engines import QUICK, toy_model
 
 
 @pytest.fixture
@@ -75,8 +28,8 @@ def test_the_longest_answer_is_of_the_length_asked_for(bench: Bench) -> None:
     id = bench.ask("Go on.", max_output_tokens=7)
     done = bench.run()[id]
     assert isinstance(done, protocol.Done)
-    assert done.finish is Finish.LENGTH
-    assert done.usage.output_tokens == 7
+    assert done.answered.finish is Finish.LENGTH
+    assert done.answered.usage.output_tokens == 7
 
 
 def test_a_small_cache_makes_them_wait_not_fail(tmp_path: Path) -> None:
@@ -112,6 +65,71 @@ def test_a_schema_that_does_not_compile_harms_nobody(bench: Bench) -> None:
     assert "foo" in got[bad[0]].detail  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("words", [1, 30])
+def test_all_candidates_of_a_refused_value_are_one_refusal(bench: Bench, words: int) -> None:
+    """Whether they are let in together, or the others wait for the first."""
+    bad = bench.ask("Hello. " * words, presence_penalty=9.0, candidates=5)
+    good = bench.ask("Hello. " * 30, max_output_tokens=3)
+    got = bench.run()
+    assert isinstance(got[bad], protocol.Refused)
+    assert isinstance(got[good], protocol.Done)
+    assert len([said for said in bench.said if isinstance(said, protocol.Refused)]) == 1
+    assert bench.batcher._admission.running == bench.batcher._admission.waiting == 0
+
+
+def test_one_candidate_that_fails_takes_the_others_along(bench: Bench) -> None:
+    """And nobody who is answered beside them."""
+
+    class Thrown:
+        """The handle of one that the pipeline gave up."""
+
+        def __init__(self, handle: Any) -> None:
+            self._handle = handle
+
+        def get_status(self) -> object:
+            return native.genai().GenerationStatus.IGNORED
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._handle, name)
+
+    bad = bench.ask("Hello.", candidates=3, max_output_tokens=4)
+    good = bench.ask("Hello there.", max_output_tokens=4)
+    bench.batcher.turn()
+    first = bench.batcher._running[min(bench.batcher._running)]
+    first.handle = Thrown(first.handle)
+    got = bench.run()
+    assert isinstance(refused := got[bad], protocol.Refused)
+    assert refused.cause is Cause.OVERLOADED
+    assert isinstance(got[good], protocol.Done)
+    assert len(got) == 2
+    assert bench.batcher._admission.running == bench.batcher._admission.waiting == 0
+
+
+def test_candidates_share_their_prompt(bench: Bench) -> None:
+    """More of them than may be inside at once; nobody computes the prompt a second time."""
+    id = bench.ask("x" * 1000, candidates=8, max_output_tokens=5)
+    done = bench.run()[id]
+    assert isinstance(done, protocol.Done)
+    assert done.answered.usage.output_tokens == 8 * 5
+    # A step computes up to 1024 tokens: eight prompts at once would take eight.
+    assert bench.batcher._steps < 5 + 8
+
+
+def test_a_choice_of_nothing_is_refused(bench: Bench) -> None:
+    id = bench.ask("Which?", choices=("a", ""))
+    assert isinstance(refused := bench.run()[id], protocol.Refused)
+    assert refused.cause is Cause.INVALID
+    assert "An empty text is no choice." in refused.detail
+
+
+def test_an_answer_can_be_any_of_many_choices(bench: Bench) -> None:
+    """This model would rather write NULs: each answer is a choice, and all of them come."""
+    choices = tuple(f"{n:02}{'+' * (n % 3)}" for n in range(20))
+    ids = [bench.ask("Which?", choices=choices, temperature=2.0, seed=n) for n in range(150)]
+    got = bench.run()
+    assert {said.answered.text for id in ids if isinstance(said := got[id], protocol.Done)} == set(choices)
+
+
 def test_a_value_the_pipeline_refuses_harms_nobody(bench: Bench) -> None:
     bad = bench.ask("Hello.", presence_penalty=9.0)
     good = bench.ask("Hello.", max_output_tokens=3)
@@ -129,8 +147,8 @@ def test_an_answer_that_follows_a_schema_is_complete_json(bench: Bench) -> None:
     id = bench.ask("Is it?", json_schema=json.dumps(schema), max_output_tokens=200)
     done = bench.run()[id]
     assert isinstance(done, protocol.Done)
-    if done.finish is Finish.STOP:
-        assert set(json.loads(done.text)) == {"ok"}
+    if done.answered.finish is Finish.STOP:
+        assert set(json.loads(done.answered.text)) == {"ok"}
 
 
 def test_a_prompt_that_does_not_fit_says_by_how_much(bench: Bench) -> None:
@@ -156,7 +174,7 @@ def test_what_is_said_to_come_from_the_cache_does(tmp_path: Path) -> None:
         root = chance.choice(roots)
         prompt = root[: chance.randrange(40, len(root) + 1)]
         prompt += [chance.randrange(250) for _ in range(chance.choice([0, 1, 20, 64]))]
-        admission.offer(Candidate(id, len(prompt), 40, chain(prompt)))
+        admission.offer(Applicant(id, len(prompt), 40, chain(prompt)))
         (entry,) = admission.admit()
         cached = len(prompt) - steps_to_first_token(model, id, prompt, admission)
         assert entry.cached_tokens <= cached
@@ -180,7 +198,7 @@ def steps_to_first_token(model: loading.Model, id: int, prompt: list[int], admis
     return first
 
 
-@pytest.mark.parametrize("where", ["add_request", "tokens"])
+@pytest.mark.parametrize("where", ["add_request", "prompt"])
 def test_memory_that_runs_out_ends_the_process_and_blames_no_request(bench: Bench, where: str) -> None:
     """Native code says it in an exception like any other, but nothing works after it."""
 
@@ -190,7 +208,7 @@ def test_memory_that_runs_out_ends_the_process_and_blames_no_request(bench: Benc
     if where == "add_request":
         bench.model.pipeline.add_request = fails
     else:
-        bench.batcher._prompts.tokens = fails  # type: ignore[method-assign,assignment]
+        bench.batcher._prompts.prompt = fails  # type: ignore[method-assign,assignment]
     bench.ask("Hello.", max_output_tokens=3)
     with pytest.raises(RuntimeError, match="bad_alloc"):
         bench.run()

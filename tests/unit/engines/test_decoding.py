@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from halfrate.engines.embedded.decoding import JsonWatch, StopWatch
+from halfrate.engines.embedded.decoding import JsonWatch, StopWatch, Unfolding
 
 
 def decoder(pieces: list[str]) -> Callable[[list[int]], str]:
@@ -72,3 +74,42 @@ def test_json_that_may_go_on_is_not_ended(text: str) -> None:
     watch = JsonWatch(decoder(pieces))
     assert written_until_end(watch, len(pieces)) is None
     assert watch.cut(text) == (text, False)
+
+
+# --- as it is written
+
+TEXT = st.text(st.sampled_from('ab \n{}"1é日🎉'), max_size=30)
+
+
+@given(TEXT, st.lists(st.integers(1, 5), max_size=40), st.integers(0, 3))
+def test_a_text_unfolds_in_whole_characters(text: str, cuts: list[int], blanks: int) -> None:
+    """Tokens of bytes, which end anywhere in a character; some tokenizers begin a text without its blank."""
+    data = b" " * blanks + text.encode()
+    pieces: list[bytes] = []
+    for cut in [*cuts, len(data)]:
+        pieces, data = [*pieces, data[:cut]], data[cut:]
+
+    def decode(tokens: list[int]) -> str:
+        said = b"".join(pieces[token] for token in tokens).decode(errors="replace")
+        return said[1:] if said.startswith(" ") else said
+
+    unfolding = Unfolding(decode)
+    before = ""
+    for n in range(len(pieces) + 1):
+        so_far = unfolding.text(list(range(n)))
+        assert so_far.startswith(before)
+        before = so_far
+    assert before == decode(list(range(len(pieces))))
+
+
+@given(TEXT, TEXT, st.lists(TEXT.filter(bool), min_size=1, max_size=3))
+def test_what_is_sure_is_never_taken_back(begin: str, rest: str, stop: list[str]) -> None:
+    """Whatever is written after it."""
+    for watch in (StopWatch(stop, decoder([])), JsonWatch(decoder([]))):
+        assert watch.cut(begin + rest)[0].startswith(watch.sure(begin))
+
+
+def test_what_may_become_a_stop_string_is_held_back() -> None:
+    """And no more than that."""
+    watch = StopWatch(("END", "ENT"), decoder([]))
+    assert [watch.sure(text) for text in ("aE", "aEN", "aENX", "aEND")] == ["a", "a", "aENX", "a"]

@@ -160,6 +160,41 @@ async def test_characters_of_many_bytes_come_whole(engine: EmbeddedEngine) -> No
             assert not answer.text.endswith("\ufffd")
 
 
+async def test_candidates_of_a_seed_differ_and_come_again(engine: EmbeddedEngine) -> None:
+    """The first is what the seed gives alone."""
+    sampling = {"temperature": 2.0, "seed": 3, "max_output_tokens": 16}
+    several = ask("Tell me about the sea. " * 20, candidates=4, **sampling)
+    first, again = await answered(engine, several), await answered(engine, several)
+    assert first.candidates == again.candidates
+    assert len({candidate.text for candidate in first.candidates}) > 1
+    alone = await answered(engine, ask("Tell me about the sea. " * 20, **sampling))
+    assert alone.candidates[0] == first.candidates[0]
+
+
+async def test_each_token_has_its_log_probability(engine: EmbeddedEngine) -> None:
+    """Those of the answer, and not of what ended it; the likeliest is not less likely than another."""
+    greedy = await answered(engine, ask("Tell me about the sea.", max_output_tokens=12, logprobs=0))
+    (candidate,) = greedy.candidates
+    assert "".join(step.token for step in candidate.logprobs) == candidate.text
+    assert all(step.logprob <= 0 and step.top == () for step in candidate.logprobs)
+    assert any(step.logprob < 0 for step in candidate.logprobs)
+    stop = candidate.logprobs[5].token
+    request = ask("Tell me about the sea.", max_output_tokens=12, logprobs=0, stop=(stop,))
+    (cut,) = (await answered(engine, request)).candidates
+    assert cut.logprobs == candidate.logprobs[: len(cut.logprobs)]
+    assert "".join(step.token for step in cut.logprobs) == cut.text == candidate.text.split(stop)[0]
+    assert len(cut.logprobs) < len(candidate.logprobs)
+    (none,) = (await answered(engine, ask("Tell me about the sea.", max_output_tokens=2))).candidates
+    assert none.logprobs == ()
+
+
+async def test_only_the_token_chosen_is_told_of(engine: EmbeddedEngine) -> None:
+    outcome = await engine.answer(ask("Hello.", logprobs=1))
+    assert isinstance(outcome, Failed)
+    assert outcome.cause is Cause.UNSUPPORTED
+    assert "only how likely the token was that it chose" in outcome.detail
+
+
 # --- what cannot be answered
 
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halfrate.domain.outcome import Cause, Finish
+from halfrate.domain.outcome import Answered, Cause, Delta, Finish
 from halfrate.domain.usage import Usage
+from halfrate.engines.api import Ability
 from halfrate.engines.embedded import protocol
 from halfrate.engines.embedded.settings import EmbeddedSettings
 from tests.engines import ask
@@ -22,8 +23,10 @@ TO_CHILD: list[protocol.ToChild] = [
 ]
 FROM_CHILD: list[protocol.FromChild] = [
     protocol.Loaded("m", 100, 0.5, 16),
+    protocol.Loaded("m", 100, 0.5, 16, 0, frozenset({Ability.CHOICES}), 3, thinks=True),
     protocol.Broken("no such file"),
-    protocol.Done(1, "text", Finish.LENGTH, Usage(1, 2, 3)),
+    protocol.Done(1, Answered.of("text", Finish.LENGTH, Usage(1, 2, 3))),
+    protocol.Wrote(1, (Delta("te"), Delta(thought="hm", index=1))),
     protocol.Refused(1, Cause.TOO_LONG, "too long"),
     protocol.Counted(2, 17),
     protocol.Beat(5, 1, 2, 33.3),

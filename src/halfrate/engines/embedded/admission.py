@@ -28,7 +28,7 @@ INTERACTIVE_RUN = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Applicant:
     """A Request that waits. ``keys`` is the `chain` of its prompt; ``output_tokens`` the longest answer."""
 
     id: int
@@ -64,7 +64,7 @@ class _Running:
 class _Queue:
     """Candidates in the order they came, and for which leaders each was held."""
 
-    waiting: dict[int, Candidate] = field(default_factory=dict)
+    waiting: dict[int, Applicant] = field(default_factory=dict)
     held_for: dict[int, set[int]] = field(default_factory=dict)
 
 
@@ -98,11 +98,11 @@ class Admission:
         """Blocks promised to those inside, a shared one counted once."""
         return len(self._references) + self._private_blocks
 
-    def offer(self, candidate: Candidate) -> None:
-        """Let it wait. Its `Candidate.blocks` must not exceed the whole cache, or it would wait for ever."""
-        assert candidate.blocks <= self._blocks_total
-        queue = self._interactive if candidate.interactive else self._batch
-        queue.waiting[candidate.id] = candidate
+    def offer(self, applicant: Applicant) -> None:
+        """Let it wait. Its `Applicant.blocks` must not exceed the whole cache, or it would wait for ever."""
+        assert applicant.blocks <= self._blocks_total
+        queue = self._interactive if applicant.interactive else self._batch
+        queue.waiting[applicant.id] = applicant
 
     def withdraw(self, id: int) -> bool:
         """Forget one that still waits. False if it does not wait."""
@@ -116,11 +116,11 @@ class Admission:
         """Let in everyone who may enter now, in the order in which they are to be added."""
         entries: list[Entry] = []
         while self.running < self._sequences_max:
-            candidate = self._next()
-            if candidate is None:
+            applicant = self._next()
+            if applicant is None:
                 break
-            self.withdraw(candidate.id)
-            entries.append(self._enter(candidate))
+            self.withdraw(applicant.id)
+            entries.append(self._enter(applicant))
         return entries
 
     def prefilled(self, id: int) -> None:
@@ -131,6 +131,10 @@ class Admission:
         self._stop_leading(id, running)
         if self._prefix_caching:
             self._mirror.use(running.keys, running.stamp)
+
+    def exchanged(self, blocks: int) -> None:
+        """Someone inside gave up blocks and took as many others."""
+        self._mirror.allocate(blocks)
 
     def left(self, id: int) -> None:
         """It is out of the pipeline, finished or cancelled; its blocks are free. Unknown ids are ignored."""
@@ -144,13 +148,13 @@ class Admission:
             if not self._references[key]:
                 del self._references[key]
 
-    def _next(self) -> Candidate | None:
+    def _next(self) -> Applicant | None:
         """The first of the preferred queue, or of the other, that is not held and has room."""
         for queue in self._preference():
-            candidate = next(self._not_held(queue), None)
-            if candidate is not None:
+            applicant = next(self._not_held(queue), None)
+            if applicant is not None:
                 # One without room holds back everyone, the other queue too: else it might never find room.
-                return candidate if self._fits(candidate) else None
+                return applicant if self._fits(applicant) else None
         return None
 
     def _preference(self) -> tuple[_Queue, _Queue]:
@@ -158,15 +162,15 @@ class Admission:
             return self._batch, self._interactive
         return self._interactive, self._batch
 
-    def _not_held(self, queue: _Queue) -> Iterator[Candidate]:
-        return (candidate for candidate in queue.waiting.values() if not self._held(queue, candidate))
+    def _not_held(self, queue: _Queue) -> Iterator[Applicant]:
+        return (applicant for applicant in queue.waiting.values() if not self._held(queue, applicant))
 
-    def _held(self, queue: _Queue, candidate: Candidate) -> bool:
+    def _held(self, queue: _Queue, applicant: Applicant) -> bool:
         """Whether waiting for a leader saves it the computing of at least `HELD_BLOCKS_MIN` blocks."""
-        leader = self._leader_of(candidate)
+        leader = self._leader_of(applicant)
         if leader is None:
             return False
-        held_for = queue.held_for.setdefault(candidate.id, set())
+        held_for = queue.held_for.setdefault(applicant.id, set())
         if leader in held_for:
             return True
         if len(held_for) >= HOLDS_MAX:
@@ -174,44 +178,44 @@ class Admission:
         held_for.add(leader)
         return True
 
-    def _leader_of(self, candidate: Candidate) -> int | None:
+    def _leader_of(self, applicant: Applicant) -> int | None:
         if not self._leaders:
             return None
-        leading = [key for key in candidate.keys if key in self._leaders]
+        leading = [key for key in applicant.keys if key in self._leaders]
         return self._leaders[leading[-1]] if len(leading) >= HELD_BLOCKS_MIN else None
 
-    def _fits(self, candidate: Candidate) -> bool:
-        shared = sum(1 for key in candidate.keys[: self._cached_blocks(candidate)] if key in self._references)
-        return self.blocks_in_use + candidate.blocks - shared <= self._blocks_total
+    def _fits(self, applicant: Applicant) -> bool:
+        shared = sum(1 for key in applicant.keys[: self._cached_blocks(applicant)] if key in self._references)
+        return self.blocks_in_use + applicant.blocks - shared <= self._blocks_total
 
-    def _cached_blocks(self, candidate: Candidate) -> int:
-        return self._mirror.depth(candidate.keys) if self._prefix_caching else 0
+    def _cached_blocks(self, applicant: Applicant) -> int:
+        return self._mirror.depth(applicant.keys) if self._prefix_caching else 0
 
-    def _enter(self, candidate: Candidate) -> Entry:
-        self._interactive_in_a_row = self._interactive_in_a_row + 1 if candidate.interactive else 0
-        cached = self._cached_blocks(candidate)
+    def _enter(self, applicant: Applicant) -> Entry:
+        self._interactive_in_a_row = self._interactive_in_a_row + 1 if applicant.interactive else 0
+        cached = self._cached_blocks(applicant)
         # A block computed a second time while its twin is in use is a block of its own, not a shared one.
         counted = tuple(
-            key for depth, key in enumerate(candidate.keys) if depth < cached or key not in self._references
+            key for depth, key in enumerate(applicant.keys) if depth < cached or key not in self._references
         )
         new = sum(1 for key in counted if key not in self._references)
-        private = candidate.blocks - len(counted)
+        private = applicant.blocks - len(counted)
         running = _Running(
-            keys=candidate.keys,
+            keys=applicant.keys,
             counted=counted,
             private_blocks=private,
-            leads=tuple(key for key in candidate.keys[cached:] if key not in self._leaders),
+            leads=tuple(key for key in applicant.keys[cached:] if key not in self._leaders),
             stamp=self._mirror.stamp(self.blocks_in_use),
         )
-        self._running[candidate.id] = running
+        self._running[applicant.id] = running
         self._references.update(counted)
         self._private_blocks += private
-        self._mirror.use(candidate.keys[:cached], running.stamp)
+        self._mirror.use(applicant.keys[:cached], running.stamp)
         self._mirror.allocate(new + private)
         if self._prefix_caching:
-            self._leaders.update(dict.fromkeys(running.leads, candidate.id))
+            self._leaders.update(dict.fromkeys(running.leads, applicant.id))
         # The last token of a prompt is always computed: its logits begin the answer.
-        return Entry(candidate.id, min(cached * BLOCK_TOKENS, candidate.prompt_tokens - 1))
+        return Entry(applicant.id, min(cached * BLOCK_TOKENS, applicant.prompt_tokens - 1))
 
     def _stop_leading(self, id: int, running: _Running) -> None:
         for key in running.leads:

@@ -8,21 +8,23 @@ interpreter lock from beginning to end, so a second thread would run only betwee
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from halfrate.domain.outcome import Cause, Finish
-from halfrate.domain.request import Request
+from halfrate.domain.outcome import Answered, Candidate, Cause, Delta, Finish, TokenLogprob
+from halfrate.domain.request import FunctionCall, Request, Sampling
 from halfrate.domain.usage import Usage
-from halfrate.engines.embedded import native, protocol
-from halfrate.engines.embedded.admission import Admission, Candidate, Entry
-from halfrate.engines.embedded.decoding import Watch, configure, watches
-from halfrate.engines.embedded.grammar import GrammarProbe
+from halfrate.engines.api import Ability
+from halfrate.engines.embedded import calls, native, protocol, thinking
+from halfrate.engines.embedded.admission import Admission, Applicant, Entry
+from halfrate.engines.embedded.decoding import HALF_CHARACTER, Unfolding, Watch, configure, watches
+from halfrate.engines.embedded.grammar import Grammar, GrammarProbe, grammar_of
 from halfrate.engines.embedded.loading import Model, reason
 from halfrate.engines.embedded.prefix import chain
-from halfrate.engines.embedded.prompts import BadPrompt, Prompts
+from halfrate.engines.embedded.prompts import BadPrompt, Prompt, Prompts
 from halfrate.engines.embedded.schema import BadSchema, UnenforcedSchema
 from halfrate.engines.embedded.settings import EmbeddedSettings
 
@@ -34,27 +36,60 @@ if TYPE_CHECKING:
 _PREPARE_SECONDS = 0.02
 _BEAT_SECONDS = 1.0
 
+ABILITIES = frozenset({Ability.CANDIDATES, Ability.CHOICES, Ability.FUNCTIONS, Ability.LOGPROBS})
+"""What can be asked of any model here."""
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """Encoded, checked, and waiting to enter."""
 
+@dataclass(slots=True)
+class _Question:
+    """An Ask, encoded and checked, until all its Candidates are there. ``left`` are the sequences under way.
+
+    Each Candidate is a sequence of its own to the pipeline, which has the prompt from the first one's
+    computing. The pipeline can make several by itself, but tells them only when all are complete, and loses
+    track of a Grammar among them.
+    """
+
+    id: int
     request: Request
-    tokens: list[int]
+    streamed: bool
+    prompt: Prompt
+    grammar: Grammar | None
     output_tokens: int
+    left: set[int] = field(default_factory=set)
+    candidates: dict[int, Candidate] = field(default_factory=dict)
+    written_tokens: int = 0
+    cached_tokens: int = 0
+
+    @property
+    def sampling(self) -> Sampling:
+        return self.request.sampling
+
+
+@dataclass(slots=True)
+class _Stream:
+    """An answer that somebody reads as it is written; ``told`` is how much of it is sent."""
+
+    unfolding: Unfolding
+    told: int = 0
 
 
 @dataclass(slots=True)
 class _Running:
-    """In the pipeline. ``written`` is read early only for first tokens and by watches."""
+    """In the pipeline. ``written`` is read early only for first tokens, by watches, and for a stream."""
 
+    question: _Question
+    index: int
     handle: GenerationHandle
-    input_tokens: int
-    cached_tokens: int
+    decode: Callable[[list[int]], str]
     watches: tuple[Watch, ...]
+    stream: _Stream | None
+    thinking: bool  # what is written is a thought, and the answer comes after it
     prefilled: bool = False
     finish: Finish = Finish.STOP
     written: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    thought: str = ""
+    thought_tokens: int = 0
 
 
 class Batcher:
@@ -74,16 +109,23 @@ class Batcher:
             prefix_caching=settings.prefix_caching,
         )
         self._new: tuple[deque[protocol.Ask], deque[protocol.Ask]] = (deque(), deque())  # interactive, batch
-        self._prepared: dict[int, _Prepared] = {}
+        self._questions: dict[int, _Question] = {}  # by the id of the Ask
+        self._last_id = 0  # of a sequence
+        self._waiting: dict[int, tuple[_Question, int]] = {}  # by the id of a sequence: which Candidate it is
         self._running: dict[int, _Running] = {}
         self._leaving: list[int] = []  # cancelled; their blocks are free after the next step
         self._steps = 0
         self._beat_at = 0.0
 
     @property
+    def thinks(self) -> bool:
+        """Whether the model thinks before it answers, when it is told to."""
+        return self._prompts.thinks
+
+    @property
     def busy(self) -> bool:
         """Whether `turn` has anything to do."""
-        return bool(any(self._new) or self._prepared or self._running or self._leaving)
+        return bool(any(self._new) or self._waiting or self._running or self._leaving)
 
     def take(self, message: protocol.ToChild) -> None:
         """Accept one message. Cheap, except a `Count`, which is answered at once."""
@@ -120,50 +162,57 @@ class Batcher:
                 return
 
     def _offer(self, ask: protocol.Ask) -> None:
-        prepared = self._encode(ask.request)
-        self._check_schema(ask.request.sampling.json_schema)
-        self._prepared[ask.id] = prepared
-        self._admission.offer(
-            Candidate(
-                id=ask.id,
-                prompt_tokens=len(prepared.tokens),
-                output_tokens=prepared.output_tokens,
-                keys=chain(prepared.tokens),
-                interactive=ask.interactive,
+        question = self._encode(ask)
+        self._check(question.grammar)
+        self._questions[ask.id] = question
+        keys = chain(question.prompt.tokens)
+        for index in range(question.sampling.candidates):
+            self._last_id += 1
+            question.left.add(self._last_id)
+            self._waiting[self._last_id] = question, index
+            self._admission.offer(
+                Applicant(
+                    id=self._last_id,
+                    prompt_tokens=len(question.prompt.tokens),
+                    output_tokens=question.output_tokens,
+                    keys=keys,
+                    interactive=ask.interactive,
+                )
             )
-        )
 
-    def _encode(self, request: Request) -> _Prepared:
-        tokens = self._tokens(request)
+    def _encode(self, ask: protocol.Ask) -> _Question:
+        request = ask.request
+        prompt = self._prompt(request)
         context = self._model.context_tokens
-        room = context - len(tokens)
+        room = context - len(prompt.tokens)
         if room < 1:
             raise _Refusal(
                 Cause.TOO_LONG,
-                f"A prompt of {len(tokens)} tokens leaves no room for an answer in the context of {context} "
-                f"tokens of {self._model.name}. Shorten the prompt, or use a model with a larger context.",
+                f"A prompt of {len(prompt.tokens)} tokens leaves no room for an answer in the context of "
+                f"{context} tokens of {self._model.name}. Shorten the prompt, or use a model with a larger "
+                "context.",
             )
         # A bound is not a wish: an answer that would outgrow the context ends there, as one of LENGTH.
         asked = request.sampling.max_output_tokens or self._settings.output_tokens_default
-        return _Prepared(request, tokens, min(asked, room))
+        return _Question(ask.id, request, ask.streamed, prompt, grammar_of(request), min(asked, room))
 
-    def _tokens(self, request: Request) -> list[int]:
+    def _prompt(self, request: Request) -> Prompt:
         try:
-            tokens = self._prompts.tokens(request)
+            prompt = self._prompts.prompt(request)
         except BadPrompt as error:
             raise _Refusal(Cause.INVALID, _sentence(str(error))) from error
         except native.ERRORS as error:
             _end_if_out_of_memory(error)
             raise _Refusal(Cause.INVALID, f"The prompt cannot be encoded: {reason(error)}") from error
-        if not tokens:
+        if not prompt.tokens:
             raise _Refusal(Cause.INVALID, "The prompt is empty.")
-        return tokens
+        return prompt
 
-    def _check_schema(self, schema: str | None) -> None:
-        if schema is None:
+    def _check(self, grammar: Grammar | None) -> None:
+        if grammar is None:
             return
         try:
-            self._probe.check(schema)
+            self._probe.check(grammar)
         except BadSchema as error:
             raise _Refusal(Cause.INVALID, _sentence(str(error))) from error
         except UnenforcedSchema as error:
@@ -171,43 +220,90 @@ class Batcher:
 
     def _count(self, id: int, request: Request) -> None:
         try:
-            self._send(protocol.Counted(id, len(self._tokens(request))))
+            self._send(protocol.Counted(id, len(self._prompt(request).tokens)))
         except _Refusal as refusal:
             self._send(protocol.Refused(id, refusal.cause, refusal.detail))
 
     def _let_in(self) -> None:
         for entry in self._admission.admit():
-            prepared = self._prepared.pop(entry.id)
+            if entry.id not in self._waiting:  # another Candidate was refused a moment ago, and all with it
+                self._admission.left(entry.id)
+                continue
+            question, index = self._waiting.pop(entry.id)
             try:
-                self._running[entry.id] = self._enter(entry, prepared)
+                self._running[entry.id] = self._enter(entry, question, index)
             except native.ERRORS as error:  # a value the pipeline does not accept
                 _end_if_out_of_memory(error)
                 self._admission.left(entry.id)
                 detail = f"The engine does not accept the Request: {reason(error)}"
-                self._send(protocol.Refused(entry.id, Cause.INVALID, detail))
+                self._refuse(question, Cause.INVALID, detail)
 
-    def _enter(self, entry: Entry, prepared: _Prepared) -> _Running:
-        sampling = prepared.request.sampling
-        pipeline = self._model.pipeline
-        config = configure(
-            pipeline.get_config(),
-            sampling,
-            default_temperature=self._model.default_temperature,
-            output_tokens=prepared.output_tokens,
-        )
+    def _enter(self, entry: Entry, question: _Question, index: int) -> _Running:
+        if index == 0:
+            question.cached_tokens = entry.cached_tokens
+        if question.prompt.thinking:
+            return self._think(entry.id, question, index)
+        return self._begin(entry.id, question, index, question.prompt.tokens, question.output_tokens)
+
+    def _think(self, id: int, question: _Question, index: int) -> _Running:
+        """Let it write a thought."""
+        tokens, bound = question.prompt.tokens, thinking.bound(question.sampling, question.output_tokens)
+        decode = self._prompts.text
         return _Running(
-            handle=pipeline.add_request(entry.id, native.tensor(prepared.tokens), config),
-            input_tokens=len(prepared.tokens),
-            cached_tokens=entry.cached_tokens,
-            watches=watches(sampling, self._prompts.text),
+            question,
+            index,
+            handle=self._add(id, question, index, tokens, bound, is_thought=True),
+            decode=decode,
+            watches=(),
+            stream=_Stream(Unfolding(decode)) if question.streamed else None,
+            thinking=True,
         )
+
+    def _begin(
+        self, id: int, question: _Question, index: int, tokens: list[int], output_tokens: int
+    ) -> _Running:
+        """Let it write its answer, after these tokens."""
+        decode = self._prompts.text if question.request.functions is None else self._prompts.marked_text
+        return _Running(
+            question,
+            index,
+            handle=self._add(id, question, index, tokens, output_tokens),
+            decode=decode,
+            watches=watches(question.request, decode),
+            stream=_Stream(Unfolding(decode)) if question.streamed else None,
+            thinking=False,
+        )
+
+    def _add(
+        self,
+        id: int,
+        question: _Question,
+        index: int,
+        tokens: list[int],
+        output_tokens: int,
+        *,
+        is_thought: bool = False,
+    ) -> GenerationHandle:
+        config = configure(
+            self._model.pipeline.get_config(),
+            question.sampling,
+            None if is_thought else question.grammar,
+            index=index,
+            default_temperature=self._model.default_temperature,
+            output_tokens=output_tokens,
+        )
+        if is_thought:
+            config.stop_token_ids |= {self._prompts.end_of_thought}
+        handle: GenerationHandle = self._model.pipeline.add_request(id, native.tensor(tokens), config)
+        return handle
 
     def _step(self) -> None:
         self._model.pipeline.step()
         self._steps += 1
         self._free(self._leaving)
         for id, running in list(self._running.items()):
-            self._look_at(id, running)
+            if id in self._running:  # else it was dropped with another Candidate
+                self._look_at(id, running)
 
     def _free(self, leaving: list[int]) -> None:
         for id in leaving:
@@ -217,7 +313,7 @@ class Batcher:
     def _look_at(self, id: int, running: _Running) -> None:
         """Read what a step wrote for one Request, as far as somebody must know."""
         finished = running.handle.get_status() != native.genai().GenerationStatus.RUNNING
-        if not running.prefilled or running.watches or finished:
+        if not running.prefilled or running.watches or running.stream or finished:
             new = self._read(running)
             if new and not running.prefilled:
                 running.prefilled = True
@@ -226,6 +322,23 @@ class Batcher:
             self._finish(id, running)
         elif any(watch.ended(running.written) for watch in running.watches):
             self._stop(id, running)
+        elif running.stream is not None:
+            self._tell(running, running.stream)
+
+    def _tell(self, running: _Running, stream: _Stream) -> None:
+        """Send what is final by now, and not sent yet."""
+        if running.thinking and not running.question.sampling.include_thoughts:
+            return
+        text = stream.unfolding.text(running.written)
+        for watch in running.watches:
+            text = watch.sure(text)
+        if running.thinking:
+            text = text.strip()
+        if len(text) > stream.told:
+            more, index = text[stream.told :], running.index
+            delta = Delta(thought=more, index=index) if running.thinking else Delta(more, index=index)
+            self._send(protocol.Wrote(running.question.id, (delta,)))
+            stream.told = len(text)
 
     def _read(self, running: _Running) -> bool:
         """Take over what was written since the last time. Whether that was anything."""
@@ -234,6 +347,7 @@ class Batcher:
         while running.handle.can_read():
             for output in running.handle.read().values():
                 running.written.extend(output.generated_ids)
+                running.logprobs.extend(output.generated_log_probs)
                 if output.finish_reason == reasons.LENGTH:
                     running.finish = Finish.LENGTH
         return len(running.written) > before
@@ -243,45 +357,104 @@ class Batcher:
         running.handle.cancel()
         del self._running[id]
         self._leaving.append(id)
-        self._send(self._answer(id, running))
+        self._answered(id, running)
 
     def _finish(self, id: int, running: _Running) -> None:
+        if running.thinking and running.handle.get_status() == native.genai().GenerationStatus.FINISHED:
+            answering = self._thought(id, running)
+            if answering is not None:
+                self._running[id] = answering
+                return
         del self._running[id]
         self._admission.left(id)
         if running.handle.get_status() == native.genai().GenerationStatus.FINISHED:
-            self._send(self._answer(id, running))
+            self._answered(id, running)
         else:
             # Admission leaves room for every token of everyone inside, so this is a fault of its bookkeeping.
             detail = "The engine's cache ran full while it worked on this Request."
-            self._send(protocol.Refused(id, Cause.OVERLOADED, detail))
+            self._refuse(running.question, Cause.OVERLOADED, detail)
 
-    def _answer(self, id: int, running: _Running) -> protocol.Done:
-        text = self._prompts.text(running.written) if running.written else ""
-        finish = running.finish
+    def _thought(self, id: int, running: _Running) -> _Running | None:
+        """Let what has thought go on to its answer; None if there is no room left for one."""
+        question, written = running.question, running.written
+        is_ended = written[-1] == self._prompts.end_of_thought
+        is_over = is_ended or written[-1] == self._model.tokenizer.get_eos_token_id()
+        thought = written[:-1] if is_over else written
+        if question.sampling.include_thoughts:
+            running.thought = self._prompts.text(thought).strip().rstrip(HALF_CHARACTER)
+        after = thinking.AFTER if is_ended else thinking.ENDED
+        said = (written if is_ended else thought) + self._prompts.encoded(after)
+        running.thought_tokens = min(len(said), question.output_tokens)
+        room = question.output_tokens - len(said)
+        running.written = []
+        if room < 1:
+            running.finish = Finish.LENGTH
+            return None
+        answering = self._begin(id, question, running.index, question.prompt.tokens + said, room)
+        answering.prefilled = True
+        answering.thought, answering.thought_tokens = running.thought, running.thought_tokens
+        self._admission.exchanged(1)  # the block that was not full is computed again
+        return answering
+
+    def _answered(self, id: int, running: _Running) -> None:
+        """Keep what was answered, and tell when it was the last that was left."""
+        question = running.question
+        question.candidates[running.index] = self._candidate(running)
+        # Tokens computed, the end of text and those of a stop string among them: they cost as much.
+        question.written_tokens += running.thought_tokens + len(running.written)
+        question.left.discard(id)
+        if question.left:
+            return
+        del self._questions[question.id]
+        usage = Usage(len(question.prompt.tokens), question.written_tokens, question.cached_tokens)
+        candidates = tuple(question.candidates[index] for index in sorted(question.candidates))
+        self._send(protocol.Done(question.id, Answered(candidates, usage)))
+
+    def _refuse(self, question: _Question, cause: Cause, detail: str) -> None:
+        self._drop(question)
+        self._send(protocol.Refused(question.id, cause, detail))
+
+    def _candidate(self, running: _Running) -> Candidate:
+        answer = running.decode(running.written) if running.written else ""
+        text, finish = answer, running.finish
         for watch in running.watches:
             text, ended = watch.cut(text)
             finish = Finish.STOP if ended else finish
         if finish is Finish.LENGTH:
-            text = text.rstrip("\ufffd")  # what is left of a character cut in two by the bound
-        return protocol.Done(
-            id=id,
-            text=text,
-            finish=finish,
-            usage=Usage(
-                input_tokens=running.input_tokens,
-                # Tokens computed, the end of text and those of a stop string among them: they cost as much.
-                output_tokens=len(running.written),
-                cached_tokens=running.cached_tokens,
-            ),
-        )
+            text = text.rstrip(HALF_CHARACTER)  # what is left of a character cut in two by the bound
+        question = running.question
+        called: tuple[FunctionCall, ...] = ()
+        if question.grammar is not None and question.grammar.functions:
+            said = calls.read(answer)
+            called = said.calls
+            if said.broken or (question.grammar.must_call and not called):
+                finish = Finish.MALFORMED_CALL
+        logprobs = () if question.sampling.logprobs is None else self._logprobs(running, text)
+        return Candidate(text, finish, running.thought, running.thought_tokens, called, logprobs)
+
+    def _logprobs(self, running: _Running, text: str) -> tuple[TokenLogprob, ...]:
+        """Those of the tokens that make up the text, without what ended it."""
+        written = running.written
+        end = running.decode(written).find(text) + len(text)
+        count = bisect_left(range(len(written)), end, key=lambda n: len(running.decode(written[:n])))
+        steps = zip(written[:count], running.logprobs[:count], strict=True)
+        return tuple(TokenLogprob(self._prompts.text([id]), id, logprob) for id, logprob in steps)
+
+    def _drop(self, question: _Question) -> None:
+        """Have nothing more to do with it."""
+        del self._questions[question.id]
+        for id in question.left:
+            running = self._running.pop(id, None)
+            if running is not None:
+                running.handle.cancel()
+                self._leaving.append(id)
+            elif self._waiting.pop(id, None) is not None:
+                self._admission.withdraw(id)
 
     def _cancel(self, id: int) -> None:
-        running = self._running.pop(id, None)
-        if running is not None:
-            running.handle.cancel()
-            self._leaving.append(id)
-        elif self._prepared.pop(id, None) is not None:
-            self._admission.withdraw(id)
+        question = self._questions.get(id)
+        if question is not None:
+            self._drop(question)
         else:
             for queue in self._new:
                 for ask in [ask for ask in queue if ask.id == id]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from halfrate.domain.kind import Kind
 from halfrate.engines.embedded import loading, native, protocol
-from halfrate.engines.embedded.batcher import Batcher
+from halfrate.engines.embedded.batcher import ABILITIES, Batcher
 
 if TYPE_CHECKING:
     from halfrate.engines.embedded.bert.embedder import Embedder
@@ -60,14 +60,17 @@ def _serve(inbox: Inbox, send: Send) -> int:
 
 def _batcher(load: protocol.Load, send: Send) -> tuple[Batcher, protocol.Loaded]:
     model = loading.load(loading.find(load.model), load.settings)
+    batcher = Batcher(model, load.settings, send)
     loaded = protocol.Loaded(
         model_version=model.name,
         context_tokens=model.context_tokens,
         default_temperature=model.default_temperature,
         # Twice what is decoded together: whenever one leaves, the next has long been encoded.
         lanes=2 * load.settings.sequences_max,
+        abilities=ABILITIES,
+        thinks=batcher.thinks,
     )
-    return Batcher(model, load.settings, send), loaded
+    return batcher, loaded
 
 
 def _embedder(load: protocol.Load, send: Send) -> tuple[Embedder, protocol.Loaded]:

@@ -14,7 +14,7 @@ from halfrate.clock import Clock, WallClock
 from halfrate.domain.embedding import Embedded, Embedding
 from halfrate.domain.errors import EngineBroken, InvalidArgument, Unavailable
 from halfrate.domain.kind import Kind
-from halfrate.domain.outcome import Answered, Cause, Delta, Failed, Outcome
+from halfrate.domain.outcome import Cause, Failed, Outcome
 from halfrate.domain.request import AnyRequest
 from halfrate.domain.trouble import Trouble
 from halfrate.engines.abilities import inability
@@ -62,6 +62,7 @@ class EmbeddedEngine:
         self._child: Child | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._waiting: dict[int, Callable[[_Reply], None]] = {}  # by the id of what was asked
+        self._streams: dict[int, Wrote] = {}  # by the id of the Ask whose answer is told as it is written
         self._last_id = 0
         self._progress_at = 0.0  # monotonic seconds: when the child last got on with what it holds
         self._beat: protocol.Beat | None = None
@@ -102,10 +103,10 @@ class EmbeddedEngine:
         Every failure is a returned `Failed`. Cancelling the awaiting task frees what the Attempt holds.
         """
         outcomes: list[Outcome] = []
-        await self._answer([request], lambda _, outcome: outcomes.append(outcome), interactive=interactive)
+        await self._answer(
+            [request], lambda _, outcome: outcomes.append(outcome), interactive=interactive, wrote=wrote
+        )
         (outcome,) = outcomes
-        if wrote is not None and isinstance(outcome, Answered):
-            wrote(Delta(outcome.text))
         return outcome
 
     async def answer_many(self, requests: Sequence[AnyRequest], took: Took) -> None:
@@ -115,7 +116,9 @@ class EmbeddedEngine:
         """
         await self._answer(requests, took, interactive=False)
 
-    async def _answer(self, requests: Sequence[AnyRequest], took: Took, *, interactive: bool) -> None:
+    async def _answer(
+        self, requests: Sequence[AnyRequest], took: Took, *, interactive: bool, wrote: Wrote | None = None
+    ) -> None:
         try:
             facts = await self.ready()
         except EngineBroken as error:
@@ -126,10 +129,14 @@ class EmbeddedEngine:
         for position, request in enumerate(requests):
             refusal = _refuse(request, facts)
             if refusal is None:
-                asks.append((position, _question(self._next_id(), request, interactive=interactive)))
+                streamed = wrote is not None
+                id = self._next_id()
+                asks.append((position, _question(id, request, interactive=interactive, streamed=streamed)))
             else:
                 took(position, refusal)
         positions = {ask.id: position for position, ask in asks}
+        if wrote is not None:
+            self._streams.update(dict.fromkeys(positions, wrote))
         await self._ask([ask for _, ask in asks], lambda reply: took(positions[reply.id], _outcome(reply)))
 
     async def count_tokens(self, request: AnyRequest) -> int:
@@ -178,6 +185,7 @@ class EmbeddedEngine:
 
         def replied(reply: _Reply) -> None:
             self._waiting.pop(reply.id, None)
+            self._streams.pop(reply.id, None)
             left.discard(reply.id)
             hear(reply)
             if not left and not complete.done():
@@ -211,6 +219,7 @@ class EmbeddedEngine:
         """Tell the child that nobody waits for these any more. One that was started since ignores it."""
         for id in ids:
             del self._waiting[id]
+            self._streams.pop(id, None)
             if self._child is not None:
                 self._child.send(protocol.Cancel(id))
 
@@ -282,12 +291,20 @@ class EmbeddedEngine:
                     default_temperature=message.default_temperature,
                     lanes=message.lanes,
                     dimensions=message.dimensions,
+                    abilities=message.abilities,
+                    logprobs_max=message.logprobs_max,
+                    thinks=message.thinks,
                 )
                 await self._become(EngineState.READY, None)
             case protocol.Broken(detail=detail):
                 await self._become(EngineState.BROKEN, Trouble(detail))
             case protocol.Beat():
                 self._beat = message
+            case protocol.Wrote(id=id, deltas=deltas):
+                wrote = self._streams.get(id)
+                if wrote is not None:  # else its asker was cancelled a moment ago
+                    for delta in deltas:
+                        wrote(delta)
             case protocol.Done() | protocol.Vector() | protocol.Refused() | protocol.Counted():
                 replied = self._waiting.get(message.id)
                 if replied is not None:  # else its asker was cancelled a moment ago
@@ -339,10 +356,10 @@ def _stuck(seconds: float, *, loading: bool) -> str:
     )
 
 
-def _question(id: int, request: AnyRequest, *, interactive: bool) -> _Question:
+def _question(id: int, request: AnyRequest, *, interactive: bool, streamed: bool) -> _Question:
     if isinstance(request, Embedding):
         return protocol.Embed(id, request, interactive)
-    return protocol.Ask(id, request, interactive)
+    return protocol.Ask(id, request, interactive, streamed)
 
 
 def _count(id: int, request: AnyRequest) -> _Question:
@@ -352,8 +369,8 @@ def _count(id: int, request: AnyRequest) -> _Question:
 def _outcome(reply: _Reply) -> Outcome:
     """What the child made of an Ask."""
     match reply:
-        case protocol.Done(text=text, finish=finish, usage=usage):
-            return Answered.of(text, finish, usage)
+        case protocol.Done(answered=answered):
+            return answered
         case protocol.Vector(packed=packed, usage=usage):
             return Embedded(packed, usage)
         case protocol.Refused(cause=cause, detail=detail):

@@ -18,6 +18,7 @@ _STRING_BYTES_MAX = 16 * 1024 * 1024
 _KEYS_MAX = 10_000
 _DIMENSIONS_MAX = 8
 _ARRAY_MAX = 10_000_000
+END = "<|end|>"  # of a text, to the toy model
 
 Value = int | float | bool | str
 Values = list[Value]
@@ -166,39 +167,69 @@ def _skip_array(file: BinaryIO) -> None:
         raise NotGguf(f"an array of unknown type {kind}")
 
 
-def write_toy(path: Path) -> None:
+def write_toy(
+    path: Path,
+    *,
+    words: Sequence[str] = (),
+    marks: Sequence[str] = (),
+    follows: Mapping[str, str] | None = None,
+    template: str | None = None,
+) -> None:
     """Write a Llama of one layer whose every weight is 0: it loads and steps, and knows nothing.
 
-    Its tokenizer has one token per byte and an end of text, so any grammar can be compiled against it.
+    Its tokenizer has one token per byte and an end of text, so any grammar can be compiled against it, and
+    one for each of the ``words``, which it may write, and of the ``marks``, which are read in prompts too.
+    With ``follows`` it knows which token follows which.
     """
-    width, heads, feed_forward = 32, 1, 32
-    tokens = [*_byte_tokens(), "aa", "<|end|>"]
+    tokens = [*_byte_tokens(), "aa", *words, *marks, END]
+    width = _aligned(len(tokens)) if follows else 32
+    heads = width // 32
     metadata: dict[str, tuple[int, object]] = {
         "general.architecture": (_STRING, "llama"),
         "general.file_type": (_U32, 0),
         "llama.context_length": (_U32, 4096),
         "llama.embedding_length": (_U32, width),
         "llama.block_count": (_U32, 1),
-        "llama.feed_forward_length": (_U32, feed_forward),
+        "llama.feed_forward_length": (_U32, width),
         "llama.attention.head_count": (_U32, heads),
         "llama.attention.head_count_kv": (_U32, heads),
         "llama.attention.layer_norm_rms_epsilon": (_F32, 1e-6),
         "tokenizer.ggml.model": (_STRING, "gpt2"),
         "tokenizer.ggml.pre": (_STRING, "gpt-2"),
         "tokenizer.ggml.tokens": (_ARRAY, tokens),
-        "tokenizer.ggml.token_type": (_ARRAY, [1] * (len(tokens) - 1) + [3]),
+        "tokenizer.ggml.token_type": (_ARRAY, [1] * (257 + len(words)) + [4] * len(marks) + [3]),
         "tokenizer.ggml.merges": (_ARRAY, ["a a"]),
         "tokenizer.ggml.eos_token_id": (_U32, len(tokens) - 1),
         "tokenizer.ggml.bos_token_id": (_U32, len(tokens) - 1),
         "tokenizer.ggml.padding_token_id": (_U32, len(tokens) - 1),
         "tokenizer.ggml.add_bos_token": (_BOOL, False),
     }
+    if template is not None:
+        metadata["tokenizer.chat_template"] = (_STRING, template)
     square, vocabulary = (width, width), (width, len(tokens))
     shapes: dict[str, Sequence[int]] = {"token_embd.weight": vocabulary, "output.weight": vocabulary}
     shapes |= {f"blk.0.attn_{name}.weight": square for name in ("q", "k", "v", "output")}
     shapes |= {f"blk.0.ffn_{name}.weight": square for name in ("gate", "up", "down")}
     shapes |= {f"{name}_norm.weight": (width,) for name in ("blk.0.attn", "blk.0.ffn", "output")}
-    path.write_bytes(_file(metadata, shapes))
+    path.write_bytes(_file(metadata, shapes, _successors(tokens, follows, width) if follows else {}))
+
+
+def _successors(tokens: Sequence[str], follows: Mapping[str, str], width: int) -> dict[str, bytes]:
+    """Weights by which a token is a direction of its own, and that of its successor is the likeliest."""
+    ids = {token: id for id, token in enumerate(tokens)}
+    embedding = [[float(column == row) for column in range(width)] for row in range(len(tokens))]
+    output = [[0.0] * width for _ in tokens]
+    for token, successor in follows.items():
+        output[ids[successor]][ids[token]] = 1.0
+    return {
+        "token_embd.weight": _halves(embedding),
+        "output.weight": _halves(output),
+        "output_norm.weight": struct.pack(f"<{width}f", *[1.0] * width),
+    }
+
+
+def _halves(rows: Sequence[Sequence[float]]) -> bytes:
+    return b"".join(struct.pack(f"<{len(row)}e", *row) for row in rows)
 
 
 def _byte_tokens() -> list[str]:
@@ -208,17 +239,23 @@ def _byte_tokens() -> list[str]:
     return [chr(byte) if byte in printable else chr(next(spare)) for byte in range(256)]
 
 
-def _file(metadata: Mapping[str, tuple[int, object]], shapes: Mapping[str, Sequence[int]]) -> bytes:
-    """A whole GGUF file, every tensor zero: vectors in 32 bits, matrices in 16, as its reader wants them."""
+def _file(
+    metadata: Mapping[str, tuple[int, object]],
+    shapes: Mapping[str, Sequence[int]],
+    values: Mapping[str, bytes],
+) -> bytes:
+    """A whole GGUF file: vectors in 32 bits, matrices in 16, as its reader wants them; zero without value."""
     out = bytearray(MAGIC + struct.pack("<IQQ", 3, len(shapes), len(metadata)))
     for name, (kind, value) in metadata.items():
         out += _pack_string(name) + struct.pack("<I", kind) + _pack_value(kind, value)
     offset = 0
+    tensors = bytearray()
     for name, shape in shapes.items():
         kind, size = (_TENSOR_F16, 2) if len(shape) > 1 else (_TENSOR_F32, 4)
         out += _pack_string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
         offset += _aligned(size * math.prod(shape))
-    return bytes(out).ljust(_aligned(len(out)), b"\0") + bytes(offset)
+        tensors = (tensors + values.get(name, b"")).ljust(offset, b"\0")
+    return bytes(out).ljust(_aligned(len(out)), b"\0") + bytes(tensors)
 
 
 def _pack_value(kind: int, value: object) -> bytes:

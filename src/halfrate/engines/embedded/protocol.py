@@ -3,7 +3,8 @@
 The server sends one `Load`, then any number of `Ask`, `Embed`, `Count`, `CountText` and `Cancel`. The child
 answers the `Load` with one `Loaded` or one `Broken`, every `Ask` it is not told to cancel with one `Done` or
 one `Refused`, every `Embed` with one `Vector` or one `Refused`, every count with one `Counted` or one
-`Refused`, and sends a `Beat` now and then while it works.
+`Refused`, and sends a `Beat` now and then while it works. Of an `Ask` that is streamed it sends a `Wrote`
+whenever more of the answer is final.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import msgspec
 
 from halfrate.domain.embedding import Embedding
 from halfrate.domain.kind import Kind
-from halfrate.domain.outcome import Cause, Finish
+from halfrate.domain.outcome import Answered, Cause, Delta
 from halfrate.domain.request import Request
 from halfrate.domain.usage import Usage
+from halfrate.engines.api import Ability
 from halfrate.engines.embedded.settings import EmbeddedSettings
 
 EXIT_OUT_OF_MEMORY = 5
@@ -42,6 +44,7 @@ class Ask(msgspec.Struct, frozen=True, tag=True):
     id: int
     request: Request
     interactive: bool
+    streamed: bool = False
 
 
 class Count(msgspec.Struct, frozen=True, tag=True):
@@ -80,6 +83,9 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
     default_temperature: float
     lanes: int
     dimensions: int = 0
+    abilities: frozenset[Ability] = frozenset()
+    logprobs_max: int = 0
+    thinks: bool = False
 
 
 class Broken(msgspec.Struct, frozen=True, tag=True):
@@ -92,9 +98,14 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     """An answer."""
 
     id: int
-    text: str
-    finish: Finish
-    usage: Usage
+    answered: Answered
+
+
+class Wrote(msgspec.Struct, frozen=True, tag=True):
+    """More of an answer in the making."""
+
+    id: int
+    deltas: tuple[Delta, ...]
 
 
 class Vector(msgspec.Struct, frozen=True, tag=True):
@@ -130,7 +141,7 @@ class Beat(msgspec.Struct, frozen=True, tag=True):
 
 
 ToChild = Load | Ask | Count | Embed | CountText | Cancel
-FromChild = Loaded | Broken | Done | Vector | Refused | Counted | Beat
+FromChild = Loaded | Broken | Wrote | Done | Vector | Refused | Counted | Beat
 
 _encoder = msgspec.msgpack.Encoder()
 _to_child: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)

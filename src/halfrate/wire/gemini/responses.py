@@ -107,7 +107,11 @@ class GenerateContentResponse(msgspec.Struct, rename="camel", gc=False):
     response_id: str
 
 
-_FINISH_REASONS = {Finish.STOP: "STOP", Finish.LENGTH: "MAX_TOKENS"}
+_FINISH_REASONS = {
+    Finish.STOP: "STOP",
+    Finish.LENGTH: "MAX_TOKENS",
+    Finish.MALFORMED_CALL: "MALFORMED_FUNCTION_CALL",
+}
 
 
 def generate_response(answered: Answered, *, model_version: str, response_id: str) -> GenerateContentResponse:

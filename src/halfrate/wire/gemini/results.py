@@ -86,7 +86,11 @@ class _ResultLine(_Read):
 
 
 _decode = msgspec.json.Decoder(_ResultLine).decode
-_FINISHES = {"STOP": Finish.STOP, "MAX_TOKENS": Finish.LENGTH}
+_FINISHES = {
+    "STOP": Finish.STOP,
+    "MAX_TOKENS": Finish.LENGTH,
+    "MALFORMED_FUNCTION_CALL": Finish.MALFORMED_CALL,
+}
 _CAUSES = {
     1: Cause.CANCELLED,
     3: Cause.INVALID,

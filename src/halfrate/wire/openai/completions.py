@@ -10,7 +10,8 @@ from halfrate.domain.outcome import Answered, Candidate, Delta, Finish, TokenLog
 from halfrate.domain.usage import Usage
 from halfrate.wire.written import Written
 
-_FINISHES = {Finish.STOP: "stop", Finish.LENGTH: "length"}
+# A call can only be cut in two by the bound on the length.
+_FINISHES = {Finish.STOP: "stop", Finish.LENGTH: "length", Finish.MALFORMED_CALL: "length"}
 
 
 def completion(answered: Answered, *, id: str, model: str, created: float) -> dict[str, Any]:
