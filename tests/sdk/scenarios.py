@@ -173,7 +173,7 @@ async def what_cannot_be_done_is_said(client):
     await refused(lambda: generate(max_output_tokens=0), 400, "max_output_tokens")
     await refused(lambda: generate(candidate_count=0), 400, "candidate_count")
     await refused(lambda: generate(tools=[{"google_search": {}}]), 400, "google_search")
-    await refused(lambda: client.caches.create(model=MODEL, config={"contents": ["x"]}), 501, "not built")
+    await refused(lambda: client.caches.create(model=MODEL, config={"contents": ["x"]}), 400, "too small")
 
 
 # Files -----------------------------------------------------------------------------------------------
