@@ -12,16 +12,16 @@ import time
 
 from halfrate.engines.embedded import child
 from halfrate.engines.embedded.admission import Entry
-from halfrate.engines.embedded.batcher import Batcher, _Prepared, _Running
+from halfrate.engines.embedded.batcher import Batcher, _Question, _Running
 
 
 class DeadlyBatcher(Batcher):
     """A batcher that dies, or stands still, of what it was given."""
 
-    def _enter(self, entry: Entry, prepared: _Prepared) -> _Running:
-        text = prepared.request.messages[-1].text
+    def _enter(self, entry: Entry, question: _Question, index: int) -> _Running:
+        text = question.request.messages[-1].text
         self._deadly = next((word for word in ENDS if word in text), getattr(self, "_deadly", None))
-        return super()._enter(entry, prepared)
+        return super()._enter(entry, question, index)
 
     def _step(self) -> None:
         deadly = getattr(self, "_deadly", None)
