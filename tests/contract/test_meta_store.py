@@ -655,7 +655,7 @@ async def test_a_deleted_job_is_hidden_at_once_and_forgotten_when_it_has_ended(s
 
 
 async def test_a_file_finishes_its_upload_and_its_name_is_taken(store):
-    upload = Upload("secret", "abc", "n", "jsonl", 10, EPOCH)
+    upload = Upload("secret", "abc", "n", "jsonl", 10, EPOCH, "inputs/u")
     await store.create_upload(upload)
     assert await store.get_upload("secret") == upload
     with pytest.raises(AlreadyExists, match="files/abc"):
@@ -671,8 +671,17 @@ async def test_a_file_finishes_its_upload_and_its_name_is_taken(store):
     await store.create_upload(replace(upload, id="other"))
 
 
+async def test_the_bytes_of_an_upload_are_held_until_they_are_a_files(store):
+    await store.create_upload(Upload("secret", "abc", "n", "jsonl", None, EPOCH, "inputs/u"))
+    assert await store.blob_in_use("inputs/u")
+    await store.create_file(replace(uploaded("abc"), blob="inputs/u"), upload_id="secret")
+    assert await store.blob_in_use("inputs/u")
+    await store.delete_file("abc")
+    assert not await store.blob_in_use("inputs/u")
+
+
 async def test_old_uploads_can_be_found(store):
-    await store.create_upload(Upload("secret", "abc", "n", "jsonl", None, EPOCH))
+    await store.create_upload(Upload("secret", "abc", "n", "jsonl", None, EPOCH, "inputs/u"))
     assert await store.uploads_begun_before(EPOCH, limit=10) == []
     assert [upload.id for upload in await store.uploads_begun_before(EPOCH + 1, limit=10)] == ["secret"]
     await store.delete_upload("secret")
@@ -699,7 +708,7 @@ async def test_an_expired_file_is_gone_for_clients_and_found_by_the_pruner(store
 async def test_the_name_of_an_expired_file_can_be_used_again_at_once(store, clock):
     await store.create_file(uploaded("abc", expires_at=EPOCH + 5))
     clock.advance(seconds=5)
-    await store.create_upload(Upload("secret", "abc", "n", "jsonl", None, clock.now()))
+    await store.create_upload(Upload("secret", "abc", "n", "jsonl", None, clock.now(), "inputs/u"))
     await store.create_file(uploaded("abc", expires_at=EPOCH + 99), upload_id="secret")
     assert (await store.get_file("abc")).expires_at == EPOCH + 99
 
@@ -794,7 +803,7 @@ async def test_what_is_to_be_removed_comes_in_bounded_lists(store, clock):
         await store.create_job(make_job(f"job-{n}"), active_jobs_max=100)
         await store.fail_job(f"job-{n}", "x")
         await store.create_file(uploaded(f"f{n}", expires_at=EPOCH - 1))
-        await store.create_upload(Upload(f"u{n}", f"u{n}", "n", "jsonl", None, EPOCH))
+        await store.create_upload(Upload(f"u{n}", f"u{n}", "n", "jsonl", None, EPOCH, f"inputs/u{n}"))
     assert len(await store.jobs_done_with_input(created_by=clock.now(), limit=3)) == 3
     assert len(await store.jobs_to_clear(failed_by=clock.now(), limit=3)) == 3
     assert len(await store.files_expired(limit=3)) == 3

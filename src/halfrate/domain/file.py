@@ -39,8 +39,9 @@ class Upload:
     """A resumable upload under way. ``id`` is unguessable: it is all that a chunk is trusted by.
 
     ``declared_bytes`` is the length the client announced, None if it did not; ``sha256`` and ``md5`` are the
-    hexadecimal digests it announced. A finished upload is
-    remembered for a while, for a client that did not hear that it had finished.
+    hexadecimal digests it announced. ``blob`` is what its bytes are called once all of them are there: known
+    from the beginning, so that they are found again if the process dies before they are a File's. A finished
+    upload is remembered for a while, for a client that did not hear that it had finished.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Upload:
     mime_type: str
     declared_bytes: int | None
     created_at: float
+    blob: str
     finished: bool = False
     sha256: str | None = None
     md5: str | None = None

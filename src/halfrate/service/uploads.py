@@ -126,6 +126,7 @@ class Uploads:
             mime_type=mime_type,
             declared_bytes=declared_bytes,
             created_at=self._clock.now(),
+            blob=input_blob(new_id(24)),
             sha256=digests.sha256,
             md5=digests.md5,
         )
@@ -227,11 +228,11 @@ class Uploads:
         except InvalidArgument:
             await self._forget(upload.id)
             raise
-        blob = input_blob(new_id(24))
         try:
-            file = await self._make_file(upload, receiver, blob)
+            file = await self._make_file(upload, receiver)
         except Exception:
-            await self._take_back(upload.id, blob)
+            await self._close(upload.id)
+            await self._take_back(upload)
             raise
         self._incoming.pop(upload.id)
         return file
@@ -243,10 +244,10 @@ class Uploads:
             if expected is not None:
                 _compare("MD5", expected, await asyncio.to_thread(self._md5, upload_blob(upload.id)))
 
-    async def _make_file(self, upload: Upload, receiver: Receiver, blob: str) -> File:
+    async def _make_file(self, upload: Upload, receiver: Receiver) -> File:
         size_bytes = receiver.received_bytes
         reach(CrashPoint.UPLOAD_FINISH_BEFORE)
-        sha256 = await receiver.finish(blob)
+        sha256 = await receiver.finish(upload.blob)
         reach(CrashPoint.UPLOAD_RECEIVE_AFTER)
         now = self._clock.now()
         file = File(
@@ -255,7 +256,7 @@ class Uploads:
             mime_type=upload.mime_type,
             size_bytes=size_bytes,
             sha256=sha256,
-            blob=blob,
+            blob=upload.blob,
             source=FileSource.UPLOADED,
             created_at=now,
             expires_at=now + self._limits.file_hours * 3_600,
@@ -263,12 +264,11 @@ class Uploads:
         await self._store.create_file(file, upload_id=upload.id)
         return file
 
-    async def _take_back(self, upload_id: str, blob: str) -> None:
+    async def _take_back(self, upload: Upload) -> None:
         """Have the bytes of a File that did not come about be an upload under way again."""
-        await self._close(upload_id)
         with suppress(FileNotFoundError):  # they never got so far
-            await asyncio.to_thread(self._blobs.rename, blob, upload_blob(upload_id))
-        await asyncio.to_thread(self._inputs.discard, blob)
+            await asyncio.to_thread(self._blobs.rename, upload.blob, upload_blob(upload.id))
+        await asyncio.to_thread(self._inputs.discard, upload.blob)
 
     def _md5(self, blob: str) -> str:
         # Only few clients ask for it: for them the bytes are read again, whichever process received them.
@@ -294,19 +294,20 @@ class Uploads:
                 if upload.finished:
                     yield upload, None
                     return
-                incoming = await self._open(upload_id)
+                incoming = await self._open(upload)
                 async with incoming.lock:
                     # It may have been closed, or the upload have ended, while we waited for our turn.
                     if self._incoming.get(upload_id) is incoming:
                         yield upload, incoming.receiver
                         return
 
-    async def _open(self, upload_id: str) -> _Incoming:
+    async def _open(self, upload: Upload) -> _Incoming:
+        upload_id = upload.id
         if upload_id not in self._incoming:
             self._opening += 1
             try:
                 await self._close_the_idle()
-                receiver = await self._receive(upload_id)
+                receiver = await self._receive(upload)
             finally:
                 self._opening -= 1
             # Another call may have been faster meanwhile.
@@ -318,11 +319,14 @@ class Uploads:
         incoming = self._incoming[upload_id] = self._incoming.pop(upload_id)
         return incoming
 
-    async def _receive(self, upload_id: str) -> Receiver:
+    async def _receive(self, upload: Upload) -> Receiver:
+        blob = upload_blob(upload.id)
+        if not await asyncio.to_thread(self._exists, blob):
+            await self._take_back(upload)  # the process may have died between their new name and the File
         # An upload has its blob from the beginning on: one begun anew here would pass for all that arrived.
-        if not await asyncio.to_thread(self._exists, upload_blob(upload_id)):
+        if not await asyncio.to_thread(self._exists, blob):
             raise NotFound("The bytes of this upload are gone. Start a new one.")
-        return await self._inputs.receive(upload_blob(upload_id))
+        return await self._inputs.receive(blob)
 
     def _exists(self, blob: str) -> bool:
         try:

@@ -174,6 +174,7 @@ class Pruner:
             await self._delete(upload_blob(upload.id))
             reach(CrashPoint.PRUNE_UPLOAD_AFTER)
             await self._store.delete_upload(upload.id)
+            await self._delete_input_if_unused(upload.blob)
         return len(uploads)
 
     async def _delete_work(self, job: Job) -> None:

@@ -162,6 +162,20 @@ async def test_an_upload_whose_bytes_were_lost_is_not_taken_for_an_empty_one(sta
             await app.uploads.finish(upload.id)
 
 
+async def test_a_process_that_dies_before_the_file_is_there_leaves_all_that_arrived(start):
+    """The bytes have their last name by then, and are nobody's but the upload's."""
+    async with start() as app:
+        upload = await begin(app)
+        await app.uploads.append(upload.id, offset=0, chunks=pieces(b"0123456789"))
+    async with start() as app:
+        app.blobs.rename(f"uploads/{upload.id}", upload.blob)
+    async with start() as app:
+        await app.pruner.prune_orphans()
+        assert (await app.uploads.progress(upload.id)).received_bytes == 10
+        file = await app.uploads.finish(upload.id)
+        assert await content(app, file) == b"0123456789"
+
+
 async def test_more_uploads_than_are_kept_open_wait_for_their_turn(start, monkeypatch):
     monkeypatch.setattr("halfrate.service.uploads.INCOMING_MAX", 2)
     async with start() as app:
