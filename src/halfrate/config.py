@@ -179,7 +179,10 @@ def model_at(path: str) -> tuple[str, ModelConfig]:
 
 def model_name(path: str) -> str:
     """Return a model name made from a path or hub id: ``models/Qwen3-0.6B.gguf`` is ``qwen3-0.6b``."""
-    stem = path.rstrip("/").rsplit("/", 1)[-1].removesuffix(".gguf").lower()
+    *folders, last = path.rstrip("/").split("/")
+    if last == "model" and folders:  # a folder that says nothing, in one that has the model's name
+        last = folders[-1]
+    stem = last.removesuffix(".gguf").lower()
     name = "".join(char if char.isalnum() or char in "-." else "-" for char in stem).strip("-.")
     return name or "model"
 

@@ -35,6 +35,8 @@ def call(arguments: str, name: str = "weather") -> str:
     [
         ("Just text. ", calls.Said("Just text.")),
         (call("{}"), calls.Said("", (FunctionCall("weather", "{}"),))),
+        (call("{}") + "\n<tool_", calls.Said("", (FunctionCall("weather", "{}"),))),
+        ("a <", calls.Said("a <")),
         (
             "Let me see.\n" + call('{ "city": 1e400}') + call("{}", "time") + " So.",
             calls.Said(

@@ -63,7 +63,10 @@ def read(answer: str) -> Said:
             return Said(_joined(pieces), tuple(calls), broken=True)
         call, at = read_call
         calls.append(call)
-    return Said(_joined([*pieces, answer[at:]]), tuple(calls))
+    rest = answer[at:]
+    if calls and BEGIN.startswith(rest.strip()):
+        rest = ""  # the answer was cut where one more call would have begun
+    return Said(_joined([*pieces, rest]), tuple(calls))
 
 
 def opening(declaration: FunctionDeclaration) -> str:
