@@ -14,6 +14,7 @@ from halfrate.config import Config, ModelConfig
 from halfrate.engines.embedded import EmbeddedEngine
 from halfrate.serve import asgi_of
 from tests.engines import QUICK, real_model
+from tests.unit.server import test_openai_batches as openai_batches
 from tests.unit.server.conftest import finished, uploaded
 
 MODEL = "/v1beta/models/pocket-1"
@@ -127,6 +128,87 @@ async def batch(client: httpx.AsyncClient, input_config: dict) -> dict:
     return await finished(client, created.json()["name"])
 
 
+# OpenAI's dialect -------------------------------------------------------------------------------------
+
+FINISHES = {"stop": "STOP", "length": "MAX_TOKENS"}
+
+
+def in_openais_dialect(request: dict) -> dict:
+    """Return the same Request as OpenAI's clients send it. What it cannot say changes nothing at greedy."""
+    config = request["generationConfig"]
+    system = request.get("systemInstruction")
+    turns = ([system | {"role": "system"}] if system else []) + request["contents"]
+    body = {
+        "model": "pocket-1",
+        "messages": [
+            {
+                "role": {"model": "assistant"}.get(turn.get("role"), turn.get("role", "user")),
+                "content": "\n".join(part["text"] for part in turn["parts"]),
+            }
+            for turn in turns
+        ],
+        "temperature": 0,
+        "max_tokens": config["maxOutputTokens"],
+    }
+    names = {
+        "stop": "stopSequences",
+        "presence_penalty": "presencePenalty",
+        "frequency_penalty": "frequencyPenalty",
+        "seed": "seed",
+    }
+    body |= {name: config[theirs] for name, theirs in names.items() if theirs in config}
+    if "responseSchema" in config:
+        schema = json.loads(json.dumps(SCHEMA).replace('"OBJECT"', '"object"').lower())
+        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "thing", "schema": schema}}
+    return body
+
+
+def openais_answer_of(completion: dict) -> Answer:
+    (choice,) = completion["choices"]
+    return choice["message"]["content"], FINISHES[choice["finish_reason"]]
+
+
+async def one_by_one_in_openais_dialect(client: httpx.AsyncClient) -> list[Answer]:
+    bodies = [in_openais_dialect(request) for request in REQUESTS]
+    replies = [await client.post("/openai/v1/chat/completions", json=body) for body in bodies]
+    return [openais_answer_of(reply.json()) for reply in replies]
+
+
+async def in_a_batch_in_openais_dialect(client: httpx.AsyncClient) -> list[Answer]:
+    url = "/v1/chat/completions"
+    lines = "\n".join(
+        json.dumps({"custom_id": str(n), "method": "POST", "url": url, "body": in_openais_dialect(request)})
+        for n, request in enumerate(REQUESTS)
+    )
+    batch = await openai_batches.created(client, content=lines)
+    done = await openai_batches.ended(client, batch)
+    results = await openai_batches.read(client, done["output_file_id"])
+    assert [result["custom_id"] for result in results] == [str(number) for number in range(COUNT)]
+    return [openais_answer_of(result["response"]["body"]) for result in results]
+
+
+# Cached contents --------------------------------------------------------------------------------------
+
+BEFORE = [
+    {"role": "user", "parts": [{"text": "Here are my notes. " + " ".join(REVIEWS)}]},
+    {"role": "model", "parts": [{"text": "Thank you."}]},
+]
+
+
+async def after_notes(client: httpx.AsyncClient, *, cached: bool) -> list[Answer]:
+    """Return what each is answered after the same turns, said again or cached."""
+    reply = await client.post("/v1beta/cachedContents", json={"model": "models/pocket-1", "contents": BEFORE})
+    name = reply.json()["name"]
+    answers = []
+    for request in REQUESTS:
+        asked = {key: value for key, value in request.items() if key != "systemInstruction"}
+        asked |= {"cachedContent": name} if cached else {"contents": BEFORE + request["contents"]}
+        reply = await client.post(f"{MODEL}:generateContent", json=asked)
+        assert reply.status_code == 200, reply.text
+        answers.append(answer_of(reply.json()))
+    return answers
+
+
 async def test_every_way_gives_the_same_answers(client: httpx.AsyncClient) -> None:
     answers = await one_by_one(client)
     assert len(answers) == COUNT
@@ -134,3 +216,6 @@ async def test_every_way_gives_the_same_answers(client: httpx.AsyncClient) -> No
     assert await streamed(client) == answers
     assert await in_an_inline_batch(client) == answers
     assert await in_a_batch_of_a_file(client) == answers
+    assert await one_by_one_in_openais_dialect(client) == answers
+    assert await in_a_batch_in_openais_dialect(client) == answers
+    assert await after_notes(client, cached=True) == await after_notes(client, cached=False)
