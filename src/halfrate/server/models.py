@@ -209,6 +209,7 @@ class ModelRoutes:
             context_tokens=facts.context_tokens,
             default_temperature=facts.default_temperature,
             kind=model.kind,
+            thinks=facts.thinks,
         )
 
 

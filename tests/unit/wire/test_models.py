@@ -84,6 +84,11 @@ def test_a_model_is_shown_as_the_api_does():
     }
 
 
+def test_a_model_that_thinks_says_so():
+    facts = ModelFacts("m", "m", "", "", 4096, 0.0, thinks=True)
+    assert model_resource(facts)["thinking"] is True
+
+
 def test_page_sizes():
     assert page_size(None, default=10, most=100) == 10
     assert page_size("0", default=10, most=100) == 10

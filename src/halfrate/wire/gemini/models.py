@@ -113,6 +113,7 @@ class ModelFacts:
     context_tokens: int | None
     default_temperature: float | None
     kind: Kind = Kind.GENERATION
+    thinks: bool = False
 
 
 _METHODS = {
@@ -136,6 +137,7 @@ def model_resource(facts: ModelFacts) -> dict[str, Any]:
         "supportedGenerationMethods": _METHODS[facts.kind],
         "temperature": facts.default_temperature if writes else None,
         "maxTemperature": 2.0 if writes else None,
+        "thinking": True if facts.thinks else None,
     }
     return {name: value for name, value in shown.items() if value is not None and value != ""}
 

@@ -332,6 +332,7 @@ class Model(Shape):
     temperature: float | None = None
     input_token_limit: int | None = None
     output_token_limit: int | None = None
+    thinking: bool | None = None
 
 
 class ModelList(Shape):
