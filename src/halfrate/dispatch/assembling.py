@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -97,9 +98,11 @@ class Assembler:
     async def _publish(self, job: Job) -> None:
         job = await self._counted(job)
         segments = await self._store.segments(job.id)
+        given_up = threading.Event()
         try:
-            file = await asyncio.to_thread(self._write, job, segments)
+            file = await asyncio.to_thread(self._write, job, segments, given_up)
         finally:
+            given_up.set()  # a thread is not cancelled: a process that is to end would wait for all the lines
             self._lines_written.pop(job.id, None)
         missing = Tally(counts=Counts(failed=job.counts.pending))
         await self._store.publish_job(job.id, PUBLISH[job.stopped_by], file, missing=missing)
@@ -114,7 +117,7 @@ class Assembler:
         await self._store.set_requests(job.id, requests)
         return replace(job, counts=Counts(requests=requests))
 
-    def _write(self, job: Job, segments: Sequence[SegmentRef]) -> File:
+    def _write(self, job: Job, segments: Sequence[SegmentRef], given_up: threading.Event) -> File:
         digest = hashlib.sha256()
         lines = 0
         with self._blobs.writer(output_blob(job.id)) as writer:
@@ -125,6 +128,8 @@ class Assembler:
                 digest.update(data)
                 lines += len(piece)
                 self._lines_written[job.id] = lines
+                if given_up.is_set():
+                    raise InterruptedError(f"The output of Job {job.id} is not wanted now.")
                 if lines % LINES_A_POINT == 0:
                     reach(CrashPoint.ASSEMBLE_LINES_AFTER)
             if lines != job.counts.requests:
