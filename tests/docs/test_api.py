@@ -6,29 +6,18 @@ from pathlib import Path
 import pytest
 from starlette.routing import Route
 
-from halfrate.config import Limits
 from halfrate.server import unbuilt
-from halfrate.server.app import make_asgi
 from halfrate.wire.gemini.content import GenerateContentRequest, Part
 from halfrate.wire.gemini.embeddings import EmbedContentRequest
 from halfrate.wire.gemini.generation_config import GenerationConfig
+from tests.support.described import bare_asgi
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "api.md").read_text("utf-8")
 
 
 def paths() -> list[str]:
     unserved = {route.path for route in unbuilt.routes()}
-    asgi = make_asgi(
-        files=None,
-        uploads=None,
-        jobs=None,
-        retries=None,
-        models=None,
-        monitor=None,
-        webhooks=None,
-        caches=None,
-        limits=Limits(),
-    )  # type: ignore[arg-type]
+    asgi = bare_asgi()
     served = {route.path for route in asgi.routes if isinstance(route, Route)} - unserved
     return sorted(
         re.sub(r"\{(\w+):\w+\}", r"{\1}", path.replace("{version:version}", "v1beta")).replace(

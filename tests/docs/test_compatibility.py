@@ -11,29 +11,17 @@ from pathlib import Path
 import pytest
 from starlette.routing import Match, Route
 
-from halfrate.config import Limits
 from halfrate.server import unbuilt
-from halfrate.server.app import make_asgi
 from halfrate.server.openapi import document
 from halfrate.server.schemas import Schemas
 from halfrate.wire.gemini.lines import BareLine, KeyedLine, ResultLine
-from tests.support.described import operations
+from tests.support.described import bare_asgi, operations
 
 TESTS = Path(__file__).parents[1]
 PAGE = TESTS.parent / "docs" / "reference" / "compatibility.md"
 WORDS = {"works", "differs", "refused", "never sent", "own"}
 LINES = (KeyedLine, BareLine, ResultLine)
-ROUTES = make_asgi(
-    files=None,
-    uploads=None,
-    jobs=None,
-    retries=None,
-    models=None,
-    monitor=None,
-    webhooks=None,
-    caches=None,
-    limits=Limits(),
-).routes  # type: ignore[arg-type]
+ROUTES = bare_asgi().routes
 DOCUMENT = document(ROUTES)
 
 

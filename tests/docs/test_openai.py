@@ -3,19 +3,15 @@
 import re
 from pathlib import Path
 
-from halfrate.config import Limits
-from halfrate.server.app import make_asgi
 from halfrate.wire.openai.chat import ChatRequest
+from tests.support.described import bare_asgi
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "openai.md").read_text("utf-8")
 PLAIN = "/openai/v1"
 
 
 def served() -> set[str]:
-    services = dict.fromkeys(
-        ("files", "uploads", "jobs", "retries", "models", "monitor", "webhooks", "caches")
-    )
-    asgi = make_asgi(**services, limits=Limits())  # type: ignore[arg-type]
+    asgi = bare_asgi()
     return {
         f"{method} {shown(route.path.removeprefix(PLAIN))}"
         for route in asgi.routes

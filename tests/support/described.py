@@ -8,6 +8,10 @@ from typing import Any
 
 import httpx
 from jsonschema import Draft202012Validator
+from starlette.applications import Starlette
+
+from halfrate.config import Limits
+from halfrate.server.app import make_asgi
 
 
 @dataclass(frozen=True)
@@ -68,3 +72,9 @@ def operation_for(document: dict[str, Any], method: str, path: str) -> Described
         if operation.method == method and re.fullmatch(pattern, path):
             return operation
     return None
+
+
+def bare_asgi() -> Starlette:
+    """The application for whoever only asks what its routes are: there is nothing behind them."""
+    names = ("files", "uploads", "jobs", "retries", "models", "monitor", "webhooks", "caches")
+    return make_asgi(**dict.fromkeys(names), limits=Limits())  # type: ignore[arg-type]

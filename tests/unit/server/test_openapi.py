@@ -15,28 +15,17 @@ from openapi_spec_validator import validate
 from starlette.routing import Route
 
 from halfrate.app import App, open_app
-from halfrate.config import Config, Limits, ModelConfig, WebhooksConfig
+from halfrate.config import Config, ModelConfig, WebhooksConfig
 from halfrate.domain.kind import Kind
 from halfrate.engines.scripted import ScriptedEngine
 from halfrate.server import unbuilt
-from halfrate.server.app import make_asgi
 from halfrate.server.manual import Example, entry_of
 from halfrate.server.openapi import document, path_of
-from tests.support.described import Described, operations
+from tests.support.described import Described, bare_asgi, operations
 from tests.support.receiver import Receiver, receiving
 from tests.unit.server.conftest import LIMITS, finished, uploaded
 
-ASGI = make_asgi(
-    files=None,
-    uploads=None,
-    jobs=None,
-    retries=None,
-    models=None,
-    monitor=None,
-    webhooks=None,
-    caches=None,
-    limits=Limits(),
-)  # type: ignore[arg-type]
+ASGI = bare_asgi()
 # OpenAI's dialect has a description of its own, which its clients bring along.
 ROUTES = [
     route
