@@ -46,7 +46,7 @@ def serve(
 
 def _tell(loaded: Settings, url: str, *, as_json: bool) -> None:
     if as_json:
-        write_json({"url": url, "data": str(loaded.data_path), "models": sorted(loaded.models)})
+        write_json({"url": url, "data": str(loaded.data_path), "models": list(loaded.models)})
         return
     say(f"halfrate listens at {url}, with its data in {loaded.data_path}")
     for name, entry in loaded.models.items():
