@@ -79,7 +79,7 @@ class Wish:
             delete_at=chance.choice([4, 15, 40, *[float("inf")] * 8]),
             delete_file=chance.random() < 0.35,
             gives_up=chance.random() < 0.15,
-            cached=chance.random() < 0.3,
+            cached=chance.random() < 0.6,
         )
 
     @property
