@@ -160,6 +160,8 @@ class _Chunk:
 
     def take_texts(self, stretch: Stretch) -> bool:
         """Take whole lines if every one of them is one user's text, else leave them and return False."""
+        if b"\n\n" in stretch.text:
+            return False
         starts, stops = _borders(stretch.text)
         lengths = list(map(sub, stops, starts))
         if max(lengths) > self._line_bytes_max:

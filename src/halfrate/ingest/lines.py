@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -10,6 +11,7 @@ from typing import NamedTuple
 
 _BOM = b"\xef\xbb\xbf"
 CARRIAGE_RETURN = 13
+_SPACE = re.compile(rb"\s*")  # it matches anywhere
 
 
 class RawLine(NamedTuple):
@@ -126,6 +128,9 @@ class LineScanner:
 
     def split(self, stretch: Stretch, batch: LineBatch) -> None:
         """Add the lines of a stretch to a batch."""
+        if b"\n\n" in stretch.text or stretch.text[0] in b" \t\r\n":
+            self._split_between_blanks(stretch, batch)
+            return
         lines: list[bytes] = stretch.text.split(b"\n")
         lines.pop()  # what follows the last newline
         offsets = list(accumulate(map(len, lines), initial=stretch.offset))
@@ -133,18 +138,33 @@ class LineScanner:
         if b"\r" in stretch.text:
             lines = [line.removesuffix(b"\r") for line in lines]
         lengths = list(map(len, lines))
-        numbers = range(stretch.number, stretch.number + len(lines))
-        if all(lengths) and max(lengths) <= self._line_bytes_max and not any(map(bytes.isspace, lines)):
-            batch.numbers.extend(numbers)
-            batch.offsets.extend(offsets)
-            batch.lengths.extend(lengths)
-            batch.data.extend(lines)
+        if not all(lengths) or max(lengths) > self._line_bytes_max or any(map(bytes.isspace, lines)):
+            self._split_between_blanks(stretch, batch)
             return
-        for number, offset, length, line in zip(numbers, offsets, lengths, lines, strict=True):
+        batch.numbers.extend(range(stretch.number, stretch.number + len(lines)))
+        batch.offsets.extend(offsets)
+        batch.lengths.extend(lengths)
+        batch.data.extend(lines)
+
+    def _split_between_blanks(self, stretch: Stretch, batch: LineBatch) -> None:
+        """Do as `split`, line by line, going over any number of blank ones in one step."""
+        text, number, at = stretch.text, stretch.number, 0
+        printed = 0  # where the next character is that is not white
+        while at < len(text):
+            if printed <= at:
+                printed = _SPACE.match(text, at).end()  # type: ignore[union-attr]
+            if printed - at <= self._line_bytes_max:  # else a blank line may be too long, and is reported
+                number += text.count(b"\n", at, printed)
+                at = max(at, text.rfind(b"\n", at, printed) + 1)
+                if at == len(text):
+                    return
+            stop = text.index(b"\n", at)
+            length = stop - at - (stop > at and text[stop - 1] == CARRIAGE_RETURN)
             if length > self._line_bytes_max:
-                batch.add(number, offset, length, None)
-            elif length and not line.isspace():
-                batch.add(number, offset, length, line)
+                batch.add(number, stretch.offset + at, length, None)
+            elif printed < stop:
+                batch.add(number, stretch.offset + at, length, text[at : at + length])
+            number, at = number + 1, stop + 1
 
     def _complete(self, batch: LineBatch) -> None:
         """Take the line that is held, whose end has come."""
