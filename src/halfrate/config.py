@@ -88,6 +88,7 @@ class DispatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     attempts: int = 3
     attempt_seconds: float = 3_600
     backoff_seconds: float = 1
+    backoff_seconds_max: float = 60
 
 
 class WebhooksConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -47,6 +47,7 @@ from tests.simulation.witness import Witness, WitnessedStore
 
 LANES = 3
 DELAY_SECONDS = 0.5
+STUMBLES = 4
 TURNS_A_SECOND = 60
 SECONDS_MAX = 3_000
 IN_FLIGHT_MAX = 5 * LANES
@@ -189,8 +190,11 @@ class World:
         return Stores(meta=store, blobs=blobs, workers=ThreadWorkers(blobs, READING))
 
     def _engine(self) -> ScriptedEngine:
-        """An engine for one life: some lines it refuses, some it stumbles over once, some kill it."""
-        stumbled = set()
+        """An engine for one life: some lines it refuses, some kill it, some it has no room for now and then.
+
+        For those more often than there are Attempts: a Request must not be given up for it.
+        """
+        stumbles: dict[str, int] = {}
 
         def play(request: Request) -> Outcome:
             text = request.messages[-1].text
@@ -198,9 +202,9 @@ class World:
             self._ran.add(text)
             if text.endswith("refuse"):
                 return Failed(Cause.INTERNAL, "no")
-            if text.endswith("stumble") and text not in stumbled:
-                stumbled.add(text)
-                return Failed(Cause.OVERLOADED, "not now")
+            if text.endswith("stumble") and stumbles.setdefault(text, STUMBLES) > 0:
+                stumbles[text] -= 1
+                return Failed(Cause.OVERLOADED, "not now", retry_after_seconds=2.0)
             return echo(request)
 
         return ScriptedEngine(

@@ -62,12 +62,15 @@ class Feed:
         """Make further Attempts until one is final."""
         outcome: Outcome = failed
         attempt = 1
+        refusals = 0
         suspect = False
         deaths_alone = 0
-        while isinstance(verdict := self._judge(outcome, attempt), TryAgain):
+        while isinstance(verdict := self._judge(outcome, attempt, refusals), TryAgain):
             died = isinstance(outcome, Failed) and outcome.cause is Cause.ENGINE_DIED
+            refused = isinstance(outcome, Failed) and outcome.cause is Cause.OVERLOADED
             # The death that made a Request a suspect was perhaps another's doing: it does not count.
-            attempt += 0 if died and not suspect else 1
+            attempt += 0 if refused or (died and not suspect) else 1
+            refusals += 1 if refused else 0
             deaths_alone += 1 if died and suspect else 0
             suspect = suspect or died
             await self._clock.sleep(verdict.delay_seconds)
@@ -75,12 +78,14 @@ class Feed:
                 outcome = await self._attempt_one(request)
         return _blamed(verdict.outcome, deaths=deaths_alone + 1) if suspect else verdict.outcome
 
-    def _judge(self, outcome: Outcome, attempt: int) -> Verdict:
+    def _judge(self, outcome: Outcome, attempt: int, refusals: int) -> Verdict:
         return judge(
             outcome,
             attempt=attempt,
+            refusals=refusals,
             attempts_max=self._config.attempts,
             backoff_seconds=self._config.backoff_seconds,
+            backoff_seconds_max=self._config.backoff_seconds_max,
             chance=self._chance(),
         )
 

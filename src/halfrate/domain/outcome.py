@@ -102,10 +102,14 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """No answer. ``detail`` is a sentence for the user: what happened and what to do next."""
+    """No answer. ``detail`` is a sentence for the user: what happened and what to do next.
+
+    ``retry_after_seconds`` is how long whoever answers asked to be left alone, None if it did not say.
+    """
 
     cause: Cause
     detail: str
+    retry_after_seconds: float | None = None
 
 
 Outcome = Answered | Embedded | Failed
@@ -127,14 +131,32 @@ class TryAgain:
 
 Verdict = Keep | TryAgain
 
+_DOUBLINGS_MAX = 60  # far beyond any bound; without one, a float would overflow in the end
+
 
 def judge(
-    outcome: Outcome, *, attempt: int, attempts_max: int, backoff_seconds: float, chance: float
+    outcome: Outcome,
+    *,
+    attempt: int,
+    refusals: int = 0,
+    attempts_max: int,
+    backoff_seconds: float,
+    backoff_seconds_max: float,
+    chance: float,
 ) -> Verdict:
     """Decide what follows the ``attempt``-th Attempt (from 1). ``chance`` in [0, 1) spreads retries out.
 
-    The delay doubles from ``backoff_seconds`` with each Attempt, and is cut by up to a half by chance.
+    An Engine without room has not tried: however often it refuses, it is asked again, for as long as somebody
+    waits. ``refusals`` is how often it refused before.
+
+    The delay doubles from ``backoff_seconds`` with each Attempt, or refusal, to ``backoff_seconds_max``, and
+    is cut by up to a half by chance. It is never shorter than what the Engine asked for.
     """
-    if isinstance(outcome, Failed) and outcome.cause.retriable and attempt < attempts_max:
-        return TryAgain(backoff_seconds * 2.0 ** (attempt - 1) * (1 - chance / 2))
-    return Keep(outcome)
+    if not isinstance(outcome, Failed) or not outcome.cause.retriable:
+        return Keep(outcome)
+    refused = outcome.cause is Cause.OVERLOADED
+    if not refused and attempt >= attempts_max:
+        return Keep(outcome)
+    doublings = refusals if refused else attempt - 1
+    delay_seconds = min(backoff_seconds * 2.0 ** min(doublings, _DOUBLINGS_MAX), backoff_seconds_max)
+    return TryAgain(max(delay_seconds * (1 - chance / 2), outcome.retry_after_seconds or 0.0))

@@ -10,7 +10,7 @@ from halfrate.dispatch.feed import Feed
 from halfrate.domain.errors import EngineBroken
 from halfrate.domain.outcome import Answered, Cause, Failed, Outcome
 from halfrate.domain.request import Message, Request, Role
-from halfrate.engines.scripted import ScriptedEngine, failing, failing_first
+from halfrate.engines.scripted import ScriptedEngine, echo, failing, failing_first
 from tests.fakes import EPOCH, FakeClock
 
 
@@ -61,12 +61,42 @@ def culprits(texts: list[str], outcomes: list[Outcome]) -> list[str]:
     return [text for text, outcome in zip(texts, outcomes, strict=True) if isinstance(outcome, Failed)]
 
 
-async def test_a_transient_failure_is_tried_again_after_a_growing_pause():
+@pytest.mark.parametrize("cause", [Cause.TIMED_OUT, Cause.OVERLOADED])
+async def test_a_transient_failure_is_tried_again_after_a_growing_pause(cause):
     clock = Hurried()
-    async with ScriptedEngine(failing_first(2, Cause.OVERLOADED)) as engine:
+    async with ScriptedEngine(failing_first(2, cause)) as engine:
         (outcome,) = await answers(feed_of(engine, clock), "hello")
     assert isinstance(outcome, Answered)
     assert clock.waits == [1.0, 2.0]
+
+
+async def test_an_engine_without_room_is_asked_until_it_has_some():
+    """A refusal costs no Attempt, and the pauses stop growing."""
+    clock = Hurried()
+    async with ScriptedEngine(failing_first(9, Cause.OVERLOADED)) as engine:
+        (outcome,) = await answers(feed_of(engine, clock, attempts=2), "hello")
+        assert engine.calls == 10
+    assert isinstance(outcome, Answered)
+    assert clock.waits == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+
+
+async def test_refusals_leave_the_attempts_as_they_were():
+    """Nor do Attempts make the pauses after a refusal longer."""
+    clock = Hurried()
+    moods = iter([Cause.OVERLOADED, Cause.TIMED_OUT, Cause.OVERLOADED, Cause.TIMED_OUT])
+    async with ScriptedEngine(lambda _: Failed(next(moods), "Why.")) as engine:
+        (outcome,) = await answers(feed_of(engine, clock, attempts=2), "hello")
+    assert outcome == Failed(Cause.TIMED_OUT, "Why.")
+    assert clock.waits == [1.0, 1.0, 2.0]
+
+
+async def test_an_engine_is_left_alone_as_long_as_it_asked_for():
+    clock = Hurried()
+    outcomes = iter([Failed(Cause.OVERLOADED, "Busy.", retry_after_seconds=90.0)])
+    async with ScriptedEngine(lambda request: next(outcomes, None) or echo(request)) as engine:
+        (outcome,) = await answers(feed_of(engine, clock), "hello")
+    assert isinstance(outcome, Answered)
+    assert clock.waits == [90.0]
 
 
 async def test_only_what_may_change_is_tried_again():
@@ -75,7 +105,7 @@ async def test_only_what_may_change_is_tried_again():
         feed = feed_of(engine, Hurried())
         await answers(feed, "stumbles")
         assert engine.calls == 2
-    stumbling = failing("stumble", Cause.OVERLOADED)
+    stumbling = failing("stumble", Cause.TIMED_OUT)
     async with ScriptedEngine(stumbling) as engine:
         outcomes = await answers(feed_of(engine, Hurried(), attempts=2), "a", "stumble", "b", "c")
         assert engine.calls == 4 + 1
@@ -117,11 +147,11 @@ async def test_one_who_is_cancelled_goes_on_with_nothing():
 
 
 async def test_attempts_run_out():
-    async with ScriptedEngine(failing("hello", Cause.OVERLOADED)) as engine:
+    async with ScriptedEngine(failing("hello", Cause.TIMED_OUT)) as engine:
         (outcome,) = await answers(feed_of(engine, Hurried(), attempts=3), "hello")
         assert engine.calls == 3
     assert isinstance(outcome, Failed)
-    assert outcome.cause is Cause.OVERLOADED
+    assert outcome.cause is Cause.TIMED_OUT
 
 
 @pytest.mark.parametrize("cause", [cause for cause in Cause if not cause.retriable])
@@ -165,7 +195,7 @@ async def test_a_request_is_not_blamed_for_deaths_in_company():
 
 async def test_only_deaths_are_counted_as_deaths():
     """A suspect may fail for another reason in between."""
-    moods = iter([Cause.ENGINE_DIED, Cause.OVERLOADED, Cause.ENGINE_DIED])
+    moods = iter([Cause.ENGINE_DIED, Cause.TIMED_OUT, Cause.ENGINE_DIED])
     async with ScriptedEngine(lambda _: Failed(next(moods), "Why.")) as engine:
         (outcome,) = await answers(feed_of(engine, Hurried(), attempts=2), "hello")
     assert isinstance(outcome, Failed)
