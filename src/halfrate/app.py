@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from halfrate.clock import Clock, WallClock
-from halfrate.config import Config, ModelConfig, model_name
+from halfrate.config import Config, ModelConfig, UrlsConfig, model_name
 from halfrate.dispatch.assembling import Assembler
 from halfrate.dispatch.assignments import Asked
 from halfrate.dispatch.bell import Bell
@@ -43,9 +43,15 @@ from halfrate.ingest.worker import READING
 from halfrate.ingest.workers import ProcessWorkers, ThreadWorkers, Workers
 from halfrate.lookup.documents import Documents
 from halfrate.lookup.lookup import Lookup
+from halfrate.lookup.manners import Manners
+from halfrate.lookup.page_reader import PageReader
+from halfrate.lookup.pages import Pages
 from halfrate.lookup.pdf import PdfReader
+from halfrate.lookup.robots import Robots
+from halfrate.lookup.web import Web
 from halfrate.metering.meter import JOBS_MAX, Meter
 from halfrate.metering.price import Price
+from halfrate.net.fetch import Bounds, Fetcher
 from halfrate.net.post import Poster
 from halfrate.net.targets import Targets
 from halfrate.service.caches import Caches
@@ -158,7 +164,9 @@ async def open_app(
             # This process has the directory to itself: whoever held a Lease is dead.
             await stores.meta.rescue_shards(lapsed_only=False)
             spill = _empty_directory(data / "spill")
-        lookup = _lookup(stores, bytes_max=config.limits.prompt_file_bytes)
+        fetcher = await stack.enter_async_context(_fetcher(config.urls))
+        lookup = _lookup(stores, config, clock, chance, fetcher)
+        stack.push_async_callback(lookup.close)
         served = await _start_models(config, make_engine or embedded_engine, stack)
         models = Models(served, lookup=lookup, clock=clock)
         parts = _Parts(config, stores, models, clock, chance, lookup=lookup, post=post, spill=spill)
@@ -454,11 +462,29 @@ def _free_bytes(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
-def _lookup(stores: Stores, *, bytes_max: int) -> Lookup:
+def _lookup(
+    stores: Stores, config: Config, clock: Clock, chance: Callable[[], float], fetcher: Fetcher
+) -> Lookup:
+    bytes_max, urls = config.limits.prompt_file_bytes, config.urls
     documents = Documents(
         store=stores.meta, blobs=stores.blobs, pdf=PdfReader(bytes_max=bytes_max), bytes_max=bytes_max
     )
-    return Lookup(store=stores.meta, blobs=stores.blobs, documents=documents)
+    pages = Pages(
+        blobs=stores.blobs,
+        fetcher=fetcher,
+        reader=PageReader(bytes_max=urls.page_bytes),
+        robots=Robots(fetcher, clock) if urls.robots else None,
+        manners=Manners(clock, calls_max=urls.host_calls, delay_seconds=urls.host_delay_seconds),
+        clock=clock,
+        chance=chance,
+    )
+    web = Web(pages, page_chars_max=urls.page_chars)
+    return Lookup(store=stores.meta, blobs=stores.blobs, documents=documents, web=web)
+
+
+def _fetcher(urls: UrlsConfig) -> Fetcher:
+    targets = Targets(urls.allow, allow_http=True, web=True)
+    return Fetcher(targets, bounds=Bounds(bytes_max=urls.page_bytes, seconds=urls.timeout_seconds))
 
 
 async def _start_models(config: Config, make_engine: MakeEngine, stack: AsyncExitStack) -> list[Model]:

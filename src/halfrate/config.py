@@ -104,6 +104,22 @@ class WebhooksConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     retry_hours: float = 24
 
 
+class UrlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the pages are read that prompts name.
+
+    ``allow`` lists hosts and networks that may be read though they are not public. ``robots`` is whether what
+    owners of hosts want left alone (robots.txt) is left alone.
+    """
+
+    allow: tuple[str, ...] = ()
+    robots: bool = True
+    host_calls: int = 4
+    host_delay_seconds: float = 0.1
+    page_bytes: int = 5 << 20
+    page_chars: int = 200_000
+    timeout_seconds: float = 30
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that can be set. Without a file, the demonstration model answers to every ``gemini-*``.
 
@@ -116,6 +132,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     server: ServerConfig = ServerConfig()
     dispatch: DispatchConfig = DispatchConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
+    urls: UrlsConfig = UrlsConfig()
 
     @classmethod
     def load(cls, path: Path | None = None, **overrides: Any) -> Config:

@@ -25,7 +25,7 @@ class Feed:
     def __init__(
         self, engine: Engine, *, lanes: int, clock: Clock, chance: Callable[[], float], config: DispatchConfig
     ) -> None:
-        self._engine = engine
+        self.engine = engine
         self._clock = clock
         self._chance = chance
         self._config = config
@@ -96,8 +96,8 @@ class Feed:
 
     async def _attempt(self, requests: Sequence[AnyRequest], took: Took) -> None:
         """Make one Attempt of each. All begin now, so one time-out is the time-out of each."""
-        if self._engine.state is not EngineState.READY:
-            await self._engine.ready()
+        if self.engine.state is not EngineState.READY:
+            await self.engine.ready()
         left = set(range(len(requests)))
 
         def one(position: int, outcome: Outcome) -> None:
@@ -106,7 +106,7 @@ class Feed:
 
         try:
             async with asyncio.timeout(self._config.attempt_seconds):
-                await self._engine.answer_many(requests, one)
+                await self.engine.answer_many(requests, one)
         except TimeoutError:
             for position in left:
                 took(position, self._timed_out())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from halfrate.clock import Clock
 from halfrate.config import DispatchConfig
 from halfrate.crashpoints import CrashPoint, reach
+from halfrate.dispatch.ahead import Ahead
 from halfrate.dispatch.assignments import Asked, assignments
 from halfrate.dispatch.feed import Feed
 from halfrate.dispatch.lanes import Taken
@@ -23,6 +23,7 @@ from halfrate.domain.shard import Lease, SegmentRef, Shard
 from halfrate.engines.api import Took
 from halfrate.ingest.inputs import Inputs
 from halfrate.lookup.lookup import Lookup, is_whole
+from halfrate.lookup.web import Informed
 from halfrate.metering.price import Price
 from halfrate.results.segment import SegmentWriter, read_segment
 from halfrate.store.blob.api import BlobStore
@@ -107,11 +108,11 @@ class ShardRun:
         async with asyncio.TaskGroup() as group:
             guards = [group.create_task(self._keep_lease()), group.create_task(sink.failure())]
             answers = []
-            unasked = _add_failed(pending, sink)
-            while unasked:
+            unasked = Ahead(_add_failed(pending, sink), fetch=partial(self._fetch, job), group=group)
+            while count := await unasked.ready():
                 await sink.room()
-                lanes = await self._feed.lanes.take(len(unasked))
-                chunk = [unasked.popleft() for _ in range(lanes.count)]
+                lanes = await self._feed.lanes.take(count)
+                chunk = unasked.take(lanes.count)
                 answer = group.create_task(self._answer(job, chunk, lanes, sink))
                 # Not in the task itself: one that is cancelled before its first step runs no line of it.
                 answer.add_done_callback(partial(_give_back, lanes))
@@ -138,17 +139,28 @@ class ShardRun:
         """Look up what the Requests name, when they have their lanes: no more is held of it at a time."""
         positions: list[int] = []
         whole: list[AnyRequest] = []
+        told: list[Callable[[Outcome], Outcome]] = []
         for position, request in enumerate(requests):
-            found: AnyRequest | Failed = request
-            if isinstance(request, Request):
-                found = await self._lookup.whole(request, engine=job.engine, at=job.created_at)
+            found = await self._informed(job, request)
             if isinstance(found, Failed):
                 took(position, found)
             else:
                 positions.append(position)
-                whole.append(found)
+                whole.append(found.request)
+                told.append(found.told)
         if whole:
-            await self._feed.answer(whole, lambda nth, outcome: took(positions[nth], outcome))
+            await self._feed.answer(whole, lambda nth, outcome: took(positions[nth], told[nth](outcome)))
+
+    async def _fetch(self, job: Job, request: Request) -> None:
+        await self._lookup.fetch(request, job_id=job.id)
+
+    async def _informed(self, job: Job, request: AnyRequest) -> Informed | Failed:
+        if not isinstance(request, Request):
+            return Informed(request)
+        whole = await self._lookup.whole(request, engine=job.engine, at=job.created_at)
+        if isinstance(whole, Failed):
+            return whole
+        return await self._lookup.informed(whole, engine=self._feed.engine, job_id=job.id)
 
     async def _keep_lease(self) -> None:
         while True:
@@ -192,9 +204,9 @@ class ShardRun:
         return [left for assignment in whole if (left := _without(assignment, settled))]
 
 
-def _add_failed(pending: list[Assignment], sink: Sink) -> deque[Assignment]:
+def _add_failed(pending: list[Assignment], sink: Sink) -> list[Assignment]:
     """Settle what can already be seen to have no answer, and return what is to be asked."""
-    unasked: deque[Assignment] = deque()
+    unasked: list[Assignment] = []
     for assignment in pending:
         match assignment.request:
             case Failed() as failed:

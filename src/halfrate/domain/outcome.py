@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from halfrate.domain.embedding import Embedded
+from halfrate.domain.page import ReadUrl
 from halfrate.domain.request import FunctionCall
 from halfrate.domain.usage import Usage
 
@@ -70,10 +71,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What the model answered: as many Candidates as were asked for, and what they took together."""
+    """What the model answered: as many Candidates as were asked for, and what they took together.
+
+    ``read`` are the URLs that were read for it, and ``tool_tokens`` the part of the Usage's ``input_tokens``
+    that came of them.
+    """
 
     candidates: tuple[Candidate, ...]
     usage: Usage
+    read: tuple[ReadUrl, ...] = ()
+    tool_tokens: int = 0
 
     @classmethod
     def of(cls, text: str, finish: Finish, usage: Usage) -> Answered:

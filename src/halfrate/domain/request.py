@@ -143,14 +143,15 @@ UNASKED = Sampling()
 class Request:
     """One thing to answer: at least one Message, the last of them not from the model.
 
-    ``cache`` names a cached content whose Messages and Functions go before these; it is looked up before a
-    Request reaches an Engine.
+    ``cache`` names a cached content whose Messages and Functions go before these, and with ``reads_urls`` the
+    pages that the users' turns name are to be read; both are looked up before a Request reaches an Engine.
     """
 
     messages: tuple[Message, ...]
     sampling: Sampling = UNASKED
     functions: Functions | None = None
     cache: str | None = None
+    reads_urls: bool = False
 
 
 AnyRequest = Request | Embedding

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from halfrate.domain.cache import Cache, Contents
 from halfrate.domain.embedding import Embedding
 from halfrate.domain.errors import InvalidArgument
 from halfrate.domain.outcome import Cause, Failed
 from halfrate.domain.request import AnyRequest, Request
+from halfrate.engines.api import Engine
 from halfrate.lookup.contents import read_contents
 from halfrate.lookup.documents import Documents
 from halfrate.lookup.held import Held
+from halfrate.lookup.web import Informed, Web
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.meta.api import MetaStore
 
@@ -29,10 +32,11 @@ class Lookup:
     expires in between, and a File that expires, are there for it until it has ended.
     """
 
-    def __init__(self, *, store: MetaStore, blobs: BlobStore, documents: Documents) -> None:
+    def __init__(self, *, store: MetaStore, blobs: BlobStore, documents: Documents, web: Web) -> None:
         self._store = store
         self._blobs = blobs
         self._documents = documents
+        self._web = web
         self._contents: Held[str, Contents] = Held(_CONTENTS_HELD)
 
     async def whole(self, request: Request, *, engine: str, at: float) -> Request | Failed:
@@ -40,18 +44,35 @@ class Lookup:
 
         ``at`` is the moment it was asked, or its Job was created.
         """
-        if is_whole(request):
+        if not _names(request):
             return request
         found = await self._documents.read(request.messages, at=at)
         if isinstance(found, Failed):
             return found
-        asked = Request(found, request.sampling, request.functions, request.cache)
+        asked = replace(request, messages=found)
         if asked.cache is None:
             return asked
         contents = await self._contents_of(asked.cache, engine=engine, at=at)
         if isinstance(contents, Failed):
             return contents
         return _joined(contents, asked)
+
+    async def informed(self, request: Request, *, engine: Engine, job_id: str | None) -> Informed | Failed:
+        """Return a whole Request with the pages in it that it wants read. It takes as long as the web does.
+
+        ``job_id`` is whose pages they are: a Job reads each once.
+        """
+        if not request.reads_urls:
+            return Informed(request)
+        return await self._web.inform(request, engine=engine, job_id=job_id)
+
+    async def fetch(self, request: Request, *, job_id: str) -> None:
+        """Have the pages read that a Request of a Job will want."""
+        await self._web.fetch(request, job_id=job_id)
+
+    async def close(self) -> None:
+        """Give up the reading of pages."""
+        await self._web.close()
 
     async def whole_contents(self, contents: Contents, *, at: float) -> Contents | Failed:
         """Return Contents that name nothing any more, or why there are none."""
@@ -107,7 +128,11 @@ def is_whole(request: AnyRequest) -> bool:
     """Whether a Request holds all it asks about, as most do."""
     if isinstance(request, Embedding):
         return True
-    return request.cache is None and not any(message.attachments for message in request.messages)
+    return not (request.reads_urls or _names(request))
+
+
+def _names(request: Request) -> bool:
+    return request.cache is not None or any(message.attachments for message in request.messages)
 
 
 def _joined(contents: Contents, request: Request) -> Request | Failed:

@@ -20,8 +20,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
     resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), math.ceil(seconds) + 1))
     try:
-        answer = TEXT + _text(sys.stdin.buffer.read(), bytes_max)
-    except _Refused as refused:
+        answer = TEXT + text_of(sys.stdin.buffer.read(), bytes_max)
+    except Refused as refused:
         answer = ERROR + str(refused).encode()
     except MemoryError:
         answer = ERROR + b"it takes too much memory"
@@ -30,25 +30,26 @@ def main() -> None:
     sys.stdout.buffer.write(answer)
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """Why a PDF that can be read is not."""
 
 
-def _text(data: bytes, bytes_max: int) -> bytes:
+def text_of(data: bytes, bytes_max: int) -> bytes:
+    """Return the text of a PDF. Raise `Refused`, or what its reader raises."""
     from pypdf import PdfReader  # noqa: PLC0415 - an extra, wanted in this process only
 
     reader = PdfReader(io.BytesIO(data))
     if reader.is_encrypted and not reader.decrypt(""):
-        raise _Refused("it needs a password")
+        raise Refused("it needs a password")
     if len(reader.pages) > PAGES_MAX:
-        raise _Refused(f"it has {len(reader.pages):,} pages, and at most {PAGES_MAX:,} are read")
+        raise Refused(f"it has {len(reader.pages):,} pages, and at most {PAGES_MAX:,} are read")
     pages: list[bytes] = []
     left = bytes_max
     for page in reader.pages:
         pages.append(page.extract_text().encode("utf-8", "replace"))
         left -= len(pages[-1]) + 1
         if left < 0:
-            raise _Refused(
+            raise Refused(
                 f"its text has more than {bytes_max:,} bytes, and no more are read into a prompt "
                 "(limits.prompt_file_bytes)"
             )

@@ -39,15 +39,17 @@ class Target:
 class Targets:
     """What may be called: https at public addresses, and what is on the list of exceptions.
 
-    ``allow`` names hosts and networks. A host on it may be at any address; ``allow_http`` lets plain http go
-    to what is on the list, and to nothing else.
+    ``allow`` names hosts and networks. A host on it may be at any address, on any port; ``allow_http`` lets
+    plain http go to what is on the list, and to nothing else. ``web`` is for reading pages: plain http goes
+    to public addresses too, and what is not on the list must be on the usual port.
     """
 
-    def __init__(self, allow: Sequence[str] = (), *, allow_http: bool = False) -> None:
+    def __init__(self, allow: Sequence[str] = (), *, allow_http: bool = False, web: bool = False) -> None:
         """Raise `ConfigError` for an entry that is neither a host nor a network."""
         self._networks = [network for entry in allow if (network := _network(entry))]
         self._hosts = {entry.lower() for entry in allow if not _network(entry)}
         self._allow_http = allow_http
+        self._web = web
         for host in self._hosts:
             if not _is_name(host):
                 raise ConfigError(
@@ -58,8 +60,10 @@ class Targets:
         """Return a URL's parts. Raise `InvalidArgument` if it is no URL, or can be seen to be forbidden."""
         target = _read(url)
         listed = target.host in self._hosts or self._networks
-        if target.scheme == "http" and not (self._allow_http and listed):
+        if target.scheme == "http" and not (self._web or (self._allow_http and listed)):
             raise _refused(url, "it must begin with https://")
+        if self._web and target.port not in _PORTS.values() and not listed:
+            raise _refused(url, f"pages are not read on port {target.port}")
         if target.address is not None:
             self.admit(target, target.address)
         return target
@@ -70,10 +74,12 @@ class Targets:
         if target.host in self._hosts or any(found in network for network in self._networks):
             return
         where = f"{target.scheme}://{target.authority}"
-        if target.scheme != "https":
+        if target.scheme != "https" and not self._web:
             raise _refused(
                 where, "plain http is for hosts that the server's settings allow by name or network"
             )
+        if self._web and target.port not in _PORTS.values():
+            raise _refused(where, f"pages are not read on port {target.port}")
         if not _is_public(found):
             raise _refused(where, f"{found} is no public address, and the server's settings do not allow it")
 

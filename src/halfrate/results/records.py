@@ -9,6 +9,7 @@ import msgspec
 from halfrate.domain.embedding import Embedded
 from halfrate.domain.errors import CorruptData
 from halfrate.domain.outcome import Answered, Candidate, Cause, Failed, Finish, Outcome, TokenLogprob
+from halfrate.domain.page import PageStatus, ReadUrl
 from halfrate.domain.request import FunctionCall
 from halfrate.domain.result import Asker, Result
 from halfrate.domain.usage import Usage
@@ -87,6 +88,8 @@ class _Candidates(_Packed, frozen=True, tag="c"):
     input_tokens: int
     output_tokens: int
     cached_tokens: int
+    read: tuple[tuple[str, PageStatus, str], ...] = ()
+    tool_tokens: int = 0
 
 
 class _Embedded(_Packed, frozen=True, tag="e"):
@@ -129,18 +132,20 @@ _RESULT_ORDINAL = msgspec.msgpack.Decoder(_ResultOrdinal)
 def _pack_answered(answered: Answered) -> _Answered | _Candidates:
     usage = answered.usage
     tokens = usage.input_tokens, usage.output_tokens, usage.cached_tokens
-    if len(answered.candidates) == 1:
+    if len(answered.candidates) == 1 and not answered.read:
         one = answered.candidates[0]
         if not (one.thought_tokens or one.calls or one.logprobs or one.thought):
             return _Answered(one.text, one.finish, *tokens)
-    return _Candidates(tuple(map(_pack_candidate, answered.candidates)), *tokens)
+    read = tuple([(each.url, each.status, each.detail) for each in answered.read])
+    return _Candidates(tuple(map(_pack_candidate, answered.candidates)), *tokens, read, answered.tool_tokens)
 
 
 def _unpack_answered(packed: _Answered | _Candidates) -> Answered:
     usage = Usage(packed.input_tokens, packed.output_tokens, packed.cached_tokens)
     if isinstance(packed, _Answered):
         return Answered.of(packed.text, packed.finish, usage)
-    return Answered(tuple(map(_unpack_candidate, packed.candidates)), usage)
+    read = tuple([ReadUrl(*each) for each in packed.read])
+    return Answered(tuple(map(_unpack_candidate, packed.candidates)), usage, read, packed.tool_tokens)
 
 
 def _pack_candidate(candidate: Candidate) -> _Candidate:

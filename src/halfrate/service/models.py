@@ -137,7 +137,11 @@ class Models:
         whole = await self._whole(request, model)
         if isinstance(whole, Failed):
             return whole, model
-        return await model.engine.answer(whole, interactive=True, wrote=wrote), model
+        informed = await self._lookup.informed(whole, engine=model.engine, job_id=None)
+        if isinstance(informed, Failed):
+            return informed, model
+        outcome = await model.engine.answer(informed.request, interactive=True, wrote=wrote)
+        return informed.told(outcome), model
 
     async def embed(self, name: str, embeddings: Sequence[Embedding]) -> list[Outcome]:
         """Embed texts, ahead of all Jobs. The first that fails is the only Outcome then.

@@ -38,7 +38,7 @@ async def test_the_colon_may_be_escaped(client):
         (b"", 400, "contents is empty"),
         (b"{", 400, "Invalid JSON payload received"),
         (b'{"foo": 1}', 400, 'Unknown name \\"foo\\": Cannot find field.'),
-        (b'{"contents": {"parts": {"text": "x"}}, "tools": [{"urlContext": {}}]}', 400, "url_context"),
+        (b'{"contents": {"parts": {"text": "x"}}, "tools": [{"googleSearch": {}}]}', 400, "google_search"),
         (b'{"contents": {"parts": {"text": "x"}}, "generationConfig": {"maxOutputTokens": 0}}', 400, "max_"),
         (b'{"contents": {"parts": {"text": "fail me"}}}', 500, "The script fails"),
     ],

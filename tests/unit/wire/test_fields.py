@@ -70,7 +70,6 @@ def test_what_is_taken_without_effect_changes_nothing(place, field, value):
             for tool in (
                 "googleSearch",
                 "googleSearchRetrieval",
-                "urlContext",
                 "codeExecution",
                 "googleMaps",
                 "fileSearch",

@@ -34,7 +34,7 @@ def test_a_generate_call():
     [
         (b"", InvalidArgument, "contents is empty"),
         (f'{{{CONTENTS}, "model": "models/x"}}'.encode(), InvalidArgument, "the URL names 'm'"),
-        (f'{{{CONTENTS}, "tools": [{{"urlContext": {{}}}}]}}'.encode(), InvalidArgument, "url_context"),
+        (f'{{{CONTENTS}, "tools": [{{"googleSearch": {{}}}}]}}'.encode(), InvalidArgument, "google_search"),
         (
             f'{{{CONTENTS}, "generationConfig": {{"logprobs": 1}}}}'.encode(),
             InvalidArgument,

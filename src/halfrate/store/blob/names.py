@@ -43,3 +43,8 @@ def upload_blob(upload_id: str) -> str:
 def cache_blob(cache_id: str) -> str:
     """The Contents of a Cache."""
     return f"caches/{cache_id}"
+
+
+def page_blob(job_id: str, digest: str) -> str:
+    """The text of a page that a Job's Requests name."""
+    return f"{job_folder(job_id)}/pages/{digest}"

@@ -95,7 +95,7 @@ def parse_id(text: str) -> str:
 
 def _contents(sent: CachedContent) -> Contents:
     try:
-        functions = functions_of(sent.tools, sent.tool_config)
+        functions = functions_of(sent.tools, sent.tool_config, only_functions=True)
         return Contents(_messages(sent, functions), functions)
     except Inability as inability:
         raise InvalidArgument(inability.failed.detail) from None

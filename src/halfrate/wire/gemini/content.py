@@ -20,7 +20,7 @@ from halfrate.domain.request import (
     Role,
 )
 from halfrate.wire.gemini import lenient
-from halfrate.wire.gemini.functions import Tool, ToolConfig, functions_of
+from halfrate.wire.gemini.functions import Tool, ToolConfig, functions_of, reads_urls
 from halfrate.wire.gemini.generation_config import GenerationConfig, sampling_of
 from halfrate.wire.gemini.inability import Inability, invalid, unsupported
 from halfrate.wire.gemini.lenient import ABSENT, given
@@ -143,7 +143,7 @@ def understand(asked: GenerateContentRequest) -> Request | Failed:
                 "Function calling with generation_config.response_mime_type "
                 f"{config and config.response_mime_type!r} is not possible: leave one of them out."
             )
-        return Request(messages, sampling, functions, _cache(asked))
+        return Request(messages, sampling, functions, _cache(asked), reads_urls(asked.tools))
     except Inability as inability:
         return inability.failed
 

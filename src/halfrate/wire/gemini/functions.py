@@ -69,16 +69,27 @@ _CHOICES = {
 }
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}")
 _SERVER_SIDE = Tool.__struct_fields__[1:]
+_BUILT = frozenset({"url_context"})
 
 
-def functions_of(tools: list[Tool] | None, config: ToolConfig | None) -> Functions | None:
-    """Return the functions a model is told of, None without any. Raise `Inability` if that cannot be."""
+def reads_urls(tools: list[Tool] | None) -> bool:
+    """Whether the pages are to be read that the prompt names."""
+    return any(given(tool.url_context) and bytes(tool.url_context) != b"null" for tool in tools or ())
+
+
+def functions_of(
+    tools: list[Tool] | None, config: ToolConfig | None, *, only_functions: bool = False
+) -> Functions | None:
+    """Return the functions a model is told of, None without any. Raise `Inability` if that cannot be.
+
+    With ``only_functions``, what the server itself can do is refused too.
+    """
     calling = (config and config.function_calling_config) or FunctionCallingConfig()
     choice = _CHOICES[calling.mode]
     declarations = tuple(
         _declaration(sent, f"tools[{index}].function_declarations[{number}]")
         for index, tool in enumerate(tools or ())
-        for number, sent in enumerate(_only_functions(tool, index))
+        for number, sent in enumerate(_functions_in(tool, index, only_functions))
     )
     if not declarations:
         if choice is Choice.ANY or calling.allowed_function_names:
@@ -92,9 +103,9 @@ def functions_of(tools: list[Tool] | None, config: ToolConfig | None) -> Functio
     return Functions(declarations, choice, allowed)
 
 
-def _only_functions(tool: Tool, index: int) -> list[FunctionDeclarationSent]:
+def _functions_in(tool: Tool, index: int, only_functions: bool) -> list[FunctionDeclarationSent]:
     for name in _SERVER_SIDE:
-        if given(getattr(tool, name)):
+        if given(getattr(tool, name)) and (only_functions or name not in _BUILT):
             raise unsupported(f"tools[{index}].{name} cannot be used yet. Leave it out.")
     return tool.function_declarations or []
 

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from halfrate.domain.outcome import Answered, Candidate, Delta, Finish, TokenLogprob
+from halfrate.domain.page import PageStatus, ReadUrl
 from halfrate.domain.request import FunctionCall
 from halfrate.domain.usage import Usage
 
@@ -69,6 +70,19 @@ class LogprobsResult(msgspec.Struct, rename="camel", gc=False):
     top_candidates: tuple[TopCandidates, ...] | UnsetType = UNSET
 
 
+class UrlMetadata(msgspec.Struct, rename="camel", gc=False):
+    """What came of a URL that was to be read."""
+
+    retrieved_url: str
+    url_retrieval_status: str
+
+
+class UrlContextMetadata(msgspec.Struct, rename="camel", gc=False):
+    """What came of each URL that the prompt names."""
+
+    url_metadata: tuple[UrlMetadata, ...]
+
+
 class CandidateSent(msgspec.Struct, rename="camel", gc=False):
     """One answer, or in a stream a piece of it."""
 
@@ -77,6 +91,7 @@ class CandidateSent(msgspec.Struct, rename="camel", gc=False):
     index: int = 0
     avg_logprobs: float | UnsetType = UNSET
     logprobs_result: LogprobsResult | UnsetType = UNSET
+    url_context_metadata: UrlContextMetadata | UnsetType = UNSET
 
 
 class ModalityTokens(msgspec.Struct, rename="camel", gc=False):
@@ -96,6 +111,8 @@ class UsageMetadata(msgspec.Struct, rename="camel", omit_defaults=True, gc=False
     prompt_tokens_details: tuple[ModalityTokens, ...] = ()
     cache_tokens_details: tuple[ModalityTokens, ...] = ()
     thoughts_token_count: int = 0
+    tool_use_prompt_token_count: int = 0
+    tool_use_prompt_tokens_details: tuple[ModalityTokens, ...] = ()
 
 
 class GenerateContentResponse(msgspec.Struct, rename="camel", gc=False):
@@ -118,7 +135,11 @@ def generate_response(answered: Answered, *, model_version: str, response_id: st
     """Return the response to a Request that was answered."""
     candidates = tuple([_candidate(one, index) for index, one in enumerate(answered.candidates)])
     thought_tokens = sum([one.thought_tokens for one in answered.candidates])
-    usage = usage_metadata(answered.usage, thought_tokens=thought_tokens)
+    usage = usage_metadata(answered.usage, thought_tokens=thought_tokens, tool_tokens=answered.tool_tokens)
+    if answered.read:
+        said = UrlContextMetadata(tuple(map(_url_metadata, answered.read)))
+        for candidate in candidates:
+            candidate.url_context_metadata = said
     return GenerateContentResponse(candidates, usage, model_version, response_id)
 
 
@@ -129,18 +150,28 @@ def piece_response(delta: Delta, *, model_version: str, response_id: str) -> Gen
     return GenerateContentResponse((candidate,), UNSET, model_version, response_id)
 
 
-def usage_metadata(usage: Usage, *, thought_tokens: int = 0) -> UsageMetadata:
-    """Return token counts as the wire has them: zeros are left out."""
+def usage_metadata(usage: Usage, *, thought_tokens: int = 0, tool_tokens: int = 0) -> UsageMetadata:
+    """Return token counts as the wire has them: zeros are left out, and tools' tokens stand by themselves."""
     input_tokens, output_tokens, cached_tokens = usage.input_tokens, usage.output_tokens, usage.cached_tokens
+    prompt_tokens = input_tokens - tool_tokens
     return UsageMetadata(
-        input_tokens,
+        prompt_tokens,
         output_tokens - thought_tokens,
         input_tokens + output_tokens,
         cached_tokens,
-        (ModalityTokens(input_tokens),) if input_tokens else (),
+        (ModalityTokens(prompt_tokens),) if prompt_tokens else (),
         (ModalityTokens(cached_tokens),) if cached_tokens else (),
         thought_tokens,
+        tool_tokens,
+        (ModalityTokens(tool_tokens),) if tool_tokens else (),
     )
+
+
+_STATUSES = {status: f"URL_RETRIEVAL_STATUS_{status.name}" for status in PageStatus}
+
+
+def _url_metadata(read: ReadUrl) -> UrlMetadata:
+    return UrlMetadata(read.url, _STATUSES[read.status])
 
 
 def _candidate(candidate: Candidate, index: int) -> CandidateSent:

@@ -60,6 +60,7 @@ class _Usage(_Read):
     candidates_token_count: int = 0
     cached_content_token_count: int = 0
     thoughts_token_count: int = 0
+    tool_use_prompt_token_count: int = 0
 
 
 class _Vector(_Read):
@@ -147,7 +148,7 @@ def _answered(response: _Response) -> Answered:
     return Answered(
         candidates,
         Usage(
-            usage.prompt_token_count,
+            usage.prompt_token_count + usage.tool_use_prompt_token_count,
             usage.candidates_token_count + thought_tokens,
             usage.cached_content_token_count,
         ),
