@@ -48,6 +48,8 @@ def _text(data: bytes, kind: str, charset: str, bytes_max: int) -> tuple[bytes, 
         if "html" in kind:
             return _of_html(data, charset)
         return TEXT, decoded(data, charset)
+    except ModuleNotFoundError:
+        return ERROR, "what reads it is not installed: pip install 'halfrate[pdf,urls]'"
     except MemoryError:
         return ERROR, "it takes too much memory"
     except Exception as error:  # what anybody may have made has a reader raise anything
