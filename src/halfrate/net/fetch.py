@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver, ResolveResult
     from yarl import URL
 
-CONNECTIONS_MAX = 64
+CONNECTIONS_MAX = 256
 REDIRECTS_MAX = 5
 USER_AGENT = "halfrate (+reads the pages that prompts name)"
 
