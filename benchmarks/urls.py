@@ -2,8 +2,8 @@
 
 Every host is an address of the loopback interface, served by another process that takes its time over each
 page. What a host allows is the smaller of its calls at a time over the time a page takes, and one call each
-delay; that is the limit, over all hosts, unless the connections at a time are fewer. The model is the scripted
-one, and answers at once. A Job of a quarter of the pages runs first, for its memory.
+delay; that is the limit, over all hosts, unless the connections at a time are fewer. The model is scripted and
+answers at once. A Job of a quarter of the pages runs first, for its memory.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ WORDS = "The otter sleeps on its back in the kelp and holds the hand of its neig
 def page(path: str) -> bytes:
     """Return a page of about 8 kB as a host answers with it."""
     body = "".join(f"<p>{WORDS * 6}</p>" for _ in range(12))
-    html = f"<html><head><title>{path}</title></head><body><nav>Home</nav><article><h1>{path}</h1>{body}</article>"
-    data = f"{html}</body></html>".encode()
+    article = f"<article><h1>{path}</h1>{body}</article>"
+    data = f"<html><head><title>{path}</title></head><body><nav>Home</nav>{article}</body></html>".encode()
     head = f"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {len(data)}\r\n\r\n"
     return head.encode() + data
 
@@ -55,7 +55,7 @@ async def serve_hosts(latency_seconds: float) -> None:
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
-    server = await asyncio.start_server(serve, "0.0.0.0", 0)  # noqa: S104 - all of 127.0.0.0/8, on a benchmark
+    server = await asyncio.start_server(serve, "0.0.0.0", 0)  # that is, at all of 127.0.0.0/8
     print(server.sockets[0].getsockname()[1], flush=True)
     async with server:
         await asyncio.to_thread(sys.stdin.read)
@@ -136,8 +136,9 @@ async def measure(pages: int, hosts_count: int, latency_seconds: float) -> int:
         for name, count in (("small", pages // 4), ("large", pages)):
             with tempfile.TemporaryDirectory() as folder:
                 config = Config(data_dir=folder, models={MODEL: ModelConfig(path="x.gguf")}, urls=rules)
-                engine = ScriptedEngine(echo, remember=False)
-                async with open_app(config, make_engine=lambda entry, engine=engine: engine) as app:
+                async with open_app(
+                    config, make_engine=lambda _: ScriptedEngine(echo, remember=False)
+                ) as app:
                     with MemoryWatch(os.getpid()) as watch:
                         seconds[name] = await run_job(
                             app, port, pages=count, hosts_count=hosts_count, name=name
