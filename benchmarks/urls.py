@@ -2,8 +2,8 @@
 
 Every host is an address of the loopback interface, served by another process that takes its time over each
 page. What a host allows is the smaller of its calls at a time over the time a page takes, and one call each
-delay; that is the limit, over all hosts, unless the connections at a time are fewer. The model is scripted and
-answers at once. A Job of a quarter of the pages runs first, for its memory.
+delay; that is the limit, over all hosts, unless the connections at a time are fewer. The model is scripted,
+and answers at once. A Job of a quarter of the pages runs first, for its memory.
 """
 
 from __future__ import annotations
