@@ -17,6 +17,7 @@ from halfrate.domain.errors import ConfigError
 from halfrate.domain.job import Job, JobState
 from halfrate.domain.outcome import Outcome
 from halfrate.domain.request import Request
+from halfrate.domain.shard import Section
 from halfrate.domain.waiting import WaitingCode
 from halfrate.engines.scripted import Script, ScriptedEngine, always, echo
 from halfrate.ingest.inputs import Inputs
@@ -330,9 +331,9 @@ async def test_a_change_too_large_for_the_cache_says_that_the_disk_is_full(disk:
     try:
         await store.create_job(make_job("job"), active_jobs_max=100)
         with pytest.raises(OSError, match="No space left"):
-            await store.save_plan("job", [1] * 200_000)
+            await store.save_plan("job", [Section("pocket-1", 0, (1,) * 200_000)])
         assert (await store.get_job("job")).planned is False
-        await store.save_plan("job", [3])
+        await store.save_plan("job", [Section("pocket-1", 0, (3,))])
         assert await store.check_integrity() == []
     finally:
         store.close()

@@ -41,6 +41,7 @@ class ShardRun:
         lease: Lease,
         feed: Feed,
         *,
+        engine: str,
         store: MetaStore,
         blobs: BlobStore,
         inputs: Inputs,
@@ -53,6 +54,7 @@ class ShardRun:
         settled: Callable[[int, float], None],
     ) -> None:
         self.lease = lease
+        self._engine = engine
         self._feed = feed
         self._store = store
         self._blobs = blobs
@@ -107,7 +109,7 @@ class ShardRun:
         async with asyncio.TaskGroup() as group:
             guards = [group.create_task(self._keep_lease()), group.create_task(sink.failure())]
             answers = []
-            unasked = _add_failed(pending, sink)
+            unasked = self._add_failed(job, pending, sink)
             while unasked:
                 await sink.room()
                 lanes = await self._feed.lanes.take(len(unasked))
@@ -123,8 +125,10 @@ class ShardRun:
                 guard.cancel()
 
     async def _answer(self, job: Job, chunk: list[Assignment], lanes: Taken, sink: Sink) -> None:
+        other = self._unless_own(job)
+
         def took(position: int, outcome: Outcome) -> None:
-            sink.add([Result(asker, outcome) for asker in chunk[position].askers])
+            sink.add([Result(asker, outcome, other) for asker in chunk[position].askers])
             lanes.give_one_back()
 
         # All of them: those that have failed already were not handed out.
@@ -141,7 +145,7 @@ class ShardRun:
         for position, request in enumerate(requests):
             found: AnyRequest | Failed = request
             if isinstance(request, Request):
-                found = await self._lookup.whole(request, engine=job.engine, at=job.created_at)
+                found = await self._lookup.whole(request, engine=self._engine, at=job.created_at)
             if isinstance(found, Failed):
                 took(position, found)
             else:
@@ -149,6 +153,22 @@ class ShardRun:
                 whole.append(found)
         if whole:
             await self._feed.answer(whole, lambda nth, outcome: took(positions[nth], outcome))
+
+    def _add_failed(self, job: Job, pending: list[Assignment], sink: Sink) -> deque[Assignment]:
+        """Settle what can already be seen to have no answer, and return what is to be asked."""
+        unasked: deque[Assignment] = deque()
+        other = self._unless_own(job)
+        for assignment in pending:
+            match assignment.request:
+                case Failed() as failed:
+                    sink.add([Result(asker, failed, other) for asker in assignment.askers])
+                case _:
+                    unasked.append(assignment)
+        return unasked
+
+    def _unless_own(self, job: Job) -> str | None:
+        """Return this Engine, None if it is the Job's own: Results are that one's where they say nothing."""
+        return None if self._engine == job.engine else self._engine
 
     async def _keep_lease(self) -> None:
         while True:
@@ -184,24 +204,14 @@ class ShardRun:
         with self._inputs.lines(job.input_blob) as lines:
             whole = assignments(
                 lines.in_run_order(shard.first, shard.requests),
-                model=job.model,
+                # Where the index keeps apart what names a model, the plan has sent it to that one's Engine.
+                model=None if lines.parted_by_model else job.model,
                 kind=job.kind,
                 asked=self._asked,
                 default_temperature=self._default_temperature,
+                refusal=shard.refusal,
             )
         return [left for assignment in whole if (left := _without(assignment, settled))]
-
-
-def _add_failed(pending: list[Assignment], sink: Sink) -> deque[Assignment]:
-    """Settle what can already be seen to have no answer, and return what is to be asked."""
-    unasked: deque[Assignment] = deque()
-    for assignment in pending:
-        match assignment.request:
-            case Failed() as failed:
-                sink.add([Result(asker, failed) for asker in assignment.askers])
-            case _:
-                unasked.append(assignment)
-    return unasked
 
 
 def _give_back(lanes: Taken, _: asyncio.Task[None]) -> None:
