@@ -46,7 +46,7 @@ class FileRoutes:
             Route(f"/download{V}/files/{{file:id}}:download", self.download, methods=["GET"]),
         ]
 
-    @entry("files.get", "Show a file", answer=shapes.File)
+    @entry("files.get", "Show a file", answer=shapes.File, refuses=(400,))
     async def get(self, call: Call) -> Response:
         """Show a File, or send its bytes where those are asked for."""
         if call.query_params.get("alt") == "media":

@@ -13,10 +13,12 @@ from starlette.routing import Route
 from halfrate.domain.errors import InvalidArgument, NotFound
 from halfrate.domain.file import File, output_file_id
 from halfrate.domain.outcome import Cause
+from halfrate.server import examples
 from halfrate.server.answers import json_answer
 from halfrate.server.bodies import Bodies
+from halfrate.server.manual import Answer, Media, Parameter, entry
 from halfrate.server.openai_forms import FormBody, Part
-from halfrate.server.openai_told import Endpoint
+from halfrate.server.openai_told import Endpoint, listing
 from halfrate.server.paths import V
 from halfrate.service.files import Files, opened
 from halfrate.service.jobs import Jobs
@@ -24,9 +26,24 @@ from halfrate.service.paging import token_after
 from halfrate.service.uploads import Uploads
 from halfrate.wire.gemini.content import bare_model
 from halfrate.wire.openai import files as wire
+from halfrate.wire.openai import shapes
 from halfrate.wire.openai.form import Form, ResultFile, result_file
 from halfrate.wire.openai.output import Translation
 from halfrate.wire.openai.reading import at
+
+_FORM = Media(
+    "multipart/form-data",
+    {
+        "type": "object",
+        "properties": {
+            "purpose": {"type": "string", "enum": list(wire.PURPOSES)},
+            "file": {"type": "string", "format": "binary"},
+        },
+        "required": ["purpose", "file"],
+        "additionalProperties": False,
+    },
+)
+_BYTES = Media("application/octet-stream", {"type": "string", "format": "binary"})
 
 
 class OpenAIFileRoutes:
@@ -52,9 +69,9 @@ class OpenAIFileRoutes:
         return [
             ("POST", "/files", self.create),
             ("GET", "/files", self.list_page),
-            ("GET", "/files/{file:path}/content", self.content),
-            ("GET", "/files/{file:path}", self.get),
-            ("DELETE", "/files/{file:path}", self.delete),
+            ("GET", "/files/{file:any}/content", self.content),
+            ("GET", "/files/{file:any}", self.get),
+            ("DELETE", "/files/{file:any}", self.delete),
         ]
 
     def native_routes(self) -> list[Route]:
@@ -65,6 +82,13 @@ class OpenAIFileRoutes:
             Route(f"/download{path}", self.download, methods=["GET"]),
         ]
 
+    @entry(
+        "createFile",
+        "Upload a file",
+        body=_FORM,
+        answer=shapes.File,
+        examples=examples.OPENAI_UPLOAD,
+    )
     async def create(self, call: Call, form: Form) -> Response:
         """Take an upload in one body, straight to the disk."""
         body = FormBody(call.headers.get("content-type", ""), self._bodies.arriving(call))
@@ -107,6 +131,17 @@ class OpenAIFileRoutes:
             raise
         return upload.id
 
+    @entry(
+        "listFiles",
+        "List uploaded files",
+        answer=shapes.FileList,
+        query=[
+            *listing(default=100, most=1_000),
+            Parameter("purpose", "Only those of this purpose.", {"type": "string", "enum": [*wire.PURPOSES]}),
+            Parameter("order", "`desc`, as it is anyway.", {"type": "string", "enum": ["desc"]}),
+        ],
+        refuses=(404,),
+    )
     async def list_page(self, call: Call, form: Form) -> Response:
         """Show a page of uploaded Files, newest first."""
         query = call.query_params
@@ -122,11 +157,13 @@ class OpenAIFileRoutes:
         ]
         return await json_answer(call, wire.list_body(shown, more=more is not None))
 
+    @entry("getFile", "Show a file", answer=shapes.File)
     async def get(self, call: Call, form: Form) -> Response:
         """Show a File."""
         file_id = form.file_id(call.path_params["file"])
         return await json_answer(call, wire.file_body(await self._file(file_id), form, id=file_id))
 
+    @entry("deleteFile", "Delete a file", answer=shapes.DeletedFile)
     async def delete(self, call: Call, form: Form) -> Response:
         """Remove a File. The errors of a Job go with its answers."""
         file_id = form.file_id(call.path_params["file"])
@@ -140,6 +177,17 @@ class OpenAIFileRoutes:
         result = result_file(file_id)
         return await self._files.get(file_id if result is None else output_file_id(result.job_id))
 
+    @entry(
+        "downloadFile",
+        "Download a file",
+        description="As it was uploaded; of a batch, its results in lines of this dialect.",
+        answer={
+            200: Answer((_BYTES,), "The whole."),
+            206: Answer((_BYTES,), "The range that was asked for."),
+        },
+        headers=[Parameter("Range", "A range of bytes, as in `bytes=0-99`.")],
+        refuses=(416,),
+    )
     async def content(self, call: Call, form: Form) -> Response:
         """Send what a File holds: as it was uploaded, or the Results of a Job in lines of this dialect."""
         file_id = form.file_id(call.path_params["file"])
