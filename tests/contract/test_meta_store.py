@@ -879,6 +879,14 @@ async def test_a_cache_is_there_until_it_expires(store, clock):
     assert not await store.expire_cache("cache", expires_at=EPOCH + 99)
 
 
+async def test_every_cache_that_is_stored_can_be_gone_through(store, clock):
+    for id in ("b", "c", "a"):
+        await store.create_cache(cache(id), caches_max=9)
+    clock.advance(seconds=1_000)  # they have expired
+    assert await store.stored_caches(limit=2, after="") == [cache("a"), cache("b")]
+    assert await store.stored_caches(limit=2, after="b") == [cache("c")]
+
+
 async def test_a_cache_that_is_given_another_expiry_says_when(store, clock):
     await store.create_cache(cache(), caches_max=1)
     clock.advance(seconds=5)

@@ -317,6 +317,10 @@ class MetaStore(Protocol):
         """Remove a Cache that has expired."""
         ...
 
+    async def stored_caches(self, *, limit: int, after: str) -> list[Cache]:
+        """Return up to ``limit`` Caches, expired ones too, in order of id, that come after ``after``."""
+        ...
+
     async def cache_stored(self, cache_id: str) -> bool:
         """Whether there is a row of a Cache, expired or not."""
         ...
