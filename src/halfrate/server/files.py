@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from functools import partial
+from typing import Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as Call
@@ -27,6 +29,14 @@ SNAPSHOT = "X-Halfrate-Snapshot"
 _BYTES = Media("application/octet-stream", {"type": "string", "format": "binary"})
 _ETAG = Parameter("ETag", "Stands for exactly these bytes.")
 _SNAPSHOT = Parameter(SNAPSHOT, "Stands for the results in this answer, for a later `since`.")
+
+
+class Find(Protocol):
+    """Finds the content of a File for a reader, as `Files.content` does."""
+
+    async def __call__(self, *, seen: str | None, from_start: bool) -> Content:
+        """Return it."""
+        ...
 
 
 class FileRoutes:
@@ -95,9 +105,12 @@ class FileRoutes:
         if "since" in call.query_params:
             snapshot, chunks = await self._files.since(file_id, call.query_params["since"])
             return _Stream(chunks, 200, {SNAPSHOT: snapshot})
+        return await self.send(call, file_id, partial(self._files.content, file_id))
+
+    async def send(self, call: Call, file_id: str, find: Find) -> Response:
+        """Send the content that is found, or the part of it that is asked for."""
         wanted = _wanted_range(call.headers.get("range"))
-        content = await self._files.content(
-            file_id,
+        content = await find(
             seen=_etag(call.headers.get("if-range")) if wanted else None,
             from_start=wanted is None or wanted.from_start,
         )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 from starlette.requests import Request as Call
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from halfrate.domain.errors import InvalidArgument, NotFound
@@ -16,11 +15,14 @@ from halfrate.domain.outcome import Cause
 from halfrate.server import examples
 from halfrate.server.answers import json_answer
 from halfrate.server.bodies import Bodies
+from halfrate.server.files import FileRoutes
 from halfrate.server.manual import Answer, Media, Parameter, entry
 from halfrate.server.openai_forms import FormBody, Part
+from halfrate.server.openai_results import TranslatedContent
 from halfrate.server.openai_told import Endpoint, listing
 from halfrate.server.paths import V
-from halfrate.service.files import Files, opened
+from halfrate.service.content import Content
+from halfrate.service.files import Files
 from halfrate.service.jobs import Jobs
 from halfrate.service.paging import token_after
 from halfrate.service.uploads import Uploads
@@ -44,10 +46,11 @@ _FORM = Media(
     },
 )
 _BYTES = Media("application/octet-stream", {"type": "string", "format": "binary"})
+_ETAG = Parameter("ETag", "Stands for exactly these bytes.")
 
 
 class OpenAIFileRoutes:
-    """The Files over the same services, in OpenAI's dialect. ``download`` sends the bytes of any File."""
+    """The Files over the same services, in OpenAI's dialect. ``native`` sends their bytes."""
 
     def __init__(
         self,
@@ -56,13 +59,13 @@ class OpenAIFileRoutes:
         jobs: Jobs,
         bodies: Bodies,
         *,
-        download: Callable[[Call], Awaitable[Response]],
+        native: FileRoutes,
     ) -> None:
         self._files = files
         self._uploads = uploads
         self._jobs = jobs
         self._bodies = bodies
-        self._download = download
+        self._native = native
 
     def endpoints(self) -> list[tuple[str, str, Endpoint]]:
         """Return what `routes_of` makes routes of."""
@@ -182,10 +185,13 @@ class OpenAIFileRoutes:
         "Download a file",
         description="As it was uploaded; of a batch, its results in lines of this dialect.",
         answer={
-            200: Answer((_BYTES,), "The whole."),
-            206: Answer((_BYTES,), "The range that was asked for."),
+            200: Answer((_BYTES,), "The whole.", (_ETAG,)),
+            206: Answer((_BYTES,), "The range that was asked for.", (_ETAG,)),
         },
-        headers=[Parameter("Range", "A range of bytes, as in `bytes=0-99`.")],
+        headers=[
+            Parameter("Range", "A range of bytes, as in `bytes=0-99`."),
+            Parameter("If-Range", "An `ETag`: the range is to be of those very bytes."),
+        ],
         refuses=(416,),
     )
     async def content(self, call: Call, form: Form) -> Response:
@@ -193,33 +199,38 @@ class OpenAIFileRoutes:
         file_id = form.file_id(call.path_params["file"])
         result = result_file(file_id)
         if result is not None:
-            return await self._results(result)
-        return await self._download(Call({**call.scope, "path_params": {"file": file_id}}, call.receive))
+            return await self._results(call, result)
+        return await self._native.download(
+            Call({**call.scope, "path_params": {"file": file_id}}, call.receive)
+        )
 
     async def download(self, call: Call) -> Response:
         """Send the Results of a Job in lines of this dialect."""
         result = result_file(call.path_params["file"])
         assert result is not None, "only such paths lead here"
-        return await self._results(result)
+        return await self._results(call, result)
 
-    async def _results(self, result: ResultFile) -> Response:
+    async def _results(self, call: Call, result: ResultFile) -> Response:
         job = await self._jobs.get(result.job_id)
-        _, chunks = await self._files.download(output_file_id(job.id))
-        translation = Translation(
+        expired = job.stopped_by is Cause.EXPIRED
+        # The same Results are other bytes in the other file, and say more once it is known what stopped them.
+        mark = f"-{'errors' if result.errors else 'answers'}{'-expired' if expired else ''}"
+        translation = partial(
+            Translation,
             job.id,
             model=bare_model(job.model),
             created=job.started_at or job.created_at,
             errors=result.errors,
-            expired=job.stopped_by is Cause.EXPIRED,
+            expired=expired,
         )
-        lines = await opened(result.id, _translated(translation, chunks))
-        return StreamingResponse(lines, media_type="application/octet-stream")
 
+        async def find(*, seen: str | None, from_start: bool) -> Content:
+            if seen is not None:
+                seen = seen.removesuffix(mark) if seen.endswith(mark) else ""
+            content = await self._files.content(output_file_id(job.id), seen=seen, from_start=from_start)
+            return TranslatedContent(content, translation, name=result.id, mark=mark)
 
-async def _translated(translation: Translation, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    async for chunk in chunks:
-        if lines := await asyncio.to_thread(translation.feed, chunk):
-            yield lines
+        return await self._native.send(call, result.id, find)
 
 
 def _purpose(fields: dict[str, str]) -> str:

@@ -67,7 +67,10 @@ def listing(*, default: int, most: int) -> tuple[Parameter, ...]:
 def refused(form: Form, answer: Answer) -> Answer:
     """Return an error of the Gemini dialect in this one."""
     said = read_said(bytes(answer.body))
-    return Answer(form.error_body(said), status=said.code)
+    told = Answer(form.error_body(said), status=said.code)
+    ours = {name.lower() for name, _ in told.raw_headers}
+    told.raw_headers += [header for header in answer.raw_headers if header[0].lower() not in ours]
+    return told
 
 
 def _told(endpoint: Endpoint, form: Form) -> Callable[[Call], Awaitable[Response]]:
