@@ -113,10 +113,11 @@ class MetaStore(Protocol):
         """
         ...
 
-    async def publish_job(self, job_id: str, event: JobEvent, output: File, *, missing: Tally) -> None:
-        """Make an ASSEMBLING Job final, with its output File unless it was deleted.
+    async def publish_job(self, job_id: str, event: JobEvent, output: File | None, *, missing: Tally) -> None:
+        """Make an ASSEMBLING Job final, with its output File unless it was deleted: such a Job needs none.
 
-        ``missing`` counts Requests never answered. Raise `IllegalTransition` if it is not ASSEMBLING.
+        ``missing`` counts Requests never answered. Raise `IllegalTransition` if it is not ASSEMBLING, or is
+        to end without an output and was not deleted.
         """
         ...
 
