@@ -740,6 +740,20 @@ async def test_the_output_of_a_deleted_job_cannot_be_seen_from_then_on(store):
     assert {job.id for job in await store.jobs_to_forget(limit=9)} == {"job-1", "job-2"}
 
 
+async def test_only_a_deleted_job_ends_without_an_output(store):
+    await store.create_job(make_job(counts=Counts()), active_jobs_max=100)
+    await store.save_plan("job-1", [])
+    with pytest.raises(IllegalTransition, match="needs its output"):
+        await store.publish_job("job-1", JobEvent.PUBLISH, None, missing=Tally())
+    assert await state_of(store) == JobState.ASSEMBLING
+    await store.delete_job("job-1")
+    await store.publish_job("job-1", JobEvent.PUBLISH, None, missing=Tally())
+    assert [job.id for job in await store.jobs_to_forget(limit=9)] == ["job-1"]
+    await store.forget_job("job-1")
+    assert await store.jobs_to_forget(limit=9) == []
+    assert await store.check_integrity() == []
+
+
 async def test_a_job_that_was_not_deleted_is_not_forgotten(store):
     await store.create_job(make_job(), active_jobs_max=100)
     await store.fail_job("job-1", "x")
@@ -988,6 +1002,14 @@ async def test_a_cache_is_there_until_it_expires(store, clock):
     assert await store.list_caches(limit=5, after=None) == []
     assert await store.get_cache("cache", at=EPOCH + 9) == cache()
     assert not await store.expire_cache("cache", expires_at=EPOCH + 99)
+
+
+async def test_every_cache_that_is_stored_can_be_gone_through(store, clock):
+    for id in ("b", "c", "a"):
+        await store.create_cache(cache(id), caches_max=9)
+    clock.advance(seconds=1_000)  # they have expired
+    assert await store.stored_caches(limit=2, after="") == [cache("a"), cache("b")]
+    assert await store.stored_caches(limit=2, after="b") == [cache("c")]
 
 
 async def test_a_cache_that_is_given_another_expiry_says_when(store, clock):

@@ -113,10 +113,11 @@ class MetaStore(Protocol):
         """
         ...
 
-    async def publish_job(self, job_id: str, event: JobEvent, output: File, *, missing: Tally) -> None:
-        """Make an ASSEMBLING Job final, with its output File unless it was deleted.
+    async def publish_job(self, job_id: str, event: JobEvent, output: File | None, *, missing: Tally) -> None:
+        """Make an ASSEMBLING Job final, with its output File unless it was deleted: such a Job needs none.
 
-        ``missing`` counts Requests never answered. Raise `IllegalTransition` if it is not ASSEMBLING.
+        ``missing`` counts Requests never answered. Raise `IllegalTransition` if it is not ASSEMBLING, or is
+        to end without an output and was not deleted.
         """
         ...
 
@@ -319,6 +320,10 @@ class MetaStore(Protocol):
 
     async def drop_cache(self, cache_id: str) -> None:
         """Remove a Cache that has expired."""
+        ...
+
+    async def stored_caches(self, *, limit: int, after: str) -> list[Cache]:
+        """Return up to ``limit`` Caches, expired ones too, in order of id, that come after ``after``."""
         ...
 
     async def cache_stored(self, cache_id: str) -> bool:

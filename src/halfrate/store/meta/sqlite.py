@@ -216,14 +216,14 @@ class SqliteStore(SqliteWebhooks, SqliteCaches):
 
         return await self._change(change)
 
-    async def publish_job(self, job_id: str, event: JobEvent, output: File, *, missing: Tally) -> None:
+    async def publish_job(self, job_id: str, event: JobEvent, output: File | None, *, missing: Tally) -> None:
         """Make an ASSEMBLING Job final, with its output File unless it was deleted."""
         state = advance(JobState.ASSEMBLING, event)
         values = {
             "id": job_id,
             "state": state,
-            "output_bytes": output.size_bytes,
-            "output_expires_at": output.expires_at,
+            "output_bytes": 0 if output is None else output.size_bytes,
+            "output_expires_at": None if output is None else output.expires_at,
             "missing": missing.counts.failed,
             "now": self._clock.now(),
         }
@@ -233,6 +233,8 @@ class SqliteStore(SqliteWebhooks, SqliteCaches):
             if not rows:
                 raise IllegalTransition(f"Job {job_id} is not assembling.")
             if not rows[0]["deleted"]:
+                if output is None:
+                    raise IllegalTransition(f"Job {job_id} was not deleted, and needs its output.")
                 _execute(connection, "create_file", asdict(output))
             tell(connection, job_id, state)
 
