@@ -52,7 +52,7 @@ schemathesis: $(READY) ## make thousands of calls up from /openapi.json, and loo
 big: $(READY) ## take in files of 2 GB and ten million lines, and look at the memory (minutes, 10 GB of disk)
 	@HALFRATE_BIG=1 $(BIN)/python -m pytest tests/big $(ARGS)
 
-sdk: $(READY) ## drive a server with the official SDKs, LangChain and Postman's importer
+sdk: $(READY) ## drive a server with the official SDKs, LangChain, Inspect, and importers of API tools
 	@$(BIN)/python -m pytest tests/sdk $(ARGS)
 
 bench: $(READY) ## run the benchmarks; each prints a row of JSON

@@ -97,9 +97,9 @@ def _add(connection: apsw.Connection, job: Job) -> None:
     connection.execute(f"INSERT INTO job ({columns}) VALUES ({values})", row)
     ended = job.ended_at is not None
     for shard in range(SHARDS):
-        shard_row = (job.id, shard, "DONE" if ended else "OPEN")
+        shard_row = (job.id, shard, "DONE" if ended else "OPEN", job.engine)
         connection.execute(
-            "INSERT INTO shard (job_id, number, state, requests) VALUES (?, ?, ?, 1)", shard_row
+            "INSERT INTO shard (job_id, number, state, requests, engine) VALUES (?, ?, ?, 1, ?)", shard_row
         )
         if ended:
             connection.execute("INSERT INTO segment VALUES (?, ?, 1, 100, 1)", (job.id, shard))

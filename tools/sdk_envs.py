@@ -26,6 +26,12 @@ LANGCHAIN_VERSION = "4.4.2"
 POSTMAN_VERSION = "6.3.3"
 """The version of openapi-to-postmanv2, with which Postman imports an OpenAPI document."""
 
+INSOMNIA_VERSION = "3.6.0"
+"""The version of insomnia-importers, with which Insomnia imports an OpenAPI document."""
+
+INSPECT_VERSION = "0.3.285"
+"""The version of inspect-ai, which evaluates models in batches."""
+
 JAVASCRIPT_VERSION = "2.32.0"
 """The version of @google/genai."""
 
@@ -49,6 +55,13 @@ def python_env(version: str) -> Path:
 def langchain_env() -> Path:
     """Return the interpreter of an environment with langchain-google-genai. Raises as `python_env` does."""
     return _environment(f"langchain-{LANGCHAIN_VERSION}", f"langchain-google-genai=={LANGCHAIN_VERSION}")
+
+
+def inspect_env() -> Path:
+    """Return the interpreter of an environment with inspect-ai. Raises as `python_env` does."""
+    return _environment(
+        f"inspect-{INSPECT_VERSION}", f"inspect-ai=={INSPECT_VERSION}", "openai", "google-genai"
+    )
 
 
 def _environment(name: str, *wanted: str) -> Path:
@@ -75,6 +88,11 @@ def javascript_env() -> Path:
 def postman_env() -> Path:
     """Return a folder in whose ``node_modules`` openapi-to-postmanv2 is. Raises as `javascript_env` does."""
     return _node_folder(f"postman-{POSTMAN_VERSION}", f"openapi-to-postmanv2@{POSTMAN_VERSION}")
+
+
+def insomnia_env() -> Path:
+    """Return a folder in whose ``node_modules`` insomnia-importers is. Raises as `javascript_env` does."""
+    return _node_folder(f"insomnia-{INSOMNIA_VERSION}", f"insomnia-importers@{INSOMNIA_VERSION}")
 
 
 def _node_folder(name: str, wanted: str) -> Path:
@@ -120,6 +138,8 @@ def _main(arguments: list[str]) -> None:
     print(f"langchain {LANGCHAIN_VERSION}: {langchain_env()}")
     print(f"javascript {JAVASCRIPT_VERSION}: {javascript_env()}")
     print(f"postman {POSTMAN_VERSION}: {postman_env()}")
+    print(f"insomnia {INSOMNIA_VERSION}: {insomnia_env()}")
+    print(f"inspect {INSPECT_VERSION}: {inspect_env()}")
 
 
 if __name__ == "__main__":

@@ -255,6 +255,7 @@ class _Parts:
             store=store,
             inputs=inputs,
             lookup=lookup,
+            engine_of=models.engine_of,
             clock=clock,
             config=config.dispatch,
             troubles=self.troubles,
@@ -368,11 +369,13 @@ class _Parts:
     async def remember_paces(self) -> None:
         """Take up the paces of the Jobs that were being run before, as far as their rows tell them."""
         for job in await self._store.unfinished_jobs(limit=JOBS_MAX):
-            if job.engine in self.meters and job.started_at is not None:
-                results = job.counts.succeeded + job.counts.failed
-                # Up to the last Result: how long nothing ran since then says nothing of the pace.
-                seconds = job.updated_at - job.started_at
-                self.meters[job.engine].remember(job.id, results, seconds=seconds)
+            if job.started_at is None:
+                continue
+            # Up to the last Result: how long nothing ran since then says nothing of the pace.
+            seconds = job.updated_at - job.started_at
+            for share in await self._store.shares(job):
+                if share.engine in self.meters:
+                    self.meters[share.engine].remember(job.id, share.results, seconds=seconds)
 
     def _ring(self) -> None:
         """Have everyone look who may have something to do after a plan or a rescue."""
@@ -381,8 +384,8 @@ class _Parts:
         self.assembler.bell.ring()
 
     async def _let_go(self, job: Job) -> None:
-        if job.engine in self.dispatchers:
-            await self.dispatchers[job.engine].let_go(job.id)
+        # Of all, since a plan that was made just now may have given some of it to any.
+        await asyncio.gather(*(dispatcher.let_go(job.id) for dispatcher in self.dispatchers.values()))
         self.assembler.bell.ring()
 
 
@@ -515,14 +518,14 @@ def _price(entry: ModelConfig) -> Price:
     )
 
 
-def _model_version(models: Models) -> Callable[[Job], str]:
+def _model_version(models: Models) -> Callable[[str], str]:
     @functools.cache
     def version_of(engine: str) -> str:
         model = models.named(engine)
         # A Job outlives the settings it was made under: its model may not be served any more.
         return model.version if model else engine
 
-    return lambda job: version_of(job.engine)
+    return version_of
 
 
 def _encoder(models: Models) -> Callable[[Job, Result], bytes]:
@@ -533,7 +536,8 @@ def _encoder(models: Models) -> Callable[[Job, Result], bytes]:
             result.asker.key,
             result.outcome,
             metadata=result.asker.metadata,
-            model_version=version(job),
+            model_version=version(result.engine or job.engine),
+            of_other_model=result.engine is not None,
             response_id=f"{job.id}-{result.asker.ordinal}",
         )
 
@@ -543,8 +547,8 @@ def _encoder(models: Models) -> Callable[[Job, Result], bytes]:
 def _asked(models: Models) -> Asked:
     """Return what says what a line asks: any name of the Job's own model may stand in it."""
 
-    def asked(line: Line, model: str, kind: Kind) -> AnyRequest | Failed:
-        own = line.model is not None and models.same(line.model, model)
+    def asked(line: Line, model: str | None, kind: Kind) -> AnyRequest | Failed:
+        own = line.model is not None and model is not None and models.same(line.model, model)
         return asked_of(replace(line, model=None) if own else line, model, kind)
 
     return asked

@@ -123,12 +123,13 @@ async def _chunks(source: Path) -> AsyncIterator[bytes]:
 
 
 async def _watch(app: App, job: Job, on_progress: OnProgress) -> Job:
-    engine = app.models.resolve(job.engine).engine
     while not job.state.final:
         on_progress(job, await app.jobs.outlook(job))
         # A server waits for a model that is mended; here nobody would mend it.
-        if engine.state is EngineState.BROKEN:
-            await engine.ready()
+        for name in job.engines:
+            engine = app.models.resolve(name).engine
+            if engine.state is EngineState.BROKEN:
+                await engine.ready()
         await asyncio.sleep(POLL_SECONDS)
         job = await app.jobs.get(job.id)
     on_progress(job, await app.jobs.outlook(job))

@@ -19,7 +19,7 @@ from halfrate.domain.file import File, FileSource, Upload
 from halfrate.domain.job import Counts, JobChange, JobEvent, JobState, Notify
 from halfrate.domain.listing import Comparison, Every, InState, JobField, Not, Relation, Some, microseconds
 from halfrate.domain.outcome import Cause
-from halfrate.domain.shard import Lease, SegmentRef
+from halfrate.domain.shard import Lease, Section, SegmentRef, Shard, Share
 from halfrate.domain.snapshot import Snapshot, stretches
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Ahead
@@ -72,7 +72,22 @@ def segment_of(lease: Lease, *, settled_bytes: int, results: int) -> SegmentRef:
 async def planned_job(store, *shard_sizes: int, job_id: str = "job-1", **changes: object):
     job = make_job(job_id, counts=Counts(requests=sum(shard_sizes)), **changes)
     await store.create_job(job, active_jobs_max=100)
-    await store.save_plan(job.id, shard_sizes)
+    await store.save_plan(job.id, [Section(job.engine, 0, shard_sizes)])
+    return job
+
+
+async def job_over_engines(store, job_id: str = "job-1", **changes: object):
+    """Nine Requests: two Shards of its own Engine, three of `big-model`, one of `other-model`."""
+    job = make_job(job_id, counts=Counts(requests=9), **changes)
+    await store.create_job(job, active_jobs_max=100)
+    sections = [
+        Section("pocket-1", 0, (2,)),
+        Section("pocket-1", 6, (1,), "nobody is not served"),
+        Section("big-model", 2, (2, 2)),
+        Section("big-model", 7, (1,)),
+        Section("other-model", 8, (1,)),
+    ]
+    await store.save_plan(job.id, sections)
     return job
 
 
@@ -80,8 +95,8 @@ def results_in(segments: list[SegmentRef]) -> int:
     return sum(segment.results for segment in segments)
 
 
-async def claim(store, worker: str = "worker-a") -> Lease:
-    lease = await store.claim_shard("pocket-1", worker, lease_seconds=30)
+async def claim(store, worker: str = "worker-a", *, engine: str = "pocket-1") -> Lease:
+    lease = await store.claim_shard(engine, worker, lease_seconds=30)
     assert lease is not None
     return lease
 
@@ -306,11 +321,38 @@ async def test_a_snapshot_names_what_is_unfinished_below_the_newest_shard(store)
     assert [segment.shard for segment in await store.segments("job-1", from_shard=1)] == [1, 2]
 
 
+async def test_a_snapshot_of_a_job_over_engines_is_no_larger_than_what_they_run(store):
+    """Each Engine has come as far as it has: Shards that another has not begun are not named one by one."""
+    await job_over_engines(store)
+    lease = await claim(store, engine="other-model")
+    await store.settle(lease, segment_of(lease, settled_bytes=9, results=1), tally(1))
+    await store.finish_shard(lease)
+    assert await store.snapshot("job-1") == Snapshot("job-1", others=((5, 6),))
+    first, second = [await claim(store, engine="big-model") for _ in range(2)]
+    await store.settle(second, segment_of(second, settled_bytes=9, results=1), tally(1))
+    assert await store.snapshot("job-1") == Snapshot(
+        "job-1",
+        unfinished=(SegmentRef("job-1", first.shard, 0, 0, 0), SegmentRef("job-1", 3, 1, 9, 1)),
+        others=((2, 4), (5, 6)),
+    )
+    own = await claim(store)
+    await store.settle(own, segment_of(own, settled_bytes=9, results=2), tally(2))
+    await store.finish_shard(own)
+    snapshot = await store.snapshot("job-1")
+    assert (snapshot.shards, snapshot.others) == (1, ((2, 4), (5, 6)))
+
+
+@pytest.mark.parametrize("over_engines", [False, True])
 @pytest.mark.parametrize("seed", range(10))
-async def test_a_snapshot_stays_what_it_was_and_later_ones_add_to_it(store, clock, seed):
+async def test_a_snapshot_stays_what_it_was_and_later_ones_add_to_it(store, clock, seed, over_engines):
     """Whatever is claimed, settled, finished, lost and claimed again: each Result is in one step exactly."""
     chance = random.Random(seed)
-    await planned_job(store, *[6] * 8)
+    engines = ["pocket-1", "big-model", "other-model"] if over_engines else ["pocket-1"]
+    sizes = (6,) * (3 if over_engines else 8)
+    requests = 6 * len(sizes) * len(engines)
+    await store.create_job(make_job(counts=Counts(requests=requests)), active_jobs_max=9)
+    sections = [Section(engine, 6 * len(sizes) * n, sizes) for n, engine in enumerate(engines)]
+    await store.save_plan("job-1", sections)
     leases: dict[int, tuple[Lease, int]] = {}
     taken: list[tuple[Snapshot, list[SegmentRef]]] = []
 
@@ -322,7 +364,7 @@ async def test_a_snapshot_stays_what_it_was_and_later_ones_add_to_it(store, cloc
         step = chance.choice(["claim", "settle", "settle", "settle", "finish", "lapse", "look"])
         number = chance.choice(sorted(leases)) if leases else None
         if step == "claim" and len(leases) < 3:
-            lease = await store.claim_shard("pocket-1", "worker", lease_seconds=30)
+            lease = await store.claim_shard(chance.choice(engines), "worker", lease_seconds=30)
             if lease is not None:
                 leases[lease.shard] = lease, 0
         elif step == "settle" and number is not None:
@@ -352,7 +394,8 @@ async def test_a_snapshot_stays_what_it_was_and_later_ones_add_to_it(store, cloc
 
 
 async def test_a_snapshot_is_found_without_looking_at_every_shard(store):
-    plan = [row[-1] for row in store._reader.execute("EXPLAIN QUERY PLAN " + query("snapshot"), ["job-1"])]
+    values = {"job_id": "job-1", "first_shard": 0, "last_shard": 9}
+    plan = [row[-1] for row in store._reader.execute("EXPLAIN QUERY PLAN " + query("snapshot"), values)]
     assert any("shard_unfinished" in step for step in plan), plan
 
 
@@ -386,7 +429,23 @@ async def test_it_counts_what_goes_before_a_job(store):
     assert (await claim(store)).job_id == "stopped"
     await store.stop_job("stopped", Cause.CANCELLED)
     young = await store.get_job("young")
-    assert await store.ahead(young) == Ahead(jobs=2, requests=11)
+    assert await store.ahead(young, "pocket-1") == Ahead(jobs=2, requests=11)
+    assert await store.ahead(young, "nobody") == Ahead()
+
+
+async def test_what_goes_before_a_job_is_counted_at_each_engine(store):
+    await job_over_engines(store, "first", priority=2)
+    await planned_job(store, 4, job_id="second", engine="big-model", priority=1)
+    await store.create_job(make_job("unplanned", counts=Counts(), priority=3), active_jobs_max=9)
+    last = await planned_job(store, 1, job_id="last")
+    lease = await claim(store, engine="big-model")
+    await store.settle(lease, segment_of(lease, settled_bytes=9, results=2), tally(1, 1))
+    assert await store.ahead(last, "pocket-1") == Ahead(jobs=2, requests=3)
+    assert await store.ahead(last, "big-model") == Ahead(jobs=2, requests=7)
+    assert await store.ahead(last, "other-model") == Ahead(jobs=1, requests=1)
+    lease = await claim(store, engine="other-model")
+    await store.settle(lease, segment_of(lease, settled_bytes=9, results=1), tally(1))
+    assert await store.ahead(last, "other-model") == Ahead()
 
 
 async def test_the_unfinished_jobs_are_those_that_are_not_final_or_deleted(store):
@@ -398,6 +457,58 @@ async def test_the_unfinished_jobs_are_those_that_are_not_final_or_deleted(store
     await store.delete_job("deleted")
     assert {job.id for job in await store.unfinished_jobs(limit=10)} == {"waiting", "running"}
     assert len(await store.unfinished_jobs(limit=1)) == 1
+
+
+async def test_each_engine_claims_its_own_shards_of_a_job(store):
+    await job_over_engines(store)
+    own = [await claim(store) for _ in range(2)]
+    big = [await claim(store, engine="big-model") for _ in range(3)]
+    other = await claim(store, engine="other-model")
+    for engine in ("pocket-1", "big-model", "other-model", "nobody"):
+        assert await store.claim_shard(engine, "worker", lease_seconds=30) is None
+    shards = [await store.get_shard("job-1", lease.shard) for lease in [*own, *big, other]]
+    assert shards == [
+        Shard("job-1", 0, 0, 2, "pocket-1"),
+        Shard("job-1", 1, 6, 1, "pocket-1", "nobody is not served"),
+        Shard("job-1", 2, 2, 2, "big-model"),
+        Shard("job-1", 3, 4, 2, "big-model"),
+        Shard("job-1", 4, 7, 1, "big-model"),
+        Shard("job-1", 5, 8, 1, "other-model"),
+    ]
+
+
+async def test_it_counts_what_each_engine_has_of_a_job(store):
+    plain = await planned_job(store, 4, 4, job_id="plain", priority=1)
+    lease = await claim(store)
+    await store.settle(lease, segment_of(lease, settled_bytes=9, results=1), tally(1))
+    assert await store.shares(await store.get_job(plain.id)) == [Share("pocket-1", 8, 1)]
+    job = await job_over_engines(store)
+    assert await store.shares(job) == [Share("pocket-1", 9, 0)]
+    for engine, results in (("big-model", 2), ("other-model", 1)):
+        lease = await claim(store, engine=engine)
+        await store.settle(lease, segment_of(lease, settled_bytes=9, results=results), tally(results))
+    planned = await store.get_job(job.id)
+    assert planned.engines == ("pocket-1", "big-model", "other-model")
+    shares = [Share("pocket-1", 3, 0), Share("big-model", 5, 2), Share("other-model", 1, 1)]
+    assert await store.shares(planned) == shares
+    assert sum(share.pending for share in shares) == planned.counts.pending
+
+
+async def test_a_job_drains_when_the_last_engine_is_done(store):
+    await job_over_engines(store)
+    for engine, results in (
+        ("big-model", 2),
+        ("pocket-1", 2),
+        ("big-model", 2),
+        ("pocket-1", 1),
+        ("other-model", 1),
+        ("big-model", 1),
+    ):
+        assert await state_of(store) in (JobState.PENDING, JobState.RUNNING)
+        lease = await claim(store, engine=engine)
+        await store.settle(lease, segment_of(lease, settled_bytes=9, results=results), tally(results))
+        await store.finish_shard(lease)
+    assert await state_of(store) is JobState.ASSEMBLING
 
 
 async def test_settling_books_results_usage_and_cost_together(store):
@@ -494,7 +605,7 @@ async def test_a_plan_is_saved_once(store):
     await planned_job(store, 1)
     assert await store.jobs_to_plan() == []
     with pytest.raises(IllegalTransition):
-        await store.save_plan("job-1", [1])
+        await store.save_plan("job-1", [Section("pocket-1", 0, (1,))])
 
 
 async def test_publishing_makes_the_job_final_with_its_output(store, clock):
@@ -519,7 +630,7 @@ async def test_a_final_state_never_moves(store):
     with pytest.raises(IllegalTransition):
         await store.fail_job("job-1", "late")
     with pytest.raises(IllegalTransition):
-        await store.save_plan("job-1", [1])
+        await store.save_plan("job-1", [Section("pocket-1", 0, (1,))])
     assert not await store.stop_job("job-1", Cause.CANCELLED)
     assert await state_of(store) == JobState.SUCCEEDED
 
@@ -579,7 +690,7 @@ async def test_a_job_stopped_before_it_was_planned_takes_no_plan(store):
     assert await store.stop_job("job-1", Cause.CANCELLED)
     assert await state_of(store) == JobState.ASSEMBLING
     with pytest.raises(IllegalTransition):
-        await store.save_plan("job-1", [1])
+        await store.save_plan("job-1", [Section("pocket-1", 0, (1,))])
     assert await store.jobs_to_plan() == []
 
 
@@ -627,6 +738,20 @@ async def test_the_output_of_a_deleted_job_cannot_be_seen_from_then_on(store):
         await store.delete_job(job_id)
         assert await store.get_file(f"batch-{job_id}") is None
     assert {job.id for job in await store.jobs_to_forget(limit=9)} == {"job-1", "job-2"}
+
+
+async def test_only_a_deleted_job_ends_without_an_output(store):
+    await store.create_job(make_job(counts=Counts()), active_jobs_max=100)
+    await store.save_plan("job-1", [])
+    with pytest.raises(IllegalTransition, match="needs its output"):
+        await store.publish_job("job-1", JobEvent.PUBLISH, None, missing=Tally())
+    assert await state_of(store) == JobState.ASSEMBLING
+    await store.delete_job("job-1")
+    await store.publish_job("job-1", JobEvent.PUBLISH, None, missing=Tally())
+    assert [job.id for job in await store.jobs_to_forget(limit=9)] == ["job-1"]
+    await store.forget_job("job-1")
+    assert await store.jobs_to_forget(limit=9) == []
+    assert await store.check_integrity() == []
 
 
 async def test_a_job_that_was_not_deleted_is_not_forgotten(store):
@@ -877,6 +1002,14 @@ async def test_a_cache_is_there_until_it_expires(store, clock):
     assert await store.list_caches(limit=5, after=None) == []
     assert await store.get_cache("cache", at=EPOCH + 9) == cache()
     assert not await store.expire_cache("cache", expires_at=EPOCH + 99)
+
+
+async def test_every_cache_that_is_stored_can_be_gone_through(store, clock):
+    for id in ("b", "c", "a"):
+        await store.create_cache(cache(id), caches_max=9)
+    clock.advance(seconds=1_000)  # they have expired
+    assert await store.stored_caches(limit=2, after="") == [cache("a"), cache("b")]
+    assert await store.stored_caches(limit=2, after="b") == [cache("c")]
 
 
 async def test_a_cache_that_is_given_another_expiry_says_when(store, clock):

@@ -16,10 +16,10 @@ NAMES = sorted(path.stem for path in Path(queries.__file__).parent.glob("*.sql")
 FOR_OPERATORS = {"contradictions"}
 """Looks at everything, when somebody asks for that."""
 
-BOUNDED = {"job_unfinished", "job_deleted"}
+BOUNDED = {"job_unfinished", "job_deleted", "job_runnable"}
 """Indexes that may be walked from end to end: what they hold is bounded, or the walk has a limit."""
 
-LARGE = ("job", "shard", "segment", "file", "upload", "cache")
+LARGE = ("job", "shard", "share", "segment", "file", "upload", "cache")
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,9 @@ def test_no_query_walks_through_a_whole_table(connection, name):
     ("name", "step"),
     [
         ("list_jobs", "SEARCH job USING INDEX job_by_age ((created_at,id)<(?,?))"),
-        ("find_open_shard", "SEARCH job USING INDEX job_runnable (engine=?)"),
-        ("ahead", "SEARCH job USING INDEX job_runnable (engine=?)"),
+        ("find_open_shard", "SCAN job USING INDEX job_runnable"),
+        ("find_open_shard", "SEARCH shard USING COVERING INDEX shard_open (job_id=? AND engine=?)"),
+        ("ahead", "SEARCH job USING INDEX job_runnable (priority>?)"),
         ("jobs_overdue", "SEARCH job USING INDEX job_by_deadline (deadline<?)"),
         ("blob_in_use", "SEARCH job USING INDEX job_by_input (input_blob=?)"),
         ("drain_job", "SEARCH shard USING COVERING INDEX shard_open (job_id=?)"),

@@ -15,7 +15,7 @@ def served() -> set[str]:
     return {
         f"{method} {shown(route.path.removeprefix(PLAIN))}"
         for route in asgi.routes
-        if route.path.startswith(PLAIN) and not route.path.endswith("{rest:path}")
+        if route.path.startswith(PLAIN) and not route.path.endswith("{rest:any}")
         for method in route.methods - {"HEAD"}
     }
 

@@ -1,7 +1,9 @@
 """`halfrate serve` and the commands that speak to it."""
 
 import json
+import shutil
 import subprocess
+from decimal import Decimal
 from pathlib import Path
 
 from tests.end_to_end.conftest import MakeRequests, keys_of
@@ -70,6 +72,37 @@ def test_a_job_whose_model_is_gone_holds_up_no_other(
         assert halfrate("cancel", old, url=second.url).returncode == 0
         assert "CANCELLED" in halfrate("watch", old, url=second.url).stderr
         assert halfrate("submit", make_requests(3), "--watch", url=second.url).returncode == 0
+
+
+def test_each_line_is_answered_and_paid_as_the_model_it_names(toy: Path, tmp_path: Path) -> None:
+    """Two models, each in a process of its own, work on one job; what they answer stays apart."""
+    settings, requests = tmp_path / "halfrate.toml", tmp_path / "requests.jsonl"
+    for name, price in (("first", 1_000_000), ("second", 40_000_000)):
+        shutil.copy(toy, tmp_path / f"{name}-1.gguf")
+        with settings.open("a") as file:
+            file.write(f"[models.{name}]\npath = '{tmp_path / name}-1.gguf'\n")
+            file.write(f"price = {{ input = {price}, output = {price} }}\n")
+    names = [None, "models/second", "second", "first"] * 5
+    with requests.open("w") as file:
+        for number, name in enumerate(names):
+            request = {"contents": [{"parts": [{"text": f"Prompt {number}"}]}]}
+            config = {"generationConfig": {"maxOutputTokens": 4, "temperature": 0}}
+            named = {} if name is None else {"model": name}
+            file.write(json.dumps({"key": f"k{number}", "request": request | config | named}) + "\n")
+    with serving("--data", tmp_path / "data", "--config", settings) as server:
+        submitted = halfrate("submit", requests, "-m", "first", "--watch", "--json", url=server.url)
+        assert submitted.returncode == 0, submitted.stderr
+        job = json.loads(submitted.stdout.splitlines()[-1])
+        lines = halfrate("results", job["name"], url=server.url).stdout.splitlines()
+        answers = [json.loads(line)["response"] for line in lines]
+        assert keys_of("\n".join(lines)) == [f"k{n}" for n in range(20)]
+    versions = ["first-1" if name in {None, "first"} else "second-1" for name in names]
+    assert [answer["modelVersion"] for answer in answers] == versions
+    picos = sum(
+        answer["usageMetadata"]["totalTokenCount"] * (40_000_000 if version == "second-1" else 1_000_000)
+        for answer, version in zip(answers, versions, strict=True)
+    )
+    assert Decimal(job["interactiveCostUsd"]) == Decimal(picos) / 10**12
 
 
 def test_a_port_in_use_is_told_before_anything_is_loaded(server: Server, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from itertools import count
 from pathlib import Path
@@ -17,6 +18,7 @@ from halfrate.domain.errors import ConfigError
 from halfrate.domain.job import Job, JobState
 from halfrate.domain.outcome import Outcome
 from halfrate.domain.request import Request
+from halfrate.domain.shard import Section
 from halfrate.domain.waiting import WaitingCode
 from halfrate.engines.scripted import Script, ScriptedEngine, always, echo
 from halfrate.ingest.inputs import Inputs
@@ -90,7 +92,17 @@ async def test_a_job_waits_with_the_reason_and_goes_on_when_there_is_room(start:
     assert settled < 200
 
 
-async def test_a_job_that_has_not_begun_waits_with_the_reason_too(start: Start, disk: SmallDisk):
+async def test_a_job_that_has_not_begun_waits_with_the_reason_too(
+    start: Start, disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
+):
+    cut, cuts, there_is_room = Inputs.cut, count(1), asyncio.Event()
+
+    async def cut_the_first(inputs: Inputs, *arguments: Any, **options: Any) -> list[int]:
+        if next(cuts) > 1:
+            await there_is_room.wait()
+        return await cut(inputs, *arguments, **options)
+
+    monkeypatch.setattr(Inputs, "cut", cut_the_first)
     made: list[Job] = []
 
     def fill_when_both_are_made(request: Request) -> Outcome:
@@ -102,9 +114,11 @@ async def test_a_job_that_has_not_begun_waits_with_the_reason_too(start: Start, 
         made.append(await submit(app, *LINES))
         made.append(await submit(app, *LINES[:5]))
         await waits_because_the_disk_is_full(app, made[1])
-        assert (await app.jobs.get(made[1].id)).counts.succeeded == 0
+        waiting = await app.jobs.get(made[1].id)
+        assert (waiting.state, waiting.planned, waiting.counts.succeeded) == (JobState.PENDING, False, 0)
         jobs, made[:] = made[:], []
         disk.make_room()
+        there_is_room.set()
         assert [(await ended(app, job)).state for job in jobs] == [JobState.SUCCEEDED] * 2
 
 
@@ -330,9 +344,9 @@ async def test_a_change_too_large_for_the_cache_says_that_the_disk_is_full(disk:
     try:
         await store.create_job(make_job("job"), active_jobs_max=100)
         with pytest.raises(OSError, match="No space left"):
-            await store.save_plan("job", [1] * 200_000)
+            await store.save_plan("job", [Section("pocket-1", 0, (1,) * 200_000)])
         assert (await store.get_job("job")).planned is False
-        await store.save_plan("job", [3])
+        await store.save_plan("job", [Section("pocket-1", 0, (3,))])
         assert await store.check_integrity() == []
     finally:
         store.close()

@@ -13,8 +13,11 @@ import pytest
 from halfrate.app import App, open_inspector
 from halfrate.clock import WallClock
 from halfrate.config import Config, ModelConfig, PriceConfig
+from halfrate.domain.cache import Contents
+from halfrate.domain.deadline import Deadline
 from halfrate.domain.errors import ConfigError, CorruptData
 from halfrate.domain.job import Job, JobState
+from halfrate.domain.request import Message, Role
 from halfrate.engines.scripted import ScriptedEngine, failing
 from halfrate.store.meta.sqlite import SqliteStore
 from halfrate.upkeep.flaws import Flaw, Tour
@@ -124,6 +127,28 @@ async def test_every_flipped_bit_is_found_and_placed(data: Path, jobs: dict[str,
         name = path.relative_to(data / "blobs").as_posix()
         assert any(name in sentence for sentence in found), f"bit {bit} of byte {place} of {name}"
     assert await inspected(data) == []
+
+
+async def test_cached_contents_are_held_against_their_checksum(data: Path, start: Start) -> None:
+    async with start() as app:
+        cache = await app.caches.create(
+            model="pocket-1",
+            display_name="",
+            contents=Contents((Message(Role.USER, "word " * 40),)),
+            expiry=Deadline(1e6),
+        )
+    path = data / "blobs" / cache.blob
+    whole = path.read_bytes()
+    assert await inspected(data) == []
+    for place in (0, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        (found,) = await harm(data)
+        assert f"cachedContents/{cache.id}: Blob {cache.blob} is not" in found
+        assert await harm(data, quick=True) == []
+    path.unlink()
+    for quick in (False, True):
+        (found,) = await harm(data, quick=quick)
+        assert f"Blob {cache.blob} is missing. Delete it" in found
 
 
 @pytest.mark.parametrize("quick", [False, True])

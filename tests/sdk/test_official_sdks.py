@@ -102,12 +102,28 @@ def test_langchain(url):
     run(str(python), str(HERE / "langchain_scenarios.py"), url)
 
 
-def test_postman_imports_the_document(url):
+def test_inspect(url, tmp_path):
+    try:
+        python = sdk_envs.inspect_env()
+    except sdk_envs.Unreachable as error:
+        skip(str(error))
+    run(str(python), str(HERE / "inspect_scenarios.py"), url, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("make", "program"),
+    [
+        (sdk_envs.postman_env, "import_into_postman.mjs"),
+        (sdk_envs.insomnia_env, "import_into_insomnia.mjs"),
+    ],
+    ids=["Postman", "Insomnia"],
+)
+def test_api_tools_import_the_document(url, make, program):
     node = shutil.which("node")
     if node is None:
         skip("node is not installed")
     try:
-        folder = sdk_envs.postman_env()
+        folder = make()
     except sdk_envs.Unreachable as error:
         skip(str(error))
-    run(str(node), str(HERE / "import_into_postman.mjs"), url, str(folder))
+    run(str(node), str(HERE / program), url, str(folder))

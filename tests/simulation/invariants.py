@@ -12,9 +12,6 @@ from halfrate.domain.webhook import EVENT_OF
 Output = Sequence[Mapping[str, Any]]
 """The parsed lines of an output."""
 
-INPUT_PICOS, OUTPUT_PICOS = 300_000, 2_500_000
-"""What a token costs by default, interactively."""
-
 
 def every_request_has_exactly_one_result(keys: Sequence[str | None], output: Output) -> None:
     """Every Request has exactly one Result, at its place in input order, an answer or an error."""
@@ -74,24 +71,34 @@ def what_was_counted_stays_counted(before: Job, after: Job) -> None:
 
 
 def a_result_answers_its_request(
-    text: str, result: Mapping[str, Any], *, hopeless: bool, stopped_code: int | None
+    text: str, result: Mapping[str, Any], *, model: str, hopeless: bool, stopped_code: int | None
 ) -> None:
-    """A Request gets its own answer; an error only if it is hopeless, or its Job was stopped before it."""
+    """A Request gets its own answer, of the model it asked.
+
+    It gets an error only if it is hopeless, or its Job was stopped before it.
+    """
     if "response" in result:
+        assert result["response"]["modelVersion"] == model, f"{text!r} was answered by another model"
         assert result["response"]["candidates"][0]["content"]["parts"][0]["text"] == text
         assert not hopeless, f"{text!r} was answered"
     else:
         assert hopeless or result["error"]["code"] == stopped_code, f"{text!r} came to {result['error']}"
 
 
-def counts_usage_and_cost_equal_the_results(job: Job, output: Output) -> None:
-    """What a Job says of itself is the sum of its output, and errors cost nothing."""
+def counts_usage_and_cost_equal_the_results(
+    job: Job, output: Output, prices: Mapping[str, tuple[int, int]]
+) -> None:
+    """What a Job says of itself is the sum of its output, each answer at its own price; errors are free."""
     used = [result["response"]["usageMetadata"] for result in output if "response" in result]
     assert (job.counts.requests, job.counts.succeeded) == (len(output), len(used))
     assert job.counts.failed == len(output) - len(used)
     assert job.usage.input_tokens == sum(usage["promptTokenCount"] for usage in used)
     assert job.usage.output_tokens == sum(usage["candidatesTokenCount"] for usage in used)
-    cost_picos = job.usage.input_tokens * INPUT_PICOS + job.usage.output_tokens * OUTPUT_PICOS
+    cost_picos = 0
+    for response in (result["response"] for result in output if "response" in result):
+        input_picos, output_picos = prices[response["modelVersion"]]
+        usage = response["usageMetadata"]
+        cost_picos += usage["promptTokenCount"] * input_picos + usage["candidatesTokenCount"] * output_picos
     assert (job.interactive_cost_picos, job.cost_picos) == (cost_picos, cost_picos // 2)
 
 

@@ -9,7 +9,7 @@ import pytest
 from halfrate.domain.errors import LeaseLost
 from halfrate.domain.job import Counts, Job, JobState
 from halfrate.domain.outcome import Cause
-from halfrate.domain.shard import Lease, SegmentRef
+from halfrate.domain.shard import Lease, Section, SegmentRef
 from halfrate.store.meta.api import Tally
 from halfrate.store.meta.group_commit import GroupCommitter
 from halfrate.store.meta.sqlite import SqliteStore
@@ -34,7 +34,7 @@ class Run:
 
     async def begin(self) -> None:
         await self.store.create_job(make_job(counts=Counts(requests=sum(self.sizes))), active_jobs_max=9)
-        await self.store.save_plan("job-1", self.sizes)
+        await self.store.save_plan("job-1", [Section("pocket-1", 0, tuple(self.sizes))])
 
     async def step(self) -> None:
         move = self.chance.choice(

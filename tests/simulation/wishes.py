@@ -23,7 +23,13 @@ from halfrate.domain.request import Message, Role
 from tests.fakes import FakeClock, line, pieces
 from tests.simulation import invariants
 
-MODEL = "pocket-1"
+MODEL, OTHER = "pocket-1", "other-2"
+PRICES = {MODEL: (300_000, 2_500_000), OTHER: (700_000, 9_000_000)}
+"""What a token of the input, and one of the output, costs at each in pico-USD, interactively."""
+
+FOR_OTHER = " ask "
+"""Stands in the texts of lines that name the other model."""
+
 KEEP_UPLOAD_SECONDS = 600
 CACHE_SECONDS = 86_400.0
 BAD = "}not json{"
@@ -82,6 +88,11 @@ class Wish:
             cached=chance.random() < 0.6,
         )
 
+    def have_others(self, chance: random.Random) -> None:
+        """Have some lines name the other model: all of one text, as they may be twins."""
+        chosen = {text for text in sorted(set(self.texts)) if text != BAD and chance.random() < 0.4}
+        self.texts = [FOR_OTHER.join(text.split(" ", 1)) if text in chosen else text for text in self.texts]
+
     @property
     def name(self) -> str:
         """What the client calls its Job, to find it again."""
@@ -94,11 +105,13 @@ class Wish:
     @property
     def lines(self) -> list[bytes]:
         return [
-            BAD.encode() if text == BAD else self._naming_cache(line(text, f"k{ordinal}", temperature=0))
+            BAD.encode() if text == BAD else self._naming(text, line(text, f"k{ordinal}", temperature=0))
             for ordinal, text in enumerate(self.texts)
         ]
 
-    def _naming_cache(self, text: bytes) -> bytes:
+    def _naming(self, asked: str, text: bytes) -> bytes:
+        if FOR_OTHER in asked:
+            return text.removesuffix(b"}}") + f', "model": "models/{OTHER}"}}}}'.encode()
         if self.cache is None:
             return text
         return text.removesuffix(b"}}") + f', "cachedContent": "cachedContents/{self.cache.id}"}}}}'.encode()

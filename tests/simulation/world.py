@@ -6,14 +6,14 @@ import asyncio
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
 import apsw
 
 from halfrate.app import App, Stores, open_app
-from halfrate.config import Config, DispatchConfig, Limits, ModelConfig
+from halfrate.config import Config, DispatchConfig, Limits, ModelConfig, PriceConfig
 from halfrate.crashpoints import CrashPoint, Watcher, watched
 from halfrate.domain.errors import ConfigError, NotFound
 from halfrate.domain.job import JobState
@@ -35,8 +35,11 @@ from tests.simulation.disk import CommitInTurn, LossyDisk
 from tests.simulation.fate import Crashed, Fate
 from tests.simulation.wishes import (
     BAD,
+    FOR_OTHER,
     KEEP_UPLOAD_SECONDS,
     MODEL,
+    OTHER,
+    PRICES,
     Client,
     Wish,
     everything,
@@ -73,6 +76,10 @@ class World:
         self.disk = LossyDisk(self.data, folder / "vault", self.chance)
         self.witness = Witness(self.clock)
         self.wishes = [Wish.by_chance(n, self.chance) for n in range(self.chance.choice([1, 2, 2, 3, 4]))]
+        self.models = [MODEL, OTHER] if seed % 3 == 2 else [MODEL]
+        if OTHER in self.models:
+            for wish in self.wishes:
+                wish.have_others(self.chance)
         self.job_hours = self.chance.choice([48, 48, 48, 20 / 3600])
         self.shard_requests = self.chance.choice([4, 6, 20])
         self.lease_seconds = self.chance.choice([3, 30])
@@ -103,15 +110,15 @@ class World:
         It is stopped in good order before that if it takes longer than ``stop_after_seconds``.
         """
         self.disk.fate = fate
-        engine = self._engine()
+        engines = self._engines()
         ran_before = set(self._ran)
         self.witness.forget_holders()
         begun = stopped = self._disturbed = False
         try:
             with watched(self._watcher(fate)):
-                async with self._open(engine) as app:
+                async with self._open(engines) as app:
                     begun = True
-                    stopped = not await self._serve(app, engine, fate, stop_after_seconds)
+                    stopped = not await self._serve(app, engines, fate, stop_after_seconds)
                     if wither and not stopped:
                         await self._wither(app, fate)
         except BaseExceptionGroup as group:
@@ -126,7 +133,7 @@ class World:
         await self._end_of_process()
         self.reached += fate.passed
         self.witness.check()
-        ran = {request.messages[-1].text for request in engine.answered}
+        ran = {request.messages[-1].text for engine in engines for request in engine.answered}
         invariants.what_runs_again_was_in_flight(ran & ran_before, self._in_flight)
         if fate.died_at is not None:
             await self._after_a_death(fate.died_at)
@@ -150,6 +157,7 @@ class World:
 
     def _count_in_flight(self, ran: set[str], *, in_flight_max: int) -> None:
         self._in_flight = self._ran - self._settled
+        in_flight_max *= len(self.models)
         invariants.few_are_in_flight(self._in_flight & ran, in_flight_max=in_flight_max)
 
     def _watcher(self, fate: Fate) -> Watcher:
@@ -162,10 +170,11 @@ class World:
 
         return reach
 
-    def _open(self, engine: ScriptedEngine) -> AbstractAsyncContextManager[App]:
+    def _open(self, engines: list[ScriptedEngine]) -> AbstractAsyncContextManager[App]:
+        by_path = {f"{name}.gguf": engine for name, engine in zip(self.models, engines, strict=True)}
         config = Config(
             data_dir=str(self.data),
-            models={MODEL: ModelConfig(path="pocket-1.gguf")},
+            models={name: _served(name) for name in self.models},
             dispatch=DispatchConfig(shard_requests=self.shard_requests, lease_seconds=self.lease_seconds),
             limits=Limits(job_hours=self.job_hours, upload_hours=KEEP_UPLOAD_SECONDS / 3_600),
         )
@@ -173,7 +182,7 @@ class World:
             config,
             clock=self.clock,
             chance=self.chance.random,
-            make_engine=lambda entry: engine,
+            make_engine=lambda entry: by_path[entry.path],
             open_stores=self._open_stores,
             post=self._hear,
         )
@@ -189,8 +198,8 @@ class World:
         )
         return Stores(meta=store, blobs=blobs, workers=ThreadWorkers(blobs, READING))
 
-    def _engine(self) -> ScriptedEngine:
-        """An engine for one life: some lines it refuses, some kill it, some it has no room for now and then.
+    def _engines(self) -> list[ScriptedEngine]:
+        """The engines of one life: some lines they refuse, some kill one, for some there is no room now.
 
         For those more often than there are Attempts: a Request must not be given up for it.
         """
@@ -207,19 +216,22 @@ class World:
                 return Failed(Cause.OVERLOADED, "not now", retry_after_seconds=2.0)
             return echo(request)
 
-        return ScriptedEngine(
-            play,
-            delay_seconds=DELAY_SECONDS,
-            lanes=LANES,
-            deadly="poison",
-            restart_seconds=1,
-            clock=self.clock,
-        )
+        return [
+            ScriptedEngine(
+                play,
+                delay_seconds=DELAY_SECONDS,
+                lanes=LANES,
+                deadly="poison",
+                restart_seconds=1,
+                clock=self.clock,
+            )
+            for _ in self.models
+        ]
 
     # Time passes
 
     async def _serve(
-        self, app: App, engine: ScriptedEngine, fate: Fate, stop_after_seconds: int | None
+        self, app: App, engines: list[ScriptedEngine], fate: Fate, stop_after_seconds: int | None
     ) -> bool:
         """Let every client do what it wants, and hold what came of it against the invariants.
 
@@ -237,7 +249,7 @@ class World:
                 for client in clients:
                     client.cancel()
                 return False
-            await self._a_second(fate, engine)
+            await self._a_second(fate, engines)
             if all(client.done() for client in clients):
                 break
         else:
@@ -298,23 +310,23 @@ class World:
             invariants.nothing_is_left_behind(await everything(app))
         self.withered = True
 
-    async def _a_second(self, fate: Fate, engine: ScriptedEngine | None = None) -> None:
+    async def _a_second(self, fate: Fate, engines: Sequence[ScriptedEngine] = ()) -> None:
         befalls_at = self.chance.randrange(TURNS_A_SECOND)
         for turn in range(TURNS_A_SECOND):
             await asyncio.sleep(0)
-            if engine is not None and turn == befalls_at:
-                await self._befall(engine)
+            if engines and turn == befalls_at:
+                await self._befall(engines)
         fate.check()
         self.witness.check()
         self.clock.advance(seconds=1)
 
-    async def _befall(self, engine: ScriptedEngine) -> None:
+    async def _befall(self, engines: Sequence[ScriptedEngine]) -> None:
         now = int(self.clock.now() - self.began_at)
         self.disk.full = now in self._full_at
         self._disturbed |= self.disk.full
         if now in self._engine_dies_at:
             self._engine_dies_at.discard(now)
-            await engine.die()
+            await (engines[0] if len(engines) == 1 else self.chance.choice(engines)).die()
         if now in self._sleeps_at:
             self._sleeps_at.discard(now)
             self._disturbed = True
@@ -359,10 +371,14 @@ class World:
         wish.output = output
         results = parsed(output)
         invariants.every_request_has_exactly_one_result(wish.keys, results)
-        invariants.counts_usage_and_cost_equal_the_results(job, results)
+        invariants.counts_usage_and_cost_equal_the_results(job, results, PRICES)
         for text, result in zip(wish.texts, results, strict=True):
             invariants.a_result_answers_its_request(
-                text, result, hopeless=text.endswith(HOPELESS), stopped_code=STOPPED_CODES.get(job.state)
+                text,
+                result,
+                model=OTHER if FOR_OTHER in text else MODEL,
+                hopeless=text.endswith(HOPELESS),
+                stopped_code=STOPPED_CODES.get(job.state),
             )
 
     def _note_settled(self, segment: SegmentRef) -> None:
@@ -399,6 +415,11 @@ class World:
     def _wish_of(self, job_id: str) -> Wish:
         name = self.witness.job_names[job_id]
         return next(wish for wish in self.wishes if wish.name == name)
+
+
+def _served(name: str) -> ModelConfig:
+    input_picos, output_picos = PRICES[name]
+    return ModelConfig(path=f"{name}.gguf", price=PriceConfig(input=input_picos, output=output_picos))
 
 
 def _say_nothing_of_the_dead(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:

@@ -81,7 +81,10 @@ class Assembler:
 
     async def _publish_or_fail(self, job: Job) -> None:
         try:
-            await self._publish(job)
+            if await self._store.get_job(job.id) is None:
+                await self._end(job, None)  # it was deleted: nobody would read its output
+            else:
+                await self._publish(job)
         except IllegalTransition:
             logger.info("Job %s ended while it was being assembled.", job.id)
         except (CorruptData, FileNotFoundError) as error:
@@ -104,8 +107,11 @@ class Assembler:
         finally:
             given_up.set()  # a thread is not cancelled: a process that is to end would wait for all the lines
             self._lines_written.pop(job.id, None)
+        await self._end(job, file)
+
+    async def _end(self, job: Job, output: File | None) -> None:
         missing = Tally(counts=Counts(failed=job.counts.pending))
-        await self._store.publish_job(job.id, PUBLISH[job.stopped_by], file, missing=missing)
+        await self._store.publish_job(job.id, PUBLISH[job.stopped_by], output, missing=missing)
 
     async def _counted(self, job: Job) -> Job:
         """Return a Job that was stopped before its input was indexed with the number of its Requests: each

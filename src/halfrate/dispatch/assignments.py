@@ -12,27 +12,39 @@ from halfrate.domain.result import Asker, Assignment
 from halfrate.ingest.index import Entry
 from halfrate.planner.coalesce import coalesce
 
-Asked = Callable[[Line, str, Kind], AnyRequest | Failed]
-"""Says what a line asks in a Job of this model and kind, or why it cannot be answered there."""
+Asked = Callable[[Line, str | None, Kind], AnyRequest | Failed]
+"""Says what a line asks in a Job of this kind, or why it cannot be answered there.
+
+With a model, it must be the one that the line names, if it names any.
+"""
 
 
 def assignments(
     lines: Iterable[tuple[Entry, Line | Rejection]],
     *,
-    model: str,
+    model: str | None,
     kind: Kind,
     asked: Asked,
     default_temperature: float,
+    refusal: str | None = None,
 ) -> list[Assignment]:
-    """Return what is to be answered, in order, twins together. A bad line is a `Failed` already."""
+    """Return what is to be answered, in order, twins together. A bad line is a `Failed` already.
+
+    With a ``refusal``, so is every other one, for that reason if for none of its own.
+    """
     single = (
-        Assignment(request, (asker,)) for asker, request in _asked(lines, model=model, kind=kind, asked=asked)
+        Assignment(request if refusal is None else _refused(request, refusal), (asker,))
+        for asker, request in _asked(lines, model=model, kind=kind, asked=asked)
     )
     return list(coalesce(single, default_temperature=default_temperature))
 
 
+def _refused(request: AnyRequest | Failed, refusal: str) -> Failed:
+    return request if isinstance(request, Failed) else Failed(Cause.INVALID, refusal)
+
+
 def _asked(
-    lines: Iterable[tuple[Entry, Line | Rejection]], *, model: str, kind: Kind, asked: Asked
+    lines: Iterable[tuple[Entry, Line | Rejection]], *, model: str | None, kind: Kind, asked: Asked
 ) -> Iterator[tuple[Asker, AnyRequest | Failed]]:
     for entry, line in lines:
         match line:

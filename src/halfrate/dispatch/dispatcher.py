@@ -121,6 +121,7 @@ class Dispatcher:
         run = ShardRun(
             lease,
             feed,
+            engine=self._name,
             store=self._store,
             blobs=self._blobs,
             inputs=self._inputs,

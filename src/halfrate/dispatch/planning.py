@@ -9,6 +9,7 @@ from collections.abc import Callable
 from halfrate.clock import Clock
 from halfrate.config import DispatchConfig
 from halfrate.dispatch.bell import Bell
+from halfrate.dispatch.routing import EngineOf, Routing
 from halfrate.dispatch.troubles import Troubles
 from halfrate.domain.errors import CorruptData, IllegalTransition, InvalidArgument
 from halfrate.domain.job import Job
@@ -34,6 +35,7 @@ class Planner:
         store: MetaStore,
         inputs: Inputs,
         lookup: Lookup,
+        engine_of: EngineOf,
         clock: Clock,
         config: DispatchConfig,
         troubles: Troubles,
@@ -42,6 +44,7 @@ class Planner:
         self._store = store
         self._inputs = inputs
         self._lookup = lookup
+        self._engine_of = engine_of
         self._config = config
         self._troubles = troubles
         self._planned = planned
@@ -91,19 +94,23 @@ class Planner:
         """Give a Job its Shards. Raise `IllegalTransition` if it ended in the meantime."""
         summary = await self._inputs.read_summary(job.input_blob)
         refuse_bad_input(summary, keep_going=job.keep_going, kind=job.kind)
+        routing = Routing.of(job, self._engine_of)
         if not job.keep_going:
-            await self._lookup.check(summary.caches, engine=job.engine, at=job.created_at)
+            routing.refuse_unserved(summary)
+            await self._lookup.check(routing.caches(summary), at=job.created_at)
         if summary.reads_files:
             await self._store.note_files_read(job.id)
         if job.counts.requests != summary.requests:
             # The Job was accepted before its input was indexed.
             await self._store.set_requests(job.id, summary.requests)
+        pieces = routing.pieces(summary)
         sizes = await self._inputs.cut(
             job.input_blob,
+            [piece.requests for piece in pieces],
             requests_max=self._config.shard_requests,
             bytes_max=self._config.shard_bytes,
         )
-        await self._store.save_plan(job.id, sizes)
+        await self._store.save_plan(job.id, routing.sections(pieces, sizes))
 
     async def _fail(self, job: Job, why: str) -> None:
         try:

@@ -42,6 +42,7 @@ class ShardRun:
         lease: Lease,
         feed: Feed,
         *,
+        engine: str,
         store: MetaStore,
         blobs: BlobStore,
         inputs: Inputs,
@@ -54,6 +55,7 @@ class ShardRun:
         settled: Callable[[int, float], None],
     ) -> None:
         self.lease = lease
+        self._engine = engine
         self._feed = feed
         self._store = store
         self._blobs = blobs
@@ -108,7 +110,9 @@ class ShardRun:
         async with asyncio.TaskGroup() as group:
             guards = [group.create_task(self._keep_lease()), group.create_task(sink.failure())]
             answers = []
-            unasked = Ahead(_add_failed(pending, sink), fetch=partial(self._fetch, job), group=group)
+            unasked = Ahead(
+                self._add_failed(job, pending, sink), fetch=partial(self._fetch, job), group=group
+            )
             while count := await unasked.ready():
                 await sink.room()
                 lanes = await self._feed.lanes.take(count)
@@ -124,8 +128,10 @@ class ShardRun:
                 guard.cancel()
 
     async def _answer(self, job: Job, chunk: list[Assignment], lanes: Taken, sink: Sink) -> None:
+        other = self._unless_own(job)
+
         def took(position: int, outcome: Outcome) -> None:
-            sink.add([Result(asker, outcome) for asker in chunk[position].askers])
+            sink.add([Result(asker, outcome, other) for asker in chunk[position].askers])
             lanes.give_one_back()
 
         # All of them: those that have failed already were not handed out.
@@ -140,8 +146,9 @@ class ShardRun:
         positions: list[int] = []
         whole: list[AnyRequest] = []
         told: list[Callable[[Outcome], Outcome]] = []
-        for position, request in enumerate(requests):
-            found = await self._informed(job, request)
+        # Together: to find out how much of its pages fits takes each of them some turns of the Engine.
+        every = await asyncio.gather(*(self._informed(job, request) for request in requests))
+        for position, found in enumerate(every):
             if isinstance(found, Failed):
                 took(position, found)
             else:
@@ -157,10 +164,26 @@ class ShardRun:
     async def _informed(self, job: Job, request: AnyRequest) -> Informed | Failed:
         if not isinstance(request, Request):
             return Informed(request)
-        whole = await self._lookup.whole(request, engine=job.engine, at=job.created_at)
+        whole = await self._lookup.whole(request, engine=self._engine, at=job.created_at)
         if isinstance(whole, Failed):
             return whole
         return await self._lookup.informed(whole, engine=self._feed.engine, job_id=job.id)
+
+    def _add_failed(self, job: Job, pending: list[Assignment], sink: Sink) -> list[Assignment]:
+        """Settle what can already be seen to have no answer, and return what is to be asked."""
+        unasked: list[Assignment] = []
+        other = self._unless_own(job)
+        for assignment in pending:
+            match assignment.request:
+                case Failed() as failed:
+                    sink.add([Result(asker, failed, other) for asker in assignment.askers])
+                case _:
+                    unasked.append(assignment)
+        return unasked
+
+    def _unless_own(self, job: Job) -> str | None:
+        """Return this Engine, None if it is the Job's own: Results are that one's where they say nothing."""
+        return None if self._engine == job.engine else self._engine
 
     async def _keep_lease(self) -> None:
         while True:
@@ -196,24 +219,14 @@ class ShardRun:
         with self._inputs.lines(job.input_blob) as lines:
             whole = assignments(
                 lines.in_run_order(shard.first, shard.requests),
-                model=job.model,
+                # Where the index keeps apart what names a model, the plan has sent it to that one's Engine.
+                model=None if lines.parted_by_model else job.model,
                 kind=job.kind,
                 asked=self._asked,
                 default_temperature=self._default_temperature,
+                refusal=shard.refusal,
             )
         return [left for assignment in whole if (left := _without(assignment, settled))]
-
-
-def _add_failed(pending: list[Assignment], sink: Sink) -> list[Assignment]:
-    """Settle what can already be seen to have no answer, and return what is to be asked."""
-    unasked: list[Assignment] = []
-    for assignment in pending:
-        match assignment.request:
-            case Failed() as failed:
-                sink.add([Result(asker, failed) for asker in assignment.askers])
-            case _:
-                unasked.append(assignment)
-    return unasked
 
 
 def _give_back(lanes: Taken, _: asyncio.Task[None]) -> None:

@@ -122,6 +122,7 @@ class Job:
 
     ``kind`` is what its Requests ask for.
     ``model`` is the name the client asked for, ``engine`` the configured model that answers to it.
+    ``other_engines`` are those that answer the lines which name another one; it is known with the plan.
     ``stopped_by`` says why a Job is being, or was, cut short: `Cause.CANCELLED` or `Cause.EXPIRED`.
     ``error`` is set on FAILED Jobs only. ``input_file`` is the id of the File given, or None for a
     Job whose Requests came inline. ``deadline`` is when the Job expires, ``promised_at`` by when it is to be
@@ -156,3 +157,9 @@ class Job:
     cost_picos: int = 0
     interactive_cost_picos: int = 0
     notify: Notify = Notify()
+    other_engines: tuple[str, ...] = ()
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Every Engine that answers some of it, its own first."""
+        return (self.engine, *self.other_engines)

@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from halfrate.domain.kind import Kind
-from halfrate.domain.outcome import Failed
+from halfrate.domain.outcome import Cause, Failed
 from halfrate.domain.request import AnyRequest, Message, Request, Role, Sampling
+
+MODEL_CHARS_MAX = 200
+"""How long a model's name may be that a line gives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line that could be read.
 
-    ``model`` is the model the line itself names, if it does. ``request`` is a `Failed` where the line
-    is well-formed and asks for something that can never be answered here. ``kind`` is what it asks for.
+    ``model`` is the model the line itself names, if it does, without ``models/`` in front. ``request`` is a
+    `Failed` where the line is well-formed and asks for something that can never be answered here. ``kind`` is
+    what it asks for.
     """
 
     key: str | None
@@ -23,6 +27,16 @@ class Line:
     model: str | None
     request: AnyRequest | Failed
     kind: Kind = Kind.GENERATION
+
+    @classmethod
+    def naming(
+        cls, model: str, key: str | None, metadata: bytes | None, request: AnyRequest | Failed, kind: Kind
+    ) -> Line:
+        """Return a Line that names ``model``, an empty text for none. One that is too long makes it fail."""
+        if len(model) > MODEL_CHARS_MAX:
+            detail = f"The model's name has {len(model):,} characters; it may have {MODEL_CHARS_MAX}."
+            return cls(key, metadata, None, Failed(Cause.INVALID, detail), kind)
+        return cls(key, metadata, model or None, request, kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,11 +85,13 @@ class Functions:
     """The functions a model knows of, at least one, no two of one name.
 
     ``allowed`` are the names it may call where there is a choice to restrict; empty means all of them.
+    Unless ``several``, an answer has one call at most.
     """
 
     declarations: tuple[FunctionDeclaration, ...]
     choice: Choice = Choice.AUTO
     allowed: tuple[str, ...] = ()
+    several: bool = True
 
     @property
     def callable(self) -> tuple[FunctionDeclaration, ...]:

@@ -35,7 +35,8 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The one final entry for one Asker."""
+    """The one final entry for one Asker. ``engine`` is set where another one than the Job's own made it."""
 
     asker: Asker
     outcome: Outcome
+    engine: str | None = None

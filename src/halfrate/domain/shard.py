@@ -16,12 +16,42 @@ class ShardState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """``requests`` Requests of a Job, from position ``first`` of the order to run its lines."""
+    """``requests`` Requests of a Job, from position ``first`` of the order to run its lines.
+
+    ``engine`` is the configured model that answers them. ``refusal`` says why none of them can be answered,
+    if so: then they only get their errors there.
+    """
 
     job_id: str
     number: int
     first: int
     requests: int
+    engine: str
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A piece of a Job's order that is one Engine's, from position ``first``, and its Shards' sizes."""
+
+    engine: str
+    first: int
+    sizes: tuple[int, ...]
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What of a Job is one Engine's: how many Requests, and how many of them have Results."""
+
+    engine: str
+    requests: int
+    results: int
+
+    @property
+    def pending(self) -> int:
+        """Requests without a Result yet."""
+        return max(0, self.requests - self.results)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,9 @@ class Snapshot:
     none), and the older Segments whole, as nobody may settle into those any more. Shards are claimed in
     order, so no more are unfinished than are being run.
 
+    These are the Shards of the Job's own Engine. ``others`` are spans of Shards of which the same is said:
+    for each other Engine with Results, the number of its first Shard, and that from which on they had none.
+
     ``ended`` says that the Job was final: it then has all of the published output, with the errors of
     Requests that were never answered, and the other fields say nothing.
     """
@@ -25,6 +28,7 @@ class Snapshot:
     shards: int = 0
     unfinished: tuple[SegmentRef, ...] = ()
     ended: bool = False
+    others: tuple[tuple[int, int], ...] = ()
 
     @property
     def settled_below(self) -> int:
@@ -33,12 +37,15 @@ class Snapshot:
 
     def part_of(self, segment: SegmentRef) -> SegmentRef:
         """Return what was settled of a Segment that may have grown since."""
-        if segment.shard >= self.shards:
+        if segment.shard >= self.shards and not self._others_have(segment.shard):
             return _nothing_of(segment)
         for newest in self.unfinished:
             if newest.shard == segment.shard and newest.token <= segment.token:
                 return newest if newest.token == segment.token else _nothing_of(segment)
         return segment
+
+    def _others_have(self, shard: int) -> bool:
+        return any(first <= shard < stop for first, stop in self.others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -39,7 +40,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """How many Jobs on the same Engine go before one, and how many Requests they still have."""
+    """How many Jobs go before one at an Engine, and how many Requests they still have for it."""
 
     jobs: int = 0
     requests: int = 0
@@ -49,8 +50,9 @@ class Ahead:
 class Facts:
     """What is known of a Job and of what it depends on, at one moment.
 
-    ``served`` and ``ready`` speak of its Engine. ``held_up`` says what stops this Job alone, such as a full
-    disk. The percentages are None where they are not known.
+    ``engine`` is one that still has Requests of it, its own if none is named: ``served``, ``ready``,
+    ``trouble`` and ``ahead`` speak of that. ``held_up`` says what stops this Job alone, such as a full disk.
+    The percentages are None where they are not known.
     """
 
     job: Job
@@ -62,6 +64,35 @@ class Facts:
     indexed_percent: float | None = None
     assembled_percent: float | None = None
     ahead: Ahead = Ahead()
+    engine: str | None = None
+
+    @property
+    def model(self) -> str:
+        """The configured name of the model that this is about."""
+        return self.engine or self.job.engine
+
+
+def waiting_for_all(every: Sequence[Facts]) -> Waiting | None:
+    """Return what a Job of several Engines waits for, given the Facts of each.
+
+    None as long as it moves at one of them, unless another is not served any more: that nobody but the
+    operator can mend. Else it is what is likely to end first.
+    """
+    reasons = [waiting(facts) for facts in every]
+    for reason in reasons:
+        if reason is not None and reason.code is WaitingCode.MODEL_NOT_SERVED:
+            return reason
+    if None in reasons:
+        return None
+    known = [(reason, facts.ahead.requests) for reason, facts in zip(reasons, every, strict=True) if reason]
+    return min(known, key=lambda one: (_soonness(one[0].code), one[1]))[0]
+
+
+def _soonness(code: WaitingCode) -> int:
+    return _SOON.index(code) if code in _SOON else len(_SOON)
+
+
+_SOON = (WaitingCode.ANSWERING, WaitingCode.QUEUED, WaitingCode.MODEL_LOADING)
 
 
 def waiting(facts: Facts) -> Waiting | None:
@@ -87,7 +118,7 @@ def _before_the_engine(facts: Facts) -> Waiting | None:
     if not facts.served:
         return Waiting(
             WaitingCode.MODEL_NOT_SERVED,
-            f"The model {job.engine} is not served any more. Serve it again, or cancel the batch.",
+            f"The model {facts.model} is not served any more. Serve it again, or cancel the batch.",
         )
     if job.planned:
         return None
@@ -103,7 +134,7 @@ def _engine(facts: Facts) -> Waiting | None:
         return Waiting(WaitingCode.RATE_LIMITED, _limited(facts.trouble))
     if not facts.ready:
         if facts.trouble is None:
-            return Waiting(WaitingCode.MODEL_LOADING, f"The model {facts.job.engine} is loading.")
+            return Waiting(WaitingCode.MODEL_LOADING, f"The model {facts.model} is loading.")
         return Waiting(WaitingCode.ENGINE_DOWN, _down(facts.trouble, facts.now))
     return None
 

@@ -100,11 +100,20 @@ class Told(StrEnum):
     GIVEN_UP = "given_up"
 
 
-def retry_at(delivery: Delivery, *, now: float, chance: float, give_up_seconds: float) -> float | None:
+def retry_at(
+    delivery: Delivery,
+    *,
+    now: float,
+    chance: float,
+    give_up_seconds: float,
+    wanted_seconds: float | None = None,
+) -> float | None:
     """Return when to try again a Delivery that failed now, None to give it up.
 
     ``chance``, from 0 to 1, spreads what failed together: they wait half as long again, or half as long.
+    ``wanted_seconds`` is how long the receiver wants to be left alone: it is, up to the longest delay.
     """
     delay_seconds = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(delivery.attempts, 20))
-    at = now + delay_seconds * (0.5 + chance)
+    left_alone_seconds = min(LONGEST_DELAY_SECONDS, wanted_seconds or 0.0)
+    at = now + max(delay_seconds * (0.5 + chance), left_alone_seconds)
     return at if at <= delivery.created_at + give_up_seconds else None

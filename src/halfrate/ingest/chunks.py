@@ -15,12 +15,12 @@ from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.kind import Kind
 from halfrate.domain.line import Line, Plain, Rejection, Texts
 from halfrate.domain.outcome import Cause, Failed
-from halfrate.domain.request import AnyRequest, Request
+from halfrate.domain.request import Request
 from halfrate.ingest.hints import EXAMPLE, LOOKED_AT_BYTES, hint
-from halfrate.ingest.index import BAD, CACHES_MAX, ERRORS_MAX, STRANGERS_MAX
+from halfrate.ingest.index import BAD, CACHES_MAX, ERRORS_MAX, MODELS_MAX, STRANGERS_MAX, NamedModel
 from halfrate.ingest.lines import CARRIAGE_RETURN, LineBatch, LineScanner, Stretch
 from halfrate.ingest.runs import Rows, write_run
-from halfrate.planner.prefix import prompt_key, sort_key, text_keys
+from halfrate.planner.prefix import prompt_key, section_key, sort_key, text_keys
 from halfrate.store.blob.api import BlobReader, read_chunks
 
 ReadLines = Callable[[Sequence[bytes]], list[Plain | Line | Rejection]]
@@ -61,6 +61,8 @@ UNASKED_KEY = sort_key(Failed(Cause.INVALID, ""))
 class ChunkReport:
     """What a chunk came to. Line numbers count from 1 within it.
 
+    ``caches`` are those that lines name, with the model which these name, and the first such line.
+
     ``prompts`` and ``keys`` are how many rows its two runs have: one by prompt, of all lines, and one by
     key hash, of lines with a key.
     """
@@ -75,7 +77,8 @@ class ChunkReport:
     embeddings: int = 0
     first_embeddings: list[int] = field(default_factory=list)
     first_generations: list[int] = field(default_factory=list)
-    caches: dict[str, int] = field(default_factory=dict)
+    caches: list[tuple[str, str | None, int]] = field(default_factory=list)
+    models: list[NamedModel] = field(default_factory=list)
     reads_files: bool = False
 
 
@@ -118,7 +121,11 @@ def index_chunk(
         embeddings=chunk.embeddings,
         first_embeddings=chunk.first[Kind.EMBEDDING],
         first_generations=chunk.first[Kind.GENERATION],
-        caches=chunk.caches,
+        caches=[(cache, model, number) for (cache, model), number in chunk.caches.items()],
+        models=[
+            NamedModel(model, requests, chunk.model_lines[model])
+            for model, requests in chunk.model_requests.items()
+        ],
         reads_files=chunk.reads_files,
     )
 
@@ -155,7 +162,9 @@ class _Chunk:
         self.warnings: list[tuple[int, str]] = []
         self.embeddings = 0
         self.first: dict[Kind, list[int]] = {kind: [] for kind in Kind}
-        self.caches: dict[str, int] = {}  # names, and the number of the first line with each
+        self.caches: dict[tuple[str, str | None], int] = {}  # with a model: the number of the first line
+        self.model_requests: dict[str, int] = {}
+        self.model_lines: dict[str, int] = {}  # the number of the first line that names each
         self.reads_files = False
 
     def take_texts(self, stretch: Stretch) -> bool:
@@ -213,7 +222,7 @@ class _Chunk:
                     flags[position] = BAD
                     self._reject(first + position, batch, position, line.message, cut_off=cut_off)
                 elif isinstance(line, Line):
-                    self._note(batch.numbers[position], line.request)
+                    self._note(batch.numbers[position], line)
         rows = Rows(
             array("Q", batch.offsets),
             array("I", range(first, first + len(lines))),
@@ -274,15 +283,27 @@ class _Chunk:
         ending = self._source.read(offset + length - looked_at_bytes, looked_at_bytes)
         return self._source.read(offset, looked_at_bytes) + ending
 
-    def _note(self, number: int, request: AnyRequest | Failed) -> None:
+    def _note(self, number: int, line: Line) -> None:
+        request = line.request
         if isinstance(request, Failed):
             self._doom(number, request)
-        elif isinstance(request, Request):
-            self._note_named(number, request)
+            return
+        if line.model is not None:
+            self._note_model(number, line.model)
+        if isinstance(request, Request):
+            self._note_named(number, request, line.model)
 
-    def _note_named(self, number: int, request: Request) -> None:
+    def _note_model(self, number: int, model: str) -> None:
+        known = self.model_requests.get(model)
+        if known is not None:
+            self.model_requests[model] = known + 1
+        elif len(self.model_requests) <= MODELS_MAX:
+            self.model_requests[model] = 1
+            self.model_lines[model] = number
+
+    def _note_named(self, number: int, request: Request, model: str | None) -> None:
         if request.cache is not None and len(self.caches) <= CACHES_MAX:
-            self.caches.setdefault(request.cache, number)
+            self.caches.setdefault((request.cache, model), number)
         self.reads_files |= any(each.uri is not None for m in request.messages for each in m.attachments)
 
     def _doom(self, number: int, failed: Failed) -> None:
@@ -332,7 +353,11 @@ def _kind(line: Plain | Line) -> Kind:
 
 
 def _prompt(line: Line | Rejection) -> bytes:
-    return sort_key(line.request) if isinstance(line, Line) else UNASKED_KEY
+    if isinstance(line, Rejection):
+        return UNASKED_KEY
+    key = sort_key(line.request)
+    # What has no answer anyway is for no model.
+    return key if line.model is None or key == UNASKED_KEY else section_key(line.model) + key
 
 
 def _digested(key: bytes) -> bytes:

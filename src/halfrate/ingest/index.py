@@ -7,8 +7,9 @@
     summary   msgpack
     trailer   length of the summary, xxh3 of the summary, magic
 
-The order is a depth-first walk of the trie of prompts, so that what begins alike is run together. Every block
-has its own checksum, seeded with its number: a reader of one Shard checks what it reads, and no more.
+The order is a depth-first walk of the trie of prompts, so that what begins alike is run together: first of
+the lines that name no model, then of those that name each one. Every block has its own checksum, seeded with
+its number: a reader of one Shard checks what it reads, and no more.
 """
 
 from __future__ import annotations
@@ -35,10 +36,22 @@ ERRORS_MAX = 1_000
 CACHES_MAX = 100
 """How many Caches the lines of one input may name."""
 
+MODELS_MAX = 100
+"""How many models the lines of one input may name."""
+
 BLOCK_ROWS = 2_048
 
 BAD, REPEATED, TWIN = 1, 2, 4
 """The flags of a row: it cannot be read; an earlier line has its key; it asks what the one before it asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedModel:
+    """A model that lines name: how many do, and the number of the first."""
+
+    model: str
+    requests: int
+    line: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +65,11 @@ class IndexSummary:
     ``keyless`` are lines without a key. ``sha256`` is what the input hashed to when it was indexed.
     ``embeddings`` are lines that ask for one; the numbers of the first of them, and of the first others, are
     in ``first_embeddings`` and ``first_generations``.
-    ``caches`` are those that lines name, each with the number of the first line that does; ``reads_files`` is
-    whether a line points at a File.
+    ``caches`` are those that lines name, each with the number of the first line that does, and
+    ``cache_models`` the models which these lines name, too; ``reads_files`` is whether a line points at a
+    File.
+    ``models`` are those that lines name, in the order in which their lines come; None in an index of before,
+    where such lines are among all others.
     """
 
     requests: int
@@ -71,6 +87,14 @@ class IndexSummary:
     first_generations: tuple[int, ...] = ()
     caches: tuple[tuple[str, int], ...] = ()
     reads_files: bool = False
+    cache_models: tuple[str | None, ...] = ()
+    models: tuple[NamedModel, ...] | None = None
+
+    @property
+    def named_caches(self) -> list[tuple[str, int, str | None]]:
+        """Each Cache that lines name, the number of the first line that does, and the model it names."""
+        models = self.cache_models or (None,) * len(self.caches)
+        return [(*named, model) for named, model in zip(self.caches, models, strict=True)]
 
     def strangers(self, kind: Kind) -> tuple[int, tuple[int, ...]]:
         """Return how many lines have no place in a Job of this kind, and the numbers of the first of them."""

@@ -33,6 +33,11 @@ class IndexedLines:
         self._parse = parse
         self._line_bytes_max = line_bytes_max
 
+    @property
+    def parted_by_model(self) -> bool:
+        """Whether lines that name a model come apart from the others, as in all but indexes of before."""
+        return self._index.summary.models is not None
+
     def in_run_order(self, first: int, count: int) -> list[tuple[Entry, Line | Rejection]]:
         """Return ``count`` lines from position ``first`` of the order to run them. They are held at once."""
         entries = self._index.entries(first, count)

@@ -11,10 +11,11 @@ from halfrate.config import Limits
 from halfrate.domain.kind import Kind
 from halfrate.ingest.chunks import CHUNK_BYTES_MIN, CHUNK_LINES_MIN, WARNINGS_MAX, ChunkReport
 from halfrate.ingest.hints import EXAMPLE
-from halfrate.ingest.index import CACHES_MAX, STRANGERS_MAX, IndexSummary
+from halfrate.ingest.index import CACHES_MAX, MODELS_MAX, STRANGERS_MAX, IndexSummary, NamedModel
 from halfrate.ingest.runs import Run
 from halfrate.ingest.tasks import Chunk, FindRepeated, IndexChunk, Repeated, WriteIndex, first_errors
 from halfrate.ingest.workers import Workers
+from halfrate.planner.prefix import section_key
 from halfrate.store.blob.names import index_blob
 
 SMALL_BYTES = 256 << 10
@@ -193,8 +194,8 @@ class _Findings:
     def summary(self, input_bytes: int, *, lines_max: int) -> IndexSummary:
         """Return the summary of a file whose keys are all different."""
         requests = sum(report.requests for report in self._reports)
-        caches = self._caches()
-        refusal = _refusal(requests, lines_max, caches=len(caches))
+        caches, models = self._caches(), self._models()
+        refusal = _refusal(requests, lines_max, caches=len(caches), models=len(models))
         if refusal is not None:
             return IndexSummary(0, 0, 0, (), input_bytes, refusal)
         bad = sum(report.bad for report in self._reports)
@@ -210,32 +211,50 @@ class _Findings:
             embeddings=sum(report.embeddings for report in self._reports),
             first_embeddings=tuple(self._first[Kind.EMBEDDING][:STRANGERS_MAX]),
             first_generations=tuple(self._first[Kind.GENERATION][:STRANGERS_MAX]),
-            caches=tuple(caches.items()),
+            caches=tuple((cache, number) for (cache, _), number in caches.items()),
+            cache_models=tuple(model for _, model in caches),
+            models=models,
             reads_files=any(report.reads_files for report in self._reports),
         )
 
-    def _caches(self) -> dict[str, int]:
-        """Return the Caches that are named, and the number of the first line that names each."""
-        caches: dict[str, int] = {}
+    def _caches(self) -> dict[tuple[str, str | None], int]:
+        """Return the Caches that are named, with a model, and the number of the first line with both."""
+        caches: dict[tuple[str, str | None], int] = {}
         base = 0
         for report in self._reports:
-            for cache_id, number in report.caches.items():
-                caches.setdefault(cache_id, base + number)
+            for cache_id, model, number in report.caches:
+                caches.setdefault((cache_id, model), base + number)
             base += report.lines
         return caches
+
+    def _models(self) -> tuple[NamedModel, ...]:
+        """Return the models that are named, in the order in which their lines come."""
+        models: dict[str, NamedModel] = {}
+        base = 0
+        for report in self._reports:
+            for named in report.models:
+                first = models.get(named.model, NamedModel(named.model, 0, base + named.line))
+                models[named.model] = replace(first, requests=first.requests + named.requests)
+            base += report.lines
+        return tuple(sorted(models.values(), key=lambda named: section_key(named.model)))
 
     def with_repeated(self, summary: IndexSummary, repeated: Repeated) -> IndexSummary:
         """Return the summary of a file in which keys are used more than once."""
         return replace(summary, bad_keys=repeated.count, errors=first_errors(self._errors, repeated.errors))
 
 
-def _refusal(requests: int, lines_max: int, *, caches: int) -> str | None:
+def _refusal(requests: int, lines_max: int, *, caches: int, models: int) -> str | None:
     if requests > lines_max:
         return f"The file has more than {lines_max:,} lines. Split it into several files, one for each batch."
     if caches > CACHES_MAX:
         return (
             f"The file names more than {CACHES_MAX} cached contents. Split it into several files, one for "
             "each batch, or put into each request what little it shares with others."
+        )
+    if models > MODELS_MAX:
+        return (
+            f"The file names more than {MODELS_MAX} models. Split it into several files, one for each batch, "
+            "or name one model when you create the batch, and none on its lines."
         )
     if requests == 0:
         return (

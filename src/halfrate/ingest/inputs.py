@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -75,9 +75,19 @@ class Inputs:
         indexing = self._indexings.get(blob)
         return indexing.percent if indexing is not None else None
 
-    async def cut(self, blob: str, *, requests_max: int, bytes_max: int) -> list[int]:
-        """Return how many Requests each Shard of the order has. Raise as `read_summary` does."""
-        task = CutShards(blob=index_blob(blob), requests_max=requests_max, bytes_max=bytes_max)
+    async def cut(
+        self, blob: str, sections: Sequence[int], *, requests_max: int, bytes_max: int
+    ) -> list[list[int]]:
+        """Return how many Requests each Shard of the order has, for each of its sections.
+
+        ``sections`` says how many Requests each has. Raise as `read_summary` does.
+        """
+        task = CutShards(
+            blob=index_blob(blob),
+            sections=list(sections),
+            requests_max=requests_max,
+            bytes_max=bytes_max,
+        )
         try:
             sizes = await self._workers.perform(task)
         except CorruptData:

@@ -20,7 +20,7 @@ from halfrate.domain.line import Rejection
 from halfrate.ingest.chunks import UNASKED_KEY, ChunkReport, Reading, index_chunk, shortened
 from halfrate.ingest.index import ERRORS_MAX, REPEATED, TWIN, IndexReader, IndexSummary, IndexWriter
 from halfrate.ingest.runs import Rows, Run, batches, merge
-from halfrate.planner.shards import cut
+from halfrate.planner.shards import cut_sections
 from halfrate.store.blob.api import BlobStore
 
 KEY_CHARS_MAX = 60
@@ -64,17 +64,18 @@ class WriteIndex(msgspec.Struct, frozen=True, tag=True):
 
 
 class CutShards(msgspec.Struct, frozen=True, tag=True):
-    """Cut the order in the index ``blob`` into Shards."""
+    """Cut the order in the index ``blob`` into Shards. Each of its ``sections`` has so many Requests."""
 
     blob: str
+    sections: list[int]
     requests_max: int
     bytes_max: int
 
 
 class Sizes(msgspec.Struct, frozen=True, tag=True):
-    """How many Requests each Shard has, in order."""
+    """How many Requests each Shard of each section has, in order."""
 
-    requests: list[int]
+    requests: list[list[int]]
 
 
 class Nothing(msgspec.Struct, frozen=True, tag=True):
@@ -105,10 +106,11 @@ def perform(task: Task, blobs: BlobStore, read: Reading) -> Report:
         case WriteIndex():
             _write_index(task, blobs)
             return Nothing()
-        case CutShards(blob, requests_max, bytes_max):
+        case CutShards(blob, sections, requests_max, bytes_max):
             with blobs.reader(blob) as reader:
-                sizes = IndexReader(reader).sizes()
-                return Sizes(list(cut(sizes, requests_max=requests_max, bytes_max=bytes_max)))
+                blocks = IndexReader(reader).sizes()
+                sizes = cut_sections(blocks, sections, requests_max=requests_max, bytes_max=bytes_max)
+                return Sizes(list(sizes))
 
 
 def _index_chunk(task: IndexChunk, blobs: BlobStore, read: Reading) -> ChunkReport:

@@ -79,13 +79,13 @@ class Lookup:
         messages = await self._documents.read(contents.messages, at=at)
         return messages if isinstance(messages, Failed) else Contents(messages, contents.functions)
 
-    async def check(self, caches: Sequence[tuple[str, int]], *, engine: str, at: float) -> None:
-        """Raise `InvalidArgument` unless every Cache is there and one of ``engine``.
+    async def check(self, caches: Sequence[tuple[str, int, str]], *, at: float) -> None:
+        """Raise `InvalidArgument` unless every Cache is there, and of the Engine that is to use it.
 
-        Each comes with the number of the first line that names it.
+        Each comes with the number of the first line that names it, and the Engine which that line goes to.
         """
         errors = []
-        for cache_id, line in caches:
+        for cache_id, line, engine in caches:
             found = await self._cache(cache_id, engine=engine, at=at)
             if isinstance(found, Failed):
                 errors.append(f"Error on line {line}: cachedContents/{cache_id}: {found.detail}")

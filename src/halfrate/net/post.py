@@ -23,14 +23,19 @@ LOOKUPS_MAX = 64
 
 _READ_BYTES = 4_096
 _HEAD_BYTES_MAX = 16_384
+_DIGITS_MAX = 9
 
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """What came of a call: the ``status`` of the answer, or None and the ``problem`` there was instead."""
+    """What came of a call: the ``status`` of the answer, or None and the ``problem`` there was instead.
+
+    ``retry_after_seconds`` is how long a receiver wants to be left alone that cannot take it now.
+    """
 
     status: int | None
     problem: str = ""
+    retry_after_seconds: float | None = None
 
     @property
     def taken(self) -> bool:
@@ -46,7 +51,7 @@ LookUp = Callable[[str, int], Awaitable[list[str]]]
 
 
 class Poster:
-    """Makes calls. Only the head of an answer is read: its status is all that matters."""
+    """Makes calls. Only the head of an answer is read: nothing else matters."""
 
     def __init__(
         self,
@@ -65,7 +70,7 @@ class Poster:
         """Send ``body`` and return what came of it. Raises nothing that the other end can cause."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return Posted(await self._post(self._targets.read(url), headers, body))
+                return await self._post(self._targets.read(url), headers, body)
         except TimeoutError:
             return Posted(None, f"There was no answer within {self._timeout_seconds:g} s.")
         except Refusal as error:
@@ -73,7 +78,7 @@ class Poster:
         except (OSError, h11.RemoteProtocolError, UnicodeError) as error:
             return Posted(None, f"The receiver cannot be reached: {error}.")
 
-    async def _post(self, target: Target, headers: Mapping[str, str], body: bytes) -> int:
+    async def _post(self, target: Target, headers: Mapping[str, str], body: bytes) -> Posted:
         reader, writer = await self._connect(target)
         try:
             return await _exchange(reader, writer, _request(target, headers, body), body)
@@ -126,7 +131,7 @@ def _request(target: Target, headers: Mapping[str, str], body: bytes) -> h11.Req
 
 async def _exchange(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: h11.Request, body: bytes
-) -> int:
+) -> Posted:
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES_MAX)
     for part in (request, h11.Data(data=body), h11.EndOfMessage()):
         writer.write(connection.send(part) or b"")
@@ -134,6 +139,17 @@ async def _exchange(
     while True:
         event = connection.next_event()
         if isinstance(event, h11.Response):
-            return event.status_code
+            return Posted(event.status_code, retry_after_seconds=_retry_after(event))
         if event is h11.NEED_DATA:
             connection.receive_data(await reader.read(_READ_BYTES))
+
+
+_NOT_NOW = (429, 503)
+
+
+def _retry_after(response: h11.Response) -> float | None:
+    """Return the seconds that a receiver asks for. A date is passed over: its clock may be another one."""
+    said = dict(response.headers).get(b"retry-after", b"")
+    if response.status_code not in _NOT_NOW or not said.isdigit():
+        return None
+    return float(said[:_DIGITS_MAX])

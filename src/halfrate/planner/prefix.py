@@ -20,6 +20,7 @@ _AFTER_ONE = _END_OF_MESSAGE + _END_OF_PROMPT
 _MARKS = {Role.SYSTEM: b"\x01", Role.USER: b"\x02", Role.MODEL: b"\x03", Role.TOOL: b"\x04"}
 _CONTEXT = b"\x05"
 _EMBEDDING = b"\x06"
+_MODEL = b"\x07"
 _WITHOUT_PROMPT = b"\x00"
 
 
@@ -43,6 +44,12 @@ def sort_key(request: AnyRequest | Failed) -> bytes:
         return key
     # Templates write the functions before everything else, and what is cached goes before them.
     return _CONTEXT + f"{request.cache!r}{request.functions!r}".encode() + _END_OF_MESSAGE + key
+
+
+@lru_cache(maxsize=256)
+def section_key(model: str) -> bytes:
+    """Return what the keys of Requests to this model begin with: such go after all that name none."""
+    return _MODEL + model.encode() + _END_OF_MESSAGE
 
 
 def _embedding_key(embedding: Embedding) -> bytes:

@@ -31,7 +31,7 @@ def encode_result(result: Result) -> bytes:
         packed = _Embedded(outcome.packed, outcome.usage.input_tokens)
     else:
         packed = _Failed(outcome.cause, outcome.detail)
-    return _encode(_Result(_Asker(asker.ordinal, asker.key, asker.metadata), packed))
+    return _encode(_Result(_Asker(asker.ordinal, asker.key, asker.metadata), packed, result.engine))
 
 
 def decode_result(payload: bytes) -> Result:
@@ -45,7 +45,7 @@ def decode_result(payload: bytes) -> Result:
         outcome = Embedded(packed.packed, Usage(packed.input_tokens))
     else:
         outcome = Failed(packed.cause, packed.detail)
-    return Result(Asker(asker.ordinal, asker.key, asker.metadata), outcome)
+    return Result(Asker(asker.ordinal, asker.key, asker.metadata), outcome, result.engine)
 
 
 def decode_ordinal(payload: bytes) -> int:
@@ -114,6 +114,7 @@ class _Asker(_Packed, frozen=True):
 class _Result(_Packed, frozen=True):
     asker: _Asker
     outcome: _AnyOutcome
+    engine: str | None = None
 
 
 class _AskerOrdinal(_Packed, frozen=True):

@@ -47,22 +47,28 @@ class Roll:
 
 
 class Audit:
-    """Adds up all that a Job's Segments hold."""
+    """Adds up all that a Job's Segments hold: tokens by the Engine that used them, None for the Job's own."""
 
     def __init__(self, requests: int) -> None:
         self._roll = Roll(requests)
         self.counts = Counts()
-        self.usage = Usage()
+        self.usage_by_engine: dict[str | None, Usage] = {}
+
+    @property
+    def usage(self) -> Usage:
+        """All tokens there are."""
+        return sum(self.usage_by_engine.values(), start=Usage())
 
     def take(self, reader: BlobReader, segment: SegmentRef) -> None:
         """Add a Segment. Raise `CorruptData` as `Roll.read` does."""
         for _, payload in self._roll.read(reader, whole(segment)):
-            outcome = decode_result(payload).outcome
-            if isinstance(outcome, Failed):
+            result = decode_result(payload)
+            if isinstance(result.outcome, Failed):
                 self.counts += Counts(failed=1)
             else:
                 self.counts += Counts(succeeded=1)
-                self.usage += outcome.usage
+                used = self.usage_by_engine.get(result.engine, Usage())
+                self.usage_by_engine[result.engine] = used + result.outcome.usage
 
 
 def _broken(reader: BlobReader, offset: int, whose: str) -> CorruptData:

@@ -65,7 +65,7 @@ def make_asgi(
         pace=Pace(server.silence_seconds, server.bytes_per_second),
     )
     file_routes = FileRoutes(files, origin)
-    openai_files = OpenAIFileRoutes(files, uploads, jobs, bodies, download=file_routes.download)
+    openai_files = OpenAIFileRoutes(files, uploads, jobs, bodies, native=file_routes)
     openai = routes_of(
         [
             *OpenAIModelRoutes(models, bodies).endpoints(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from halfrate.server.manual import Example, Json
 
@@ -163,6 +164,19 @@ CREATE_EMBEDDINGS = (
         body={"batch": {"displayName": "texts", "inputConfig": {"fileName": "files/questions"}}},
         answer=_created(2, "texts", inputConfig={"fileName": "files/questions"}),
     ),
+    Example(
+        "inline",
+        path=_EMBEDDER,
+        body={
+            "batch": {
+                "displayName": "a text",
+                "inputConfig": {
+                    "requests": {"requests": [{"request": {**_TEXT, "outputDimensionality": 2}}]}
+                },
+            }
+        },
+        answer=_created(1, "a text"),
+    ),
 )
 
 CREATE_BATCH = (
@@ -271,5 +285,190 @@ UPDATE_BATCH = (
         body={"displayName": "nightly, again"},
         query={"updateMask": "displayName"},
         answer=_created(2, "nightly, again")["metadata"],
+    ),
+)
+
+
+# OpenAI's dialect, in its own form -----------------------------------------------------------------------
+
+_FILE_ID = "file-questions"
+_BATCH_ID = "batch_4m855v7q30kc7gtz2w9xhd1b"
+
+
+def in_layer(example: Example) -> Example:
+    """Return an example with ids as Gemini's layer for the dialect has them."""
+
+    def renamed(value: Json) -> Json:
+        text = json.dumps(value)
+        return json.loads(
+            text.replace(_FILE_ID, "files/questions").replace(_BATCH_ID, "batches/4m855v7q30kc7gtz2w9xhd1b")
+        )
+
+    return replace(example, body=renamed(example.body), answer=renamed(example.answer))
+
+
+_ASKED = {"model": "pocket-1", "messages": [{"role": "user", "content": "Say hello."}]}
+
+
+def _completed(message: Json, *, prompt: int, answer: int, finish: str = "stop") -> Json:
+    said = {"role": "assistant", "content": None, "refusal": None, **message}
+    return {
+        "id": f"chatcmpl-{_ID}",
+        "object": "chat.completion",
+        "created": 1767225600,
+        "model": "pocket-1",
+        "choices": [{"index": 0, "message": said, "logprobs": None, "finish_reason": finish}],
+        "usage": {
+            "prompt_tokens": prompt,
+            "completion_tokens": answer,
+            "total_tokens": prompt + answer,
+            "prompt_tokens_details": {"cached_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 0},
+        },
+    }
+
+
+def _chunk(delta: Json, finish: str | None = None) -> Json:
+    return {
+        "id": f"chatcmpl-{_ID}",
+        "object": "chat.completion.chunk",
+        "created": 1767225600,
+        "model": "pocket-1",
+        "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}],
+    }
+
+
+_CHUNKS = [
+    _chunk({"role": "assistant", "content": "", "refusal": None}),
+    _chunk({"content": "Hello!"}),
+    _chunk({}, "stop"),
+]
+
+CHAT = (
+    Example("text", body=_ASKED, answer=_completed({"content": "Hello!"}, prompt=12, answer=2)),
+    Example(
+        "everything",
+        body={
+            "model": "pocket-1",
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "My name is Ann."},
+                {"role": "assistant", "content": "Hello, Ann."},
+                {"role": "user", "content": [{"type": "text", "text": "What is my name?"}]},
+            ],
+            "temperature": 0.5,
+            "top_p": 0.9,
+            "seed": 7,
+            "max_completion_tokens": 64,
+            "stop": ["END"],
+            "presence_penalty": 0.1,
+            "frequency_penalty": 0.1,
+        },
+        answer=_completed({"content": "Ann."}, prompt=40, answer=2),
+    ),
+    Example(
+        "schema",
+        body={
+            "model": "pocket-1",
+            "messages": [{"role": "user", "content": "Name a cheese."}],
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": "cheese",
+                    "schema": {
+                        "type": "object",
+                        "properties": {"name": {"type": "string"}, "soft": {"type": "boolean"}},
+                        "required": ["name", "soft"],
+                    },
+                },
+            },
+        },
+        answer=_completed({"content": '{"name": "Brie", "soft": true}'}, prompt=14, answer=11),
+    ),
+    Example(
+        "events",
+        body={**_ASKED, "stream": True},
+        answer="".join(f"data: {json.dumps(chunk)}\r\n\r\n" for chunk in _CHUNKS) + "data: [DONE]\r\n\r\n",
+    ),
+)
+
+OPENAI_EMBED = (
+    Example(
+        "texts",
+        body={"model": "gemini-embedding-001", "input": ["Say hello.", "Say no."]},
+        answer={
+            "object": "list",
+            "data": [
+                {"object": "embedding", "index": 0, "embedding": [0.6, -0.8]},
+                {"object": "embedding", "index": 1, "embedding": [0.8, 0.6]},
+            ],
+            "model": "embeds",
+            "usage": {"prompt_tokens": 9, "total_tokens": 9},
+        },
+    ),
+)
+
+OPENAI_UPLOAD = (
+    Example(
+        "lines",
+        body={
+            "purpose": "batch",
+            "file": json.dumps(
+                {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": _ASKED}
+            ),
+        },
+        answer={
+            "id": _FILE_ID,
+            "object": "file",
+            "bytes": 154,
+            "created_at": 1767225600,
+            "expires_at": 1767398400,
+            "filename": "questions.jsonl",
+            "purpose": "batch",
+            "status": "processed",
+            "status_details": None,
+        },
+    ),
+)
+
+OPENAI_CREATE_BATCH = (
+    Example(
+        "file",
+        body={
+            "input_file_id": _FILE_ID,
+            "endpoint": "/v1/chat/completions",
+            "completion_window": "24h",
+            "metadata": {"night": "monday"},
+        },
+        answer={
+            "id": _BATCH_ID,
+            "object": "batch",
+            "endpoint": "/v1/chat/completions",
+            "model": "pocket-1",
+            "errors": None,
+            "input_file_id": _FILE_ID,
+            "completion_window": "24h",
+            "status": "validating",
+            "output_file_id": None,
+            "error_file_id": None,
+            "created_at": 1767225600,
+            "in_progress_at": None,
+            "expires_at": 1767312000,
+            "finalizing_at": None,
+            "completed_at": None,
+            "failed_at": None,
+            "expired_at": None,
+            "cancelling_at": None,
+            "cancelled_at": None,
+            "request_counts": {"total": 2, "completed": 0, "failed": 0},
+            "usage": {
+                "input_tokens": 0,
+                "input_tokens_details": {"cached_tokens": 0},
+                "output_tokens": 0,
+                "output_tokens_details": {"reasoning_tokens": 0},
+                "total_tokens": 0,
+            },
+            "metadata": {"night": "monday"},
+        },
     ),
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from functools import partial
+from typing import Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as Call
@@ -29,6 +31,14 @@ _ETAG = Parameter("ETag", "Stands for exactly these bytes.")
 _SNAPSHOT = Parameter(SNAPSHOT, "Stands for the results in this answer, for a later `since`.")
 
 
+class Find(Protocol):
+    """Finds the content of a File for a reader, as `Files.content` does."""
+
+    async def __call__(self, *, seen: str | None, from_start: bool) -> Content:
+        """Return it."""
+        ...
+
+
 class FileRoutes:
     """The Files API over `halfrate.service.files.Files`."""
 
@@ -46,7 +56,7 @@ class FileRoutes:
             Route(f"/download{V}/files/{{file:id}}:download", self.download, methods=["GET"]),
         ]
 
-    @entry("files.get", "Show a file", answer=shapes.File)
+    @entry("files.get", "Show a file", answer=shapes.File, refuses=(400,))
     async def get(self, call: Call) -> Response:
         """Show a File, or send its bytes where those are asked for."""
         if call.query_params.get("alt") == "media":
@@ -95,9 +105,12 @@ class FileRoutes:
         if "since" in call.query_params:
             snapshot, chunks = await self._files.since(file_id, call.query_params["since"])
             return _Stream(chunks, 200, {SNAPSHOT: snapshot})
+        return await self.send(call, file_id, partial(self._files.content, file_id))
+
+    async def send(self, call: Call, file_id: str, find: Find) -> Response:
+        """Send the content that is found, or the part of it that is asked for."""
         wanted = _wanted_range(call.headers.get("range"))
-        content = await self._files.content(
-            file_id,
+        content = await find(
             seen=_etag(call.headers.get("if-range")) if wanted else None,
             from_start=wanted is None or wanted.from_start,
         )

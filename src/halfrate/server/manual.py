@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.routing import BaseRoute, Route
 
+from halfrate.wire.openai.form import Form
+
 Json = Any
 """A JSON value, in an example or a schema."""
 
@@ -66,7 +68,9 @@ class Entry:
     """The manual's entry for a handler.
 
     ``name`` is unique, and what is before its dot is the section it stands in. ``refuses`` are the HTTP
-    statuses of its refusals besides those that every call may meet (`openapi.EVERY_CALL`).
+    statuses of its refusals besides those that every call may meet (`openapi.EVERY_CALL`). ``pieces``
+    are those of its path that are not as in `PIECES`. ``form`` is that of OpenAI's dialect in which it
+    refuses, None if it does so in the Gemini dialect.
     """
 
     name: str
@@ -78,6 +82,8 @@ class Entry:
     headers: tuple[Parameter, ...] = ()
     refuses: tuple[int, ...] = ()
     examples: tuple[Example, ...] = ()
+    pieces: Mapping[str, Parameter] = field(default_factory=dict)
+    form: Form | None = None
 
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -115,17 +121,25 @@ def entry(
     )
 
     def note(handler: Handler) -> Handler:
-        _ENTRIES[handler] = written
+        enter(handler, written)
         return handler
 
     return note
 
 
+def enter(handler: Callable[..., Any], written: Entry) -> None:
+    """Put a handler's entry into the manual."""
+    _ENTRIES[handler] = written
+
+
 def entry_of(route: BaseRoute) -> Entry | None:
     """Return the entry of a route's handler, None if it has none."""
-    if not isinstance(route, Route):
-        return None
-    return _ENTRIES.get(getattr(route.endpoint, "__func__", route.endpoint))
+    return entry_for(route.endpoint) if isinstance(route, Route) else None
+
+
+def entry_for(handler: Callable[..., Any]) -> Entry | None:
+    """Return the entry of a handler, which may be a method, None if it has none."""
+    return _ENTRIES.get(getattr(handler, "__func__", handler))
 
 
 # What many entries share ------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ class ModelRoutes:
         "Embed one text",
         body=embeddings.EmbedContentRequest,
         answer=shapes.EmbedContentResponse,
-        refuses=(404,),
+        refuses=(404, 501, 504),
         examples=examples.EMBED,
     )
     async def embed(self, call: Call) -> Response:
@@ -126,7 +126,7 @@ class ModelRoutes:
         "Embed several texts",
         body=embeddings.BatchEmbedContentsRequest,
         answer=shapes.BatchEmbedContentsResponse,
-        refuses=(404,),
+        refuses=(404, 501, 504),
         examples=examples.EMBED_BATCH,
     )
     async def embed_batch(self, call: Call) -> Response:

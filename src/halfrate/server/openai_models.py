@@ -12,18 +12,22 @@ from starlette.responses import Response
 from halfrate.domain.embedding import Embedded
 from halfrate.domain.kind import Kind
 from halfrate.domain.outcome import Answered, Failed, Outcome
+from halfrate.server import examples
 from halfrate.server.answers import Answer, json_answer
 from halfrate.server.bodies import Bodies
+from halfrate.server.manual import Answer as Success
+from halfrate.server.manual import Media, entry
 from halfrate.server.models import new_response_id
 from halfrate.server.openai_told import Endpoint, refused
 from halfrate.server.presence import while_present
-from halfrate.server.streams import EventStream, Writing
+from halfrate.server.streams import EVENTS, EventStream, Writing
 from halfrate.service.models import Model, Models
 from halfrate.wire.gemini.content import bare_model
 from halfrate.wire.gemini.errors import failure
+from halfrate.wire.openai import shapes
 from halfrate.wire.openai.chat import ChatRequest, read_chat, understand
 from halfrate.wire.openai.completions import CompletionStream, completion_body
-from halfrate.wire.openai.embeddings import embeddings_body, read_embeddings
+from halfrate.wire.openai.embeddings import EmbeddingsRequest, embeddings_body, read_embeddings
 from halfrate.wire.openai.errors import error_body, read_said
 from halfrate.wire.openai.form import Form
 from halfrate.wire.openai.models import model_resource
@@ -44,9 +48,18 @@ class OpenAIModelRoutes:
             ("POST", "/chat/completions", self.complete),
             ("POST", "/embeddings", self.embed),
             ("GET", "/models", self.list_all),
-            ("GET", "/models/{model:path}", self.get),
+            ("GET", "/models/{model:any}", self.get),
         ]
 
+    @entry(
+        "createChatCompletion",
+        "Answer one request now",
+        description="Ahead of all batches. With `stream` as events.",
+        body=ChatRequest,
+        answer=Success((shapes.ChatCompletion, Media(EVENTS))),
+        refuses=(404, 504),
+        examples=examples.CHAT,
+    )
     async def complete(self, call: Call, form: Form) -> Response:
         """Answer one Request now, at once or as a stream. If the client goes away, the Engine stops."""
         async with self._bodies.whole(call) as body:
@@ -90,6 +103,14 @@ class OpenAIModelRoutes:
         finally:
             writing.stop()
 
+    @entry(
+        "createEmbeddings",
+        "Embed texts now",
+        body=EmbeddingsRequest,
+        answer=shapes.EmbeddingList,
+        refuses=(404, 504),
+        examples=examples.OPENAI_EMBED,
+    )
     async def embed(self, call: Call, form: Form) -> Response:
         """Embed texts."""
         async with self._bodies.whole(call) as body:
@@ -103,6 +124,7 @@ class OpenAIModelRoutes:
         said = embeddings_body(embedded, model=answerer.version, as_base64=asked.as_base64)
         return await json_answer(call, said)
 
+    @entry("listModels", "List the names of all models", answer=shapes.ModelList)
     async def list_all(self, call: Call, _: Form) -> Response:
         """Show every model, under its own name and every other name that is not a pattern."""
         names = [
@@ -113,6 +135,7 @@ class OpenAIModelRoutes:
         shown = [model_resource(name, created=self._started_at) for name in names]
         return await json_answer(call, msgspec.json.encode({"object": "list", "data": shown}))
 
+    @entry("getModel", "Show a model", answer=shapes.Model, refuses=(404,))
     async def get(self, call: Call, _: Form) -> Response:
         """Show one model, under the name the client asked for."""
         name = bare_model(call.path_params["model"])

@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+import msgspec
 from starlette.routing import BaseRoute, Route
 
 from halfrate.server import manual
 from halfrate.server.manual import Answer, Body, Entry, Example, Json, Media, Parameter, entry_of
 from halfrate.server.schemas import Schemas
+from halfrate.wire.gemini.errors import error_body
 from halfrate.wire.gemini.shapes import Error
+from halfrate.wire.openai import shapes as openai
+from halfrate.wire.openai.errors import Said
+from halfrate.wire.openai.form import Form
 
 EVERY_CALL = (403, 500, 503)
 """Statuses that every call may meet."""
@@ -23,6 +28,10 @@ Everything is served alike under `/v1`, `/v1beta` and `/v1alpha`. Names of field
 lowerCamelCase, as here, or in snake_case, also mixed; whole numbers may be strings. Fields that are not
 described are refused by their path. What has no value is left out of an answer. No key is needed, and
 one that is sent is passed over.
+
+OpenAI's dialect is served over the same files, batches and models: under `/openai/v1` with its own ids and
+errors, under `/v1beta/openai` and `/v1/openai` with those of Gemini's layer for it. Ids of either form are
+understood in both. Its names are spelled as here, and what has no value is null.
 """
 
 _TAGS = {
@@ -32,6 +41,8 @@ _TAGS = {
     "models": "Requests answered now, and who answers them.",
     "caches": "What many requests begin with, sent once.",
     "webhooks": "Who is told when batches end.",
+    "openai": "OpenAI's dialect, in its own form.",
+    "openaiLayer": "OpenAI's dialect, in the form of Gemini's layer for it.",
     "health": "For whoever looks after this server.",
     "docs": "This document.",
 }
@@ -55,6 +66,10 @@ _REFUSALS: dict[int, tuple[str, str]] = {
 """What is refused: the name of each status, and a sentence as an example."""
 
 _OF_BODIES = (400, 408)
+_OF_WHO_CALLS = 403  # refused before it is known in which dialect: always in the Gemini one
+
+FORM = "multipart/form-data"
+"""The type of a body whose fields are sent one after the other."""
 
 
 def document(routes: Iterable[BaseRoute]) -> dict[str, Json]:
@@ -114,7 +129,7 @@ def _operation(route: Route, method: str, entry: Entry, schemas: Schemas) -> dic
     operation: dict[str, Json] = {"tags": [entry.name.split(".")[0]], "summary": entry.summary}
     if entry.description:
         operation["description"] = entry.description
-    if parameters := [*_pieces(route), *_parameters(entry)]:
+    if parameters := [*_pieces(route, entry), *_parameters(entry)]:
         operation["parameters"] = parameters
     if entry.bodies:
         operation["requestBody"] = {"content": _request_bodies(entry, schemas)}
@@ -125,11 +140,12 @@ def _operation(route: Route, method: str, entry: Entry, schemas: Schemas) -> dic
 # What is sent -----------------------------------------------------------------------------------------
 
 
-def _pieces(route: Route) -> Iterator[Json]:
+def _pieces(route: Route, entry: Entry) -> Iterator[Json]:
+    pieces = {**manual.PIECES, **entry.pieces}
     for piece in re.findall(r"\{(\w+)\}", path_of(route)):
-        if piece not in manual.PIECES:
+        if piece not in pieces:
             raise ValueError(f"Describe {piece!r} of {route.path} in PIECES of halfrate.server.manual.")
-        yield _parameter(manual.PIECES[piece], "path")
+        yield _parameter(pieces[piece], "path")
 
 
 def _parameters(entry: Entry) -> Iterator[Json]:
@@ -164,9 +180,9 @@ def _request_bodies(entry: Entry, schemas: Schemas) -> Json:
 
 
 def _fits(value: Json, body: Body) -> bool:
-    """Whether a body of an example can be one of this kind: text is for what is not JSON."""
-    is_json = not isinstance(body, Media) or body.content_type == "application/json"
-    return value is not None and isinstance(value, str) != is_json
+    """Whether a body of an example can be one of this kind: text is for what has no fields."""
+    has_fields = not isinstance(body, Media) or body.content_type in ("application/json", FORM)
+    return value is not None and isinstance(value, str) != has_fields
 
 
 def _media(body: Body, schemas: Schemas) -> tuple[str, dict[str, Json]]:
@@ -195,7 +211,7 @@ def _responses(entry: Entry, schemas: Schemas, *, more: set[int]) -> Json:
     }
     refusals = {*EVERY_CALL, *entry.refuses, *more}
     for status in sorted(refusals - entry.answers.keys()):
-        responses[str(status)] = {"$ref": f"#/components/responses/{_REFUSALS[status][0]}_{status}"}
+        responses[str(status)] = {"$ref": f"#/components/responses/{_refusal_name(status, entry.form)}"}
     return responses
 
 
@@ -218,11 +234,28 @@ def _answer(answer: Answer, examples: Iterable[Example], schemas: Schemas) -> Js
 
 
 def _refusals(schemas: Schemas) -> Json:
-    refusals = {}
-    for code, (name, message) in _REFUSALS.items():
-        example = {"error": {"code": code, "message": message, "status": name}}
-        refusals[f"{name}_{code}"] = {
-            "description": f"{code} {name}",
-            "content": {"application/json": {"schema": schemas.ref(Error), "example": example}},
-        }
-    return refusals
+    return {
+        _refusal_name(said.code, form): _refusal(said, form, schemas)
+        for said in (Said(code, name, message) for code, (name, message) in _REFUSALS.items())
+        for form in (None, *Form)
+        if form is None or said.code != _OF_WHO_CALLS
+    }
+
+
+def _refusal(said: Said, form: Form | None, schemas: Schemas) -> Json:
+    body = error_body(said.code, said.status, said.message) if form is None else form.error_body(said)
+    shown = {"schema": _refusal_schema(form, schemas), "example": msgspec.json.decode(body)}
+    return {"description": f"{said.code} {said.status}", "content": {"application/json": shown}}
+
+
+def _refusal_name(status: int, form: Form | None) -> str:
+    name = f"{_REFUSALS[status][0]}_{status}"
+    return name if form is None or status == _OF_WHO_CALLS else f"{name}_openai_{form}"
+
+
+def _refusal_schema(form: Form | None, schemas: Schemas) -> Json:
+    if form is Form.PLAIN:
+        return schemas.ref(openai.Error)
+    if form is Form.LAYER:
+        return {"type": "array", "items": schemas.ref(openai.LayerError)}
+    return schemas.ref(Error)

@@ -15,7 +15,7 @@ from halfrate.server.faults import answer_for
 from halfrate.server.paths import VERSIONS
 from halfrate.wire.gemini.parameters import Look, parse_look
 
-_OF_THE_API = re.compile(rf"(/upload|/download)?/({'|'.join(VERSIONS)})/")
+_OF_THE_API = re.compile(rf"(/upload|/download)?/({'|'.join(VERSIONS)})/(?!openai/)")  # which has none of it
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 

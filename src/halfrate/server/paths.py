@@ -32,6 +32,10 @@ class _Model(_Piece):
     regex = "[^:]+"  # a slash makes it an unknown model, not another route
 
 
+class _Any(_Piece):
+    regex = r"[\s\S]*"  # a slash, or what ends a line, makes it an unknown thing, not another route
+
+
 class _Result(_Piece):
     regex = "batch-(?:output|errors)-[^/:]+"  # a Job's output in OpenAI's lines
 
@@ -39,6 +43,7 @@ class _Result(_Piece):
 register_url_convertor("version", _Version())
 register_url_convertor("id", _Id())
 register_url_convertor("model", _Model())
+register_url_convertor("any", _Any())
 register_url_convertor("result", _Result())
 
 V = "/{version:version}"

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from halfrate.server.manual import Json
-from halfrate.wire.gemini.batches import InlinedRequest, InlinedRequests
+from halfrate.wire.gemini.batches import InlinedEmbedding, InlinedRequest, InlinedRequests
 from halfrate.wire.gemini.content import Call, GenerateContentRequest, Return
 from halfrate.wire.gemini.functions import FunctionDeclarationSent
 from halfrate.wire.gemini.generation_config import GenerationConfig
@@ -21,9 +21,12 @@ from halfrate.wire.gemini.lenient import Message, in_camel_case
 from halfrate.wire.gemini.responses import FunctionCallSent
 from halfrate.wire.gemini.shapes import BatchWebhookConfig, InlinedResponse
 from halfrate.wire.gemini.webhooks import WebhookConfig
+from halfrate.wire.openai.chat import DeclaredFunction, NamedSchema
+from halfrate.wire.openai.reading import Sent
+from halfrate.wire.openai.shapes import Told
 
-_NOTHING = (types.NoneType, msgspec.UnsetType)
-"""What needs no mention: null is the same as nothing, wherever it is allowed."""
+_OF_OPENAI = (Sent, Told)
+"""Bases of what OpenAI's dialect has. It says null; in the other one, null is the same as nothing."""
 
 REF = "#/components/schemas/"
 
@@ -34,12 +37,14 @@ _PLAIN: dict[Any, Json] = {
     float: {"type": "number"},
     Raw: {},
     Any: {},
+    types.NoneType: {"type": "null"},
 }
 
 
 _INSIDE: dict[tuple[type[msgspec.Struct], str], Any] = {
-    (InlinedRequests, "requests"): list[InlinedRequest],
+    (InlinedRequests, "requests"): list[InlinedRequest | InlinedEmbedding],
     (InlinedRequest, "metadata"): dict[str, Any],
+    (InlinedEmbedding, "metadata"): dict[str, Any],
     (InlinedResponse, "metadata"): dict[str, Any],
     (WebhookConfig, "userMetadata"): dict[str, Any],
     (BatchWebhookConfig, "userMetadata"): dict[str, Any],
@@ -51,6 +56,8 @@ _INSIDE: dict[tuple[type[msgspec.Struct], str], Any] = {
     (GenerateContentRequest, "labels"): dict[str, str],
     (GenerationConfig, "responseSchema"): dict[str, Any],
     (GenerationConfig, "responseJsonSchema"): dict[str, Any],
+    (DeclaredFunction, "parameters"): dict[str, Any],
+    (NamedSchema, "schema"): dict[str, Any],
 }
 """What free-form fields hold. Those that are not here may hold anything."""
 
@@ -66,13 +73,13 @@ class Schemas:
         if kind not in self._of:
             self._of[kind] = {}  # it may hold itself
             self._of[kind] = self._struct(kind)
-        return {"$ref": REF + kind.__name__}
+        return {"$ref": REF + _name(kind)}
 
     def all(self) -> dict[str, Json]:
         """Return every schema, by name. Raise `ValueError` if two Structs have one name."""
-        named = {kind.__name__: schema for kind, schema in self._of.items()}
+        named = {_name(kind): schema for kind, schema in self._of.items()}
         if len(named) != len(self._of):
-            names = [kind.__name__ for kind in self._of]
+            names = [_name(kind) for kind in self._of]
             twice = sorted({name for name in names if names.count(name) > 1})
             raise ValueError(f"Two Structs are called {', '.join(twice)}. Call one of them something else.")
         return dict(sorted(named.items()))
@@ -82,7 +89,8 @@ class Schemas:
         if kind.__doc__:
             schema["description"] = cleandoc(kind.__doc__)
         schema["properties"] = {
-            name: self._of_type(_INSIDE.get((kind, name), type_)) for name, type_, _ in fields_of(kind)
+            name: self._of_type(_INSIDE.get((kind, name), _as_shown(kind, type_)))
+            for name, type_, _ in fields_of(kind)
         }
         if needed := [name for name, _, required in fields_of(kind) if required]:
             schema["required"] = needed
@@ -107,7 +115,7 @@ class Schemas:
         if origin is Annotated:
             return self._with_meta(self._of_type(arguments[0]), arguments[1])
         if origin in (types.UnionType, typing.Union):
-            return self._union([part for part in arguments if part not in _NOTHING])
+            return self._union([part for part in arguments if part is not msgspec.UnsetType])
         if origin in (list, tuple):
             return {"type": "array", "items": self._of_type(arguments[0])}
         if origin is dict:
@@ -122,6 +130,18 @@ class Schemas:
     def _with_meta(self, schema: Json, meta: msgspec.Meta) -> Json:
         said = {"description": meta.description, "pattern": meta.pattern, **(meta.extra_json_schema or {})}
         return {**schema, **{name: value for name, value in said.items() if value is not None}}
+
+
+def _name(kind: type[msgspec.Struct]) -> str:
+    """Return the name of a Struct in the document, where both dialects stand side by side."""
+    return f"OpenAI{kind.__name__}" if issubclass(kind, _OF_OPENAI) else kind.__name__
+
+
+def _as_shown(kind: type[msgspec.Struct], type_: Any) -> Any:
+    """Return the type of a field without null, where that needs no mention."""
+    if issubclass(kind, _OF_OPENAI) or typing.get_origin(type_) not in (types.UnionType, typing.Union):
+        return type_
+    return typing.Union[tuple(part for part in typing.get_args(type_) if part is not types.NoneType)]  # noqa: UP007
 
 
 def fields_of(kind: type[msgspec.Struct]) -> Iterator[tuple[str, Any, bool]]:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from halfrate.clock import Clock
 from halfrate.config import Limits
 from halfrate.crashpoints import CrashPoint, reach
+from halfrate.dispatch.routing import Routing
 from halfrate.domain.deadline import Deadline
 from halfrate.domain.errors import FailedPrecondition, InvalidArgument, NotFound, Refusal
 from halfrate.domain.job import Counts, Job, JobChange, JobState, Notify
@@ -77,8 +78,9 @@ class Jobs:
     ) -> Job:
         """Accept the lines of an uploaded File, all of one kind: that of the model, if none is given.
 
-        Raise `NotFound` for an unknown model, `Forbidden` for an unknown File, `InvalidArgument` naming
-        every bad line (unless ``keep_going``: they become error Results), for a model of another kind, for a
+        ``model`` answers those that name none themselves. Raise `NotFound` for an unknown model, `Forbidden`
+        for an unknown File, `InvalidArgument` naming every bad line, and those that name a model which is not
+        served (unless ``keep_going``: they become error Results), for a model of another kind, for a
         ``deadline`` that is out of bounds, or for somebody to ``notify`` who may not be called,
         `ResourceExhausted` if too many Jobs are unfinished.
         """
@@ -241,7 +243,11 @@ class Jobs:
         now = self._clock.now()
         expires_at = self._within_bounds(deadline, now)
         if summary is not None and not keep_going:
-            await self._lookup.check(summary.caches, engine=resolved.name, at=now)
+            routing = Routing(
+                model=model, engine=resolved.name, kind=resolved.kind, engine_of=self._models.engine_of
+            )
+            routing.refuse_unserved(summary)
+            await self._lookup.check(routing.caches(summary), at=now)
         job = Job(
             id=new_id(24),
             kind=resolved.kind,

@@ -104,6 +104,13 @@ class Models:
         where = f"Ask for one that does: {others}." if others else _HOW_TO_EMBED
         raise InvalidArgument(f"{who}, which writes text and makes no embeddings. {where}")
 
+    def engine_of(self, name: str, kind: Kind) -> str | Failed:
+        """Return the configured name of the model that answers to ``name``, or why none of this kind does."""
+        try:
+            return self.of_kind(name, kind).name
+        except Refusal as refusal:
+            return Failed(Cause.INVALID, str(refusal))
+
     def named(self, name: str) -> Model | None:
         """Return the model configured as ``name``, as a Job remembers it; None if it is served no more."""
         return next((model for model in self._models if model.name == name), None)

@@ -30,7 +30,7 @@ class Outputs:
         store: MetaStore,
         blobs: BlobStore,
         output: Output,
-        model_version: Callable[[Job], str],
+        model_version: Callable[[str], str],
         spill: Path,
     ) -> None:
         self._store = store
@@ -116,7 +116,8 @@ class Outputs:
 
     def _spelling(self, job: Job) -> str:
         """Return what else the bytes of a Snapshot depend on: each line says which model is served."""
-        return hashlib.blake2b(self._model_version(job).encode(), digest_size=4).hexdigest()
+        versions = " ".join(map(self._model_version, job.engines))
+        return hashlib.blake2b(versions.encode(), digest_size=4).hexdigest()
 
     def _hand_out(self, snapshot: Snapshot) -> None:
         """Remember what was handed out last of each Job."""

@@ -13,6 +13,7 @@ from halfrate.domain.shard import SegmentRef
 from halfrate.domain.snapshot import Snapshot
 
 _VERSION = b"\x01"
+_VERSION_OF_SEVERAL_ENGINES = b"\x02"
 _SEAL_BYTES = 9
 
 
@@ -22,14 +23,24 @@ class _Packed(msgspec.Struct, array_like=True, frozen=True):
     unfinished: list[tuple[int, int, int, int]]  # Shard, token, bytes, Results
 
 
+class _PackedSpans(msgspec.Struct, array_like=True, frozen=True):
+    shards: int
+    unfinished: list[tuple[int, int, int, int]]
+    others: list[tuple[int, int]]
+
+
 _decoder = msgspec.msgpack.Decoder(_Packed)
+_spans_decoder = msgspec.msgpack.Decoder(_PackedSpans)
 
 
 def token_of(job: Job, snapshot: Snapshot) -> str:
-    """Return the token of a Snapshot: some 20 characters, and 12 more for each unfinished Shard."""
+    """Return the token of a Snapshot: some 20 characters, and 12 more for each unfinished Shard or Engine."""
     unfinished = [(s.shard, s.token, s.settled_bytes, s.results) for s in snapshot.unfinished]
-    packed = msgspec.msgpack.encode(_Packed(snapshot.ended, snapshot.shards, unfinished))
-    body = _VERSION + packed
+    if snapshot.others:
+        spans = _PackedSpans(snapshot.shards, unfinished, list(snapshot.others))
+        body = _VERSION_OF_SEVERAL_ENGINES + msgspec.msgpack.encode(spans)
+    else:
+        body = _VERSION + msgspec.msgpack.encode(_Packed(snapshot.ended, snapshot.shards, unfinished))
     return _text(_seal(job, body) + body)
 
 
@@ -41,11 +52,21 @@ def snapshot_of(job: Job, token: str) -> Snapshot | None:
         return None
     seal, body = sealed[:_SEAL_BYTES], sealed[_SEAL_BYTES:]
     # The same text, too: what cannot be read in base64 is passed over.
-    if seal != _seal(job, body) or not body.startswith(_VERSION) or _text(sealed) != token:
+    if seal != _seal(job, body) or _text(sealed) != token:
         return None
-    packed = _decoder.decode(body[len(_VERSION) :])
-    unfinished = tuple(SegmentRef(job.id, *numbers) for numbers in packed.unfinished)
-    return Snapshot(job.id, packed.shards, unfinished, ended=packed.ended)
+    version, packed = body[:1], body[1:]
+    if version == _VERSION:
+        one = _decoder.decode(packed)
+        return Snapshot(job.id, one.shards, _unfinished(job, one.unfinished), ended=one.ended)
+    if version == _VERSION_OF_SEVERAL_ENGINES:
+        several = _spans_decoder.decode(packed)
+        unfinished = _unfinished(job, several.unfinished)
+        return Snapshot(job.id, several.shards, unfinished, others=tuple(several.others))
+    return None
+
+
+def _unfinished(job: Job, packed: list[tuple[int, int, int, int]]) -> tuple[SegmentRef, ...]:
+    return tuple(SegmentRef(job.id, *numbers) for numbers in packed)
 
 
 def _text(sealed: bytes) -> str:

@@ -156,6 +156,7 @@ class Courier:
             now=self._clock.now(),
             chance=self._chance(),
             give_up_seconds=self._give_up_seconds,
+            wanted_seconds=posted.retry_after_seconds,
         )
         self.told[Told.FAILED] += 1
         if due_at is not None:

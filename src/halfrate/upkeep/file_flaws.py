@@ -1,13 +1,15 @@
-"""What is wrong with a File: its bytes and their index."""
+"""What is wrong with bulk bytes that were given: of Files with their index, inline Requests, Caches."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
 
+from halfrate.domain.cache import Cache
 from halfrate.domain.errors import CorruptData
 from halfrate.domain.file import File, FileSource
 from halfrate.ingest.index import IndexReader
+from halfrate.lookup.contents import read_contents
 from halfrate.store.blob.api import BlobReader, BlobStore, read_chunks
 from halfrate.store.blob.names import index_blob
 from halfrate.upkeep.flaws import Flaw, Tour, unreadable
@@ -54,6 +56,21 @@ def flaws_of_inline(where: str, blob: str, blobs: BlobStore, tour: Tour) -> Iter
                 yield Flaw(True, where, f"{what} Restore it from a backup, or submit the batch again.")
     except (OSError, CorruptData):
         return  # told of the input, or of its index
+
+
+def flaws_of_cache(cache: Cache, blobs: BlobStore, tour: Tour) -> Iterator[Flaw]:
+    """Look whether the Contents of a Cache are as they were written."""
+    where = f"Cached content cachedContents/{cache.id}"
+    try:
+        with blobs.reader(cache.blob) as reader:
+            size_bytes = reader.size_bytes
+        if not tour.quick:
+            read_contents(blobs, cache.blob)
+            tour.count(read_bytes=size_bytes)
+    except OSError as error:
+        yield Flaw(True, where, f"{unreadable(cache.blob, error)} Delete it, and create it again.")
+    except CorruptData as error:
+        yield Flaw(True, where, str(error))
 
 
 def _wrong_with_bytes(file: File, blobs: BlobStore, tour: Tour) -> str | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 
+from halfrate.domain.cache import Cache
 from halfrate.domain.file import File
 from halfrate.domain.job import Job
 from halfrate.metering.price import Price
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.meta.api import MetaStore
-from halfrate.upkeep.file_flaws import flaws_of_file
+from halfrate.upkeep.file_flaws import flaws_of_cache, flaws_of_file
 from halfrate.upkeep.flaws import Flaw, Tour
 from halfrate.upkeep.job_flaws import flaws_of_input, flaws_of_segments
 
@@ -42,7 +43,7 @@ class Inspector:
         self.tour = Tour(quick, on_progress)
 
     async def flaws(self) -> AsyncIterator[Flaw]:
-        """Yield what is wrong: in the database, in each Job, in each File; then what belongs to nothing."""
+        """Yield what is wrong in the database, each Job, File and Cache; then what belongs to nothing."""
         for sentence in await self._store.check_integrity():
             yield Flaw(True, "The database", f"{sentence} Restore the data directory from a backup.")
         async for job_id in self._job_ids():
@@ -50,6 +51,9 @@ class Inspector:
                 yield flaw
         async for file in self._files():
             for flaw in await self._flaws_of_file(file):
+                yield flaw
+        async for cache in self._caches():
+            for flaw in await self._flaws_of_cache(cache):
                 yield flaw
         async for flaw in self._orphans():
             yield flaw
@@ -68,6 +72,13 @@ class Inspector:
             for file in page:
                 yield file
                 self.tour.count(files=1)
+            after = page[-1].id
+
+    async def _caches(self) -> AsyncIterator[Cache]:
+        after = ""
+        while page := await self._store.stored_caches(limit=PAGE, after=after):
+            for cache in page:
+                yield cache
             after = page[-1].id
 
     async def _flaws_of_job(self, job_id: str) -> list[Flaw]:
@@ -89,6 +100,10 @@ class Inspector:
     async def _flaws_of_file(self, file: File) -> list[Flaw]:
         flaws = [*flaws_of_file(file, self._blobs, self.tour)]
         return flaws if flaws and await self._store.get_file(file.id) == file else []
+
+    async def _flaws_of_cache(self, cache: Cache) -> list[Flaw]:
+        flaws = [*flaws_of_cache(cache, self._blobs, self.tour)]
+        return flaws if flaws and await self._store.cache_stored(cache.id) else []
 
     async def _orphans(self) -> AsyncIterator[Flaw]:
         for folder, named in (

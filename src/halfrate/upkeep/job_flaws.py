@@ -35,7 +35,7 @@ def flaws_of_segments(
             yield _segment_flaw(job, segment, error)
     if whole:
         yield from _miscounts(job, audit)
-        yield from _mispriced(job, audit, price_of(job.engine))
+        yield from _mispriced(job, audit, price_of)
 
 
 def flaws_of_input(job: Job, blobs: BlobStore, tour: Tour) -> Iterator[Flaw]:
@@ -93,11 +93,14 @@ def _miscounts(job: Job, audit: Audit) -> Iterator[Flaw]:
             yield Flaw(True, f"Job {job.id}", f"{what} {_REPORT}")
 
 
-def _mispriced(job: Job, audit: Audit, price: Price | None) -> Iterator[Flaw]:
-    if price is None:
-        return
-    cost_picos = price.batch.cost_picos(audit.usage)
-    costs = cost_picos, price.interactive.cost_picos(audit.usage)
-    if (job.cost_picos, job.interactive_cost_picos) != costs:
+def _mispriced(job: Job, audit: Audit, price_of: Callable[[str], Price | None]) -> Iterator[Flaw]:
+    cost_picos = interactive_picos = 0
+    for engine, usage in audit.usage_by_engine.items():
+        price = price_of(engine or job.engine)
+        if price is None:
+            return
+        cost_picos += price.batch.cost_picos(usage)
+        interactive_picos += price.interactive.cost_picos(usage)
+    if (job.cost_picos, job.interactive_cost_picos) != (cost_picos, interactive_picos):
         what = f"It has {job.cost_picos} pico-USD booked, and today's price makes it {cost_picos}."
         yield Flaw(False, f"Job {job.id}", f"{what} Were prices changed since? If not: {_REPORT.lower()}")

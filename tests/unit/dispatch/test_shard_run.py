@@ -59,6 +59,7 @@ class Run(ShardRun):
         super().__init__(
             LEASE,
             feed,
+            engine="pocket-1",
             store=store,
             blobs=LocalBlobStore(folder),
             inputs=None,

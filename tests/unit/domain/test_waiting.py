@@ -6,7 +6,7 @@ import pytest
 
 from halfrate.domain.job import Counts, JobState
 from halfrate.domain.trouble import Trouble
-from halfrate.domain.waiting import Ahead, Facts, Waiting, WaitingCode, waiting
+from halfrate.domain.waiting import Ahead, Facts, Waiting, WaitingCode, waiting, waiting_for_all
 from tests.fakes import EPOCH, make_job
 
 NEW = make_job(counts=Counts())
@@ -90,3 +90,37 @@ def test_a_job_says_what_it_waits_for(facts, code, sentence):
 
 def test_every_code_has_an_example():
     assert {code for _, code, _ in EXAMPLES if code} == set(WaitingCode)
+
+
+BIG = Facts(PLANNED, EPOCH, engine="big-model")
+OF_SEVERAL = [
+    # It moves at one of them.
+    (Facts(RUNNING, EPOCH), replace(BIG, job=RUNNING, ready=False), None),
+    # Nobody but the operator can have it end.
+    (
+        Facts(RUNNING, EPOCH),
+        replace(BIG, job=RUNNING, served=False),
+        "The model big-model is not served any more",
+    ),
+    (Facts(PLANNED, EPOCH, ready=False), BIG, "It is next"),
+    (
+        Facts(PLANNED, EPOCH, ready=False),
+        replace(BIG, ready=False, trouble=BROKEN),
+        "The model pocket-1 is loading",
+    ),
+    (
+        Facts(PLANNED, EPOCH, ahead=Ahead(2, 9)),
+        replace(BIG, ahead=Ahead(1, 5)),
+        "Behind 1 job with 5 requests",
+    ),
+    (Facts(PLANNED, EPOCH, trouble=LIMITED), replace(BIG, ready=False), "The model big-model is loading"),
+    (Facts(ASSEMBLING, EPOCH), replace(BIG, job=ASSEMBLING), "Its output is being written"),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "sentence"), OF_SEVERAL)
+def test_a_job_of_two_engines_waits_for_what_lets_it_move_first(one, other, sentence):
+    for facts in ([one, other], [other, one]):
+        reason = waiting_for_all(facts)
+        assert (reason is None) == (sentence is None)
+        assert reason is None or reason.sentence.startswith(sentence)

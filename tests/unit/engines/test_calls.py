@@ -55,6 +55,13 @@ def test_calls_are_told_from_text(answer: str, said: calls.Said) -> None:
     assert calls.read(answer) == said
 
 
+def test_calls_are_taken_up_to_the_first_that_was_made_before() -> None:
+    one, other = FunctionCall("f", "{}"), FunctionCall("f", '{"a":1}')
+    assert calls.before_repeat([one, other, one, other]) == (one, other)
+    assert calls.before_repeat([one, one]) == (one,)
+    assert calls.before_repeat([]) == ()
+
+
 @given(st.lists(st.sampled_from(["a", " ", "\n", "<tool", "_call>", call("{}"), "<"]), max_size=8), st.data())
 def test_what_is_sure_beside_calls_is_never_taken_back(pieces: list[str], data: st.DataObject) -> None:
     answer = "".join(pieces)

@@ -20,6 +20,7 @@ from halfrate.domain.request import (
     Sampling,
 )
 from halfrate.engines.embedded import gguf, protocol
+from halfrate.engines.embedded.grammar import grammar_of, structured
 from halfrate.engines.embedded.prompts import Prompts
 from tests.batchers import Bench, parrot
 from tests.engines import QUICK
@@ -77,6 +78,36 @@ def test_one_that_must_call_calls_what_it_is_allowed_to(eager: Bench) -> None:
     assert candidate.text == ""
     assert {call.name for call in candidate.calls} == {"weather"}
     assert candidate.finish is Finish.STOP
+
+
+LOOPING = {**BYTES, ">": "\u010a"}  # after a call, a new line: and then the next
+
+
+@pytest.fixture(params=[PLAIN, ABLE], ids=["told in words", "by its template"])
+def looping(tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
+    """A model that would call again and again where it can."""
+    path = parrot(tmp_path, "Let", "<tool_call>", template=request.param, follows=LOOPING)
+    return Bench(tmp_path, QUICK, path)
+
+
+def test_one_that_must_call_ends_where_it_repeats_itself(looping: Bench) -> None:
+    answered = looping.answer(asking(Functions((TIME,), Choice.ANY), max_output_tokens=2_000))
+    (candidate,) = answered.candidates
+    assert candidate.calls == (FunctionCall("time", "{}", None),)
+    assert candidate.finish is Finish.STOP
+    assert answered.usage.output_tokens < 200
+
+
+@pytest.mark.parametrize("choice", [Choice.ANY, Choice.AUTO])
+def test_one_call_and_no_other(looping: Bench, choice: Choice) -> None:
+    """Where there may be several, this model makes more, or the same again."""
+    answered = looping.answer(
+        asking(Functions((WEATHER, TIME), choice, several=False), max_output_tokens=2_000)
+    )
+    (candidate,) = answered.candidates
+    assert len(candidate.calls) == 1
+    assert candidate.finish is Finish.STOP
+    assert answered.usage.output_tokens < 120
 
 
 def test_one_that_must_not_call_ends_where_it_would(eager: Bench) -> None:
@@ -167,3 +198,11 @@ def test_marks_are_read_though_a_tokenizer_hides_them(tmp_path: Path) -> None:
     )
     assert "<tool_call>" not in prompts.text(tokens)
     assert prompts.marked_text(tokens) == "<tool_call>x"
+
+
+@pytest.mark.parametrize("choice", [Choice.ANY, Choice.AUTO])
+@pytest.mark.parametrize("several", [True, False])
+def test_the_grammar_says_whether_another_call_may_follow(choice: Choice, several: bool) -> None:
+    grammar = grammar_of(asking(Functions((WEATHER, TIME), choice, several=several)))
+    assert grammar is not None
+    assert structured(grammar).compound_grammar.stop_after_first is not several  # type: ignore[union-attr]

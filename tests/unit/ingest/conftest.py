@@ -10,6 +10,7 @@ import pytest
 
 from halfrate.config import Limits
 from halfrate.domain.line import Line, Rejection
+from halfrate.domain.outcome import Cause, Failed
 from halfrate.domain.request import Message, Request, Role
 from halfrate.ingest.chunks import Reading
 from halfrate.ingest.index import IndexReader, IndexSummary
@@ -21,15 +22,16 @@ from halfrate.store.blob.names import index_blob
 
 
 def parse(data: bytes) -> Line | Rejection:
-    """Read ``{"key": ..., "text": ...}``."""
+    """Read ``{"key": ..., "text": ..., "model": ..., "cache": ..., "fails": ...}``."""
     try:
         fields = json.loads(data.decode())
     except ValueError as error:
         return Rejection(f"invalid JSON, near column {getattr(error, 'colno', 1)}")
     if not isinstance(fields, dict):
         return Rejection("expected an object")
-    request = Request((Message(Role.USER, fields.get("text", "Hello")),))
-    return Line(fields.get("key"), None, None, request)
+    request = Request((Message(Role.USER, fields.get("text", "Hello")),), cache=fields.get("cache"))
+    asked = Failed(Cause.INVALID, "it fails") if "fails" in fields else request
+    return Line(fields.get("key"), None, fields.get("model"), asked)
 
 
 def parse_lines(raws):

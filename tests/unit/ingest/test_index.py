@@ -1,11 +1,20 @@
 import json
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from halfrate.domain.errors import CorruptData, InvalidArgument
-from halfrate.ingest.index import BLOCK_ROWS, ERRORS_MAX, Entry, IndexReader, IndexSummary
+from halfrate.ingest.index import (
+    BLOCK_ROWS,
+    ERRORS_MAX,
+    MODELS_MAX,
+    Entry,
+    IndexReader,
+    IndexSummary,
+    NamedModel,
+)
 from halfrate.ingest.inputs import refuse_bad_input
 from halfrate.planner.prefix import sort_key
 from halfrate.store.blob.names import index_blob
@@ -28,6 +37,7 @@ async def test_every_line_has_its_entry_in_the_order_to_run_them(index):
         input_bytes=59,
         keyless=2,
         first_generations=(1, 3, 5),
+        models=(),
     )
 
 
@@ -54,6 +64,50 @@ async def test_who_asks_what_the_one_before_asks_is_marked_and_bad_lines_are_not
     with indexed.store.reader(index_blob("inputs/x")) as reader:
         ((_, twins),) = IndexReader(reader).sizes()
         assert twins == [False, False, False, True, False]
+
+
+async def test_lines_that_name_a_model_come_after_the_others_each_model_by_itself(index):
+    indexed = await index(
+        b'{"text": "b", "model": "big"}\n{"text": "a"}\n{"text": "a", "model": "bi"}\nbad\n'
+        b'{"text": "a", "model": "big"}\n{"text": "a", "model": "big", "fails": 1}\n{"text": "b"}\n'
+    )
+    assert [entry.number for entry in indexed.entries()] == [4, 6, 2, 7, 5, 1, 3]
+    assert indexed.summary.models == (NamedModel("big", 2, line=1), NamedModel("bi", 1, line=3))
+    assert indexed.lines.parted_by_model
+
+
+async def test_those_who_ask_different_models_the_same_are_no_twins(index):
+    indexed = await index(b'{"model": "a"}\n{"model": "b"}\n{"model": "b"}\n{"text": "Hello"}\n')
+    with indexed.store.reader(index_blob("inputs/x")) as reader:
+        ((_, twins),) = IndexReader(reader).sizes()
+        assert twins == [False, False, False, True]
+
+
+async def test_models_are_counted_up_to_a_bound_and_then_the_file_is_refused(index):
+    lines = [b'{"model": "m%d"}\n' % (n % MODELS_MAX) for n in range(2 * MODELS_MAX)]
+    indexed = await index(b"".join(lines), chunk_bytes_min=500)
+    assert {(named.requests, named.line) for named in indexed.summary.models} == {
+        (2, n + 1) for n in range(MODELS_MAX)
+    }
+    refused = await index(b"".join([*lines, b'{"model": "one more"}\n']), chunk_bytes_min=500)
+    assert "names more than 100 models. Split it" in refused.summary.refusal
+    refused = await index(b"".join(b'{"model": "m%d"}\n' % n for n in range(500)), chunk_bytes_min=1 << 20)
+    assert "names more than 100 models" in refused.summary.refusal
+
+
+async def test_a_cache_is_named_with_the_model_that_is_to_use_it(index):
+    indexed = await index(
+        b'{"cache": "c"}\n{"cache": "c", "model": "m"}\n{"cache": "d"}\n{"cache": "c", "model": "m"}\n'
+    )
+    assert indexed.summary.named_caches == [("c", 1, None), ("c", 2, "m"), ("d", 3, None)]
+
+
+def test_an_index_of_before_says_nothing_of_models():
+    """It says which Caches are named, and its lines are in the order in which Jobs were planned."""
+    known = {"requests": 2, "bad": 0, "bad_keys": 0, "errors": [], "input_bytes": 9, "caches": [["c", 2]]}
+    summary = msgspec.msgpack.decode(msgspec.msgpack.encode(known), type=IndexSummary)
+    assert summary.models is None
+    assert summary.named_caches == [("c", 2, None)]
 
 
 async def test_a_repeated_key_names_both_lines(index):

@@ -65,7 +65,7 @@ async def test_errors_come_back_as_what_they_were(tmp_path):
         with pytest.raises(FileNotFoundError, match="nowhere"):
             await workers.perform(chunk(tmp_path, blob="nowhere"))
         with pytest.raises(CorruptData, match="index"):
-            await workers.perform(CutShards(blob="index", requests_max=1, bytes_max=1))
+            await workers.perform(CutShards(blob="index", sections=[1], requests_max=1, bytes_max=1))
         with pytest.raises(NotADirectoryError):
             await workers.perform(chunk(tmp_path, prompts_run=str(tmp_path / "in" / "run")))
         assert isinstance(await workers.perform(chunk(tmp_path)), Chunk)

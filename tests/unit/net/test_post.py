@@ -55,6 +55,25 @@ async def test_what_is_not_2xx_is_not_taken_and_no_redirect_is_followed(receiver
     assert str(posted) == f"The receiver answered {status}."
 
 
+@pytest.mark.parametrize(
+    ("status", "said", "seconds"),
+    [
+        (429, "120", 120.0),
+        (503, "0", 0.0),
+        (503, "9" * 400, 999_999_999.0),
+        (429, "-1", None),
+        (429, "soon", None),
+        (429, "Wed, 21 Oct 2026 07:28:00 GMT", None),
+        (500, "120", None),
+        (200, "120", None),
+    ],
+)
+async def test_a_receiver_may_say_when_to_come_again(receiver, status, said, seconds):
+    receiver.answer = lambda call: answered(status, f"Retry-After: {said}\r\n")
+    posted = await poster().post(f"http://127.0.0.1:{receiver.port}/", headers={}, body=b"")
+    assert posted.retry_after_seconds == seconds
+
+
 async def test_a_name_is_called_at_the_address_that_was_checked(receiver):
     look_up = names(inside=["127.0.0.1"])
     posted = await poster(look_up).post(f"http://inside.test:{receiver.port}/", headers={}, body=b"")

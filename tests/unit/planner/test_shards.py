@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halfrate.planner.shards import cut
+from halfrate.planner.shards import cut, cut_sections
 
 
 def shards(lines, *, border=2, **bounds):
@@ -68,3 +68,19 @@ def test_lines_are_cut_as_if_each_were_looked_at_by_itself(lines, requests_max, 
         size_bytes += length
     found = shards(lines, border=border, requests_max=requests_max, bytes_max=bytes_max)
     assert found == (expected if lines else [])
+
+
+@given(LINES, st.integers(1, 8), st.integers(1, 20), st.integers(0, 10), st.data())
+def test_each_section_is_cut_as_if_it_were_alone(lines, requests_max, bytes_max, border, data):
+    stops = sorted(data.draw(st.sets(st.integers(0, len(lines)))) | {len(lines)})
+    starts = [0, *stops[:-1]]
+    blocks = [
+        ([length for length, _ in block], [twin for _, twin in block])
+        for block in (lines[:border], lines[border:])
+    ]
+    sections = [stop - start for start, stop in zip(starts, stops, strict=True)]
+    sizes = list(cut_sections(blocks, sections, requests_max=requests_max, bytes_max=bytes_max))
+    assert sizes == [
+        shards(lines[start:stop], requests_max=requests_max, bytes_max=bytes_max)
+        for start, stop in zip(starts, stops, strict=True)
+    ]

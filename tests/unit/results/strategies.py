@@ -25,4 +25,4 @@ ANSWERS = st.builds(
 ASKERS = st.builds(Asker, COUNTS, st.none() | TEXTS, st.none() | st.binary(max_size=20))
 VECTORS = st.lists(st.floats(width=32, allow_nan=False), max_size=4)
 EMBEDDED = st.builds(Embedded.of, VECTORS, st.builds(Usage, COUNTS))
-RESULTS = st.builds(Result, ASKERS, ANSWERS | EMBEDDED | FAILURES)
+RESULTS = st.builds(Result, ASKERS, ANSWERS | EMBEDDED | FAILURES, st.none() | TEXTS)

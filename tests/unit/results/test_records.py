@@ -36,3 +36,11 @@ def test_a_record_of_another_version_says_so():
     payload = b"\x02" + encode_result(Result(Asker(0), Failed(Cause.INVALID, "no")))[1:]
     with pytest.raises(CorruptData, match="another version wrote it"):
         decode_result(payload)
+
+
+def test_a_record_from_before_results_said_their_engine_is_read():
+    result = Result(Asker(3, "k"), Failed(Cause.INVALID, "no"))
+    payload = encode_result(result)
+    three, two, nothing = b"\x93", b"\x92", b"\xc0"
+    assert payload[1:2] + payload[-1:] == three + nothing
+    assert decode_result(payload[:1] + two + payload[2:-1]) == result

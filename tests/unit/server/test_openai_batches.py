@@ -128,6 +128,34 @@ async def test_results_so_far_can_be_read_while_it_runs(client, engine):
     await ended(client, batch)
 
 
+@pytest.mark.parametrize("which", ["output_file_id", "error_file_id"])
+async def test_results_can_be_read_in_parts(client, which):
+    batch = await ended(client, await created(client))
+    url = f"{PLAIN}/files/{batch[which]}/content"
+
+    async def part(wanted, seen=None):
+        return await client.get(url, headers={"Range": wanted} | ({"If-Range": seen} if seen else {}))
+
+    whole = await client.get(url)
+    etag, size = whole.headers["etag"], len(whole.content)
+    assert whole.content.count(b"\n") >= 1
+    for start, stop in [(0, 1), (5, 60), (size - 1, size), (100, size)]:
+        reply = await part(f"bytes={start}-{stop - 1}", etag)
+        assert (reply.status_code, reply.content) == (206, whole.content[start:stop])
+        assert reply.headers["content-length"] == str(stop - start)
+        assert reply.headers["content-range"].startswith(f"bytes {start}-{stop - 1}/")
+    rest = await part("bytes=7-")
+    assert (rest.content, rest.headers["content-range"]) == (whole.content[7:], f"bytes 7-{size - 1}/{size}")
+    assert (await part("bytes=-9")).content == whole.content[-9:]
+    beyond = await part(f"bytes={size}-")
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{size}")
+    assert beyond.json()["error"]["type"] == "invalid_request_error"
+    other = await part("bytes=5-9", '"other"')
+    assert (other.status_code, other.content) == (200, whole.content)
+    native = await client.get(f"/v1beta/files/batch-{batch['id'].removeprefix('batch_')}:download")
+    assert (await part("bytes=5-9", native.headers["etag"])).status_code == 200, "those are other bytes"
+
+
 async def test_a_job_of_the_other_dialect_is_seen_in_this_one(client):
     native = b"".join(
         json.dumps({"key": key, "request": {"contents": [{"parts": [{"text": text}]}]}}).encode() + b"\n"

@@ -94,6 +94,14 @@ async def test_what_is_not_there(client, method, path, status):
         assert isinstance(said, list) == (prefix != "/openai/v1")
 
 
+async def test_a_name_may_hold_anything_and_is_refused_in_its_form(client):
+    for path in ("models/a%0Ab", "files/a%0A", "batches/a%0Ab/cancel", "nothing%0A"):
+        plain = await client.get(f"/openai/v1/{path}")
+        assert (plain.status_code, plain.json()["error"]["code"]) == (404, "not_found")
+        layer = await client.get(f"/v1beta/openai/{path}")
+        assert (layer.status_code, layer.json()[0]["error"]["status"]) == (404, "NOT_FOUND")
+
+
 async def test_an_unknown_model_is_refused(client):
     reply = await client.post("/openai/v1/chat/completions", json=ASK | {"model": "gpt-99"})
     assert reply.status_code == 404

@@ -151,16 +151,6 @@ async def test_an_empty_file_is_refused(start):
             await submit(app, b"\n\n")
 
 
-async def test_a_line_for_another_model_fails_alone(start):
-    other = json.loads(line("x", "other"))
-    other["request"]["model"] = "models/something-else"
-    async with start() as app:
-        job = await ended(app, await submit(app, json.dumps(other).encode(), line("y", "mine")))
-        answers = await results(app, job)
-    assert "something-else" in answers[0]["error"]["message"]
-    assert text_of(answers[1]) == "y"
-
-
 async def test_an_unknown_model_or_file_is_refused(start):
     async with start() as app:
         with pytest.raises(NotFound, match="models/nobody is not found"):
@@ -494,9 +484,9 @@ async def test_a_job_that_ends_while_it_is_planned_holds_up_no_other(start, monk
     cut = Inputs.cut
     gone, planning = asyncio.Event(), asyncio.Event()
 
-    async def interrupted(inputs, blob, **bounds):
+    async def interrupted(inputs, blob, sections, **bounds):
         if planning.is_set():
-            return await cut(inputs, blob, **bounds)
+            return await cut(inputs, blob, sections, **bounds)
         planning.set()
         await gone.wait()
         raise FileNotFoundError(f"no {blob}")

@@ -4,7 +4,7 @@ import pytest
 
 from halfrate.config import Limits
 from halfrate.domain.job import Counts, JobState
-from halfrate.domain.shard import SegmentRef
+from halfrate.domain.shard import Section, SegmentRef
 from halfrate.engines.scripted import ScriptedEngine
 from halfrate.metering.meter import Meter
 from halfrate.metering.price import Price
@@ -160,7 +160,7 @@ async def test_an_end_is_told_at_once_after_a_restart(start, tmp_path, clock):
     (tmp_path / "data").mkdir()
     store = SqliteStore(tmp_path / "data" / "halfrate.db", clock)
     await store.create_job(make_job(counts=Counts(requests=300)), active_jobs_max=10)
-    await store.save_plan("job-1", [300])
+    await store.save_plan("job-1", [Section("pocket-1", 0, (300,))])
     lease = await store.claim_shard("pocket-1", "w", lease_seconds=1_000)
     clock.advance(seconds=100)
     tally = Tally(Counts(succeeded=100))

@@ -208,11 +208,12 @@ def test_a_token_says_what_its_snapshot_says():
     for snapshot in (
         Snapshot("job-1"),
         Snapshot("job-1", 10_000, unfinished),
+        Snapshot("job-1", 10_000, unfinished, others=((10_000, 10_001), (12_000, 19_000))),
         Snapshot("job-1", ended=True),
     ):
         token = token_of(job, snapshot)
         assert snapshot_of(job, token) == snapshot
-        assert len(token) < 70
+        assert len(token) < 80
         assert snapshot_of(make_job(input_blob="inputs/another"), token) is None
         assert snapshot_of(make_job("job-2"), token) is None
 

@@ -27,6 +27,7 @@ class Receivers:
     def __init__(self):
         self.calls = []
         self.status = {}
+        self.retry_after_seconds = None
         self.silent = set()
         self.let_go = asyncio.Event()
 
@@ -36,7 +37,9 @@ class Receivers:
         if host in self.silent:
             await self.let_go.wait()
         status = self.status.get(host, 200)
-        return Posted(status) if status else Posted(None, "Nobody is there.")
+        if not status:
+            return Posted(None, "Nobody is there.")
+        return Posted(status, retry_after_seconds=self.retry_after_seconds)
 
     @property
     def ids(self):
@@ -257,6 +260,32 @@ def test_pauses_double_up_to_an_hour_and_are_spread(attempts, seconds):
     for chance in (0.0, 0.5, 1.0):
         at = retry_at(waiting, now=EPOCH, chance=chance, give_up_seconds=DAY)
         assert at == EPOCH + seconds * (0.5 + chance)
+
+
+@pytest.mark.parametrize(("wanted", "seconds"), [(None, 5), (0, 5), (120, 120), (1e9, 3_600)])
+def test_a_receiver_is_left_alone_as_long_as_it_wants_up_to_an_hour(wanted, seconds):
+    waiting = Delivery("e", Event(EventKind.SUCCEEDED, EPOCH), URI, None, 0, EPOCH)
+    at = retry_at(waiting, now=EPOCH, chance=0.5, give_up_seconds=DAY, wanted_seconds=wanted)
+    assert at == EPOCH + seconds
+
+
+async def test_a_receiver_that_cannot_take_it_now_is_called_when_it_says(store, start, receivers, clock):
+    receivers.status["hooks.test"], receivers.retry_after_seconds = 429, 600.0
+    await register(store)
+    await end(store)
+    async with start() as courier:
+
+        async def booked() -> bool:
+            return courier.told[Told.FAILED] == 1
+
+        await until(booked)
+        assert await store.deliveries_due(each=9, limit=9) == []
+        clock.advance(seconds=599)
+        assert await store.deliveries_due(each=9, limit=9) == []
+        receivers.status.clear()
+        clock.advance(seconds=1)
+        await nothing_waits(store)
+    assert len(receivers.calls) == 2
 
 
 def test_after_a_day_there_is_no_other_attempt():

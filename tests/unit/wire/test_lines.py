@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from halfrate.domain.line import Line, Rejection
+from halfrate.domain.line import MODEL_CHARS_MAX, Line, Rejection
 from halfrate.domain.outcome import Answered, Cause, Failed, Finish
 from halfrate.domain.request import Message, Request, Role, Sampling
 from halfrate.domain.usage import Usage
@@ -85,7 +85,7 @@ def test_everything_that_can_be_asked_is_read():
     }
     line = parse_line(json.dumps({"key": "k", "request": request, "metadata": {"a": "b"}}).encode())
     assert isinstance(line, Line)
-    assert (line.key, line.model) == ("k", "models/m")
+    assert (line.key, line.model) == ("k", "m")
     assert line.metadata is not None
     assert json.loads(line.metadata) == {"a": "b"}
     assert line.request == Request(
@@ -138,15 +138,37 @@ def test_a_thinking_config_and_an_empty_config_change_nothing():
     assert request_of({"request": ask()}) == request_of({"request": ask(thinkingConfig={})})
 
 
-def test_a_line_of_another_model_fails_by_itself():
+def test_a_line_of_another_model_fails_by_itself_where_only_one_may_be_named():
     line = parse_line(b'{"request":{"model":"models/a","contents":[{"parts":[{"text":"q"}]}]}}')
     assert isinstance(line, Line)
     assert isinstance(asked_of(line, "a"), Request)
     assert isinstance(asked_of(line, "models/a"), Request)
+    assert isinstance(asked_of(line, None), Request)
     failed = asked_of(line, "b")
     assert isinstance(failed, Failed)
     assert failed.cause is Cause.INVALID
-    assert "'models/a'" in failed.detail
+    assert "'a'" in failed.detail
+
+
+@pytest.mark.parametrize(("sent", "known"), [("models/a", "a"), ("a", "a"), ("", None), ("models/", None)])
+@pytest.mark.parametrize("form", ['{"request":{%s}}', "{%s}"])
+@pytest.mark.parametrize(
+    "asked", ['"contents":[{"parts":[{"text":"q"}]}]', '"content":{"parts":[{"text":"q"}]}']
+)
+def test_a_line_names_a_model_with_or_without_the_word_for_all_of_them(sent, known, form, asked):
+    line = parse_line((form % f'"model":"{sent}",{asked}').encode())
+    assert isinstance(line, Line)
+    assert line.model == known
+
+
+def test_a_name_too_long_for_a_model_fails_its_line():
+    """Names are kept with the index, and a line may be four megabytes."""
+    name = "m" * (MODEL_CHARS_MAX + 1)
+    line = parse_line(b'{"request":{"model":"%s","contents":[{"parts":[{"text":"q"}]}]}}' % name.encode())
+    assert isinstance(line, Line)
+    assert line.model is None
+    assert isinstance(line.request, Failed)
+    assert "The model's name has 201 characters; it may have 200." in line.request.detail
 
 
 # What a line may not say -----------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -120,8 +121,11 @@ def test_the_form_of_the_answer():
     ],
 )
 def test_tools(choice, meant, allowed):
-    functions = request(tools=[TOOL], tool_choice=choice, parallel_tool_calls=False).functions
+    functions = request(tools=[TOOL], tool_choice=choice).functions
     assert functions is not None
+    assert functions.several
+    one = request(tools=[TOOL], tool_choice=choice, parallel_tool_calls=False).functions
+    assert one == replace(functions, several=False)
     assert (functions.choice, functions.allowed) == (meant, allowed)
     assert functions.declarations[0].parameters == '{"type":"object","properties":{}}'
 

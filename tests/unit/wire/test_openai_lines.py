@@ -172,6 +172,7 @@ def test_answers_and_errors_each_in_their_file(step):
     body = first["response"]["body"]
     assert (body["model"], body["created"], body["object"]) == ("m1", 5, "chat.completion")
     assert body["choices"][0]["message"]["tool_calls"][0]["id"] == "c1"
+    assert body["usage"]["completion_tokens_details"] == {"reasoning_tokens": 4}
 
     failed, cancelled, expired = translated(OUTPUT, errors=True, step=step, expired=True)
     assert failed["response"]["status_code"] == 400

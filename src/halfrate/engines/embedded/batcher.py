@@ -426,7 +426,7 @@ class Batcher:
         called: tuple[FunctionCall, ...] = ()
         if question.grammar is not None and question.grammar.functions:
             said = calls.read(answer)
-            called = said.calls
+            called = calls.before_repeat(said.calls) if question.grammar.must_call else said.calls
             if said.broken or (question.grammar.must_call and not called):
                 finish = Finish.MALFORMED_CALL
         logprobs = () if question.sampling.logprobs is None else self._logprobs(running, text)

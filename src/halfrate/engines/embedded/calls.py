@@ -69,6 +69,12 @@ def read(answer: str) -> Said:
     return Said(_joined([*pieces, rest]), tuple(calls))
 
 
+def before_repeat(made: Sequence[FunctionCall]) -> tuple[FunctionCall, ...]:
+    """The calls up to the first that was made before, arguments and all."""
+    repeat = next((place for place, call in enumerate(made) if call in made[:place]), len(made))
+    return tuple(made[:repeat])
+
+
 def opening(declaration: FunctionDeclaration) -> str:
     """How a call of this function begins, up to its arguments."""
     return f'{BEGIN}\n{{"name": {json.dumps(declaration.name)}, "arguments": '

@@ -89,7 +89,7 @@ def watches(request: Request, decode: Callable[[list[int]], str]) -> tuple[Watch
     if functions is not None and functions.choice is Choice.NONE:
         stop = (*stop, calls.BEGIN)
     elif functions is not None:
-        watched.append(CallWatch())
+        watched.append(RepeatWatch(decode) if functions.choice is Choice.ANY else CallWatch())
         said = said_beside_calls
     if stop:
         watched.append(StopWatch(stop, decode, said))
@@ -117,6 +117,22 @@ class CallWatch:
     def sure(self, text: str) -> str:
         """The text beside the calls, without what may become the mark of one."""
         return said_beside_calls(text[: len(text) - begun(text, calls.BEGIN)])
+
+
+class RepeatWatch(CallWatch):
+    """Watches for a call that was made before: a weak model that must call may repeat it until its bound."""
+
+    def __init__(self, decode: Callable[[list[int]], str]) -> None:
+        self._decode = decode
+        # A character takes at most four tokens, and what follows the mark in its last one is cut.
+        self._tail_tokens = 4 * len(calls.END)
+
+    def ended(self, tokens: list[int]) -> bool:
+        """Whether a call that is complete now is one that was made before."""
+        if calls.END not in self._decode(tokens[-self._tail_tokens :]):
+            return False
+        made = calls.read(self._decode(tokens)).calls
+        return len(calls.before_repeat(made)) < len(made)
 
 
 class StopWatch:

@@ -24,13 +24,15 @@ class Grammar:
     """All that an answer may be: a text that follows a JSON Schema, or one of the choices, or any text.
 
     With ``functions`` it may have calls of these in it, or be calls where it is not any text; if it
-    ``must_call`` it is calls in any case. Their arguments follow the schemas of their parameters.
+    ``must_call`` it is calls in any case. Their arguments follow the schemas of their parameters. After
+    ``one_call`` comes no other.
     """
 
     json_schema: str | None = None
     choices: tuple[str, ...] = ()
     functions: tuple[FunctionDeclaration, ...] = ()
     must_call: bool = False
+    one_call: bool = False
 
 
 def grammar_of(request: Request) -> Grammar | None:
@@ -40,7 +42,8 @@ def grammar_of(request: Request) -> Grammar | None:
     if sampling.json_schema is None and not sampling.choices and not callable:
         return None
     must_call = functions is not None and functions.choice is Choice.ANY
-    return Grammar(sampling.json_schema, sampling.choices, callable, must_call)
+    one_call = functions is not None and not functions.several
+    return Grammar(sampling.json_schema, sampling.choices, callable, must_call, one_call)
 
 
 class GrammarProbe:
@@ -120,9 +123,11 @@ def structured(grammar: Grammar) -> StructuredOutputConfig:
         # One call at most where there may be none: the compiler unites only what has an end.
         config.compound_grammar = _one_of([*shapes, *tags])
     elif grammar.must_call:
-        config.compound_grammar = kinds.TagsWithSeparator(tags, "\n", at_least_one=True)
+        config.compound_grammar = kinds.TagsWithSeparator(
+            tags, "\n", at_least_one=True, stop_after_first=grammar.one_call
+        )
     else:
-        config.compound_grammar = kinds.TriggeredTags([calls.BEGIN], tags)
+        config.compound_grammar = kinds.TriggeredTags([calls.BEGIN], tags, stop_after_first=grammar.one_call)
     return config
 
 

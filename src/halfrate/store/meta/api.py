@@ -11,7 +11,7 @@ from halfrate.domain.file import File, Upload
 from halfrate.domain.job import Counts, Job, JobChange, JobEvent, JobState
 from halfrate.domain.listing import Condition
 from halfrate.domain.outcome import Cause
-from halfrate.domain.shard import Lease, SegmentRef, Shard
+from halfrate.domain.shard import Lease, Section, SegmentRef, Shard, Share
 from halfrate.domain.snapshot import Snapshot
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Ahead
@@ -86,11 +86,11 @@ class MetaStore(Protocol):
         """Change a Job. Return False if there is none, or it is final and its priority was to change."""
         ...
 
-    async def save_plan(self, job_id: str, shard_sizes: Sequence[int]) -> None:
-        """Give a PENDING Job its Shards, numbered from 0, with this many Requests each.
+    async def save_plan(self, job_id: str, sections: Sequence[Section]) -> None:
+        """Give a PENDING Job its Shards, numbered from 0 through all Sections.
 
-        A Job without Requests drains at once. Raise `IllegalTransition` if the Job has a plan, or is
-        not PENDING any more.
+        Those of one Engine are given one after the other, the Job's own Engine's first. A Job without
+        Requests drains at once. Raise `IllegalTransition` if the Job has a plan, or is not PENDING any more.
         """
         ...
 
@@ -113,10 +113,11 @@ class MetaStore(Protocol):
         """
         ...
 
-    async def publish_job(self, job_id: str, event: JobEvent, output: File, *, missing: Tally) -> None:
-        """Make an ASSEMBLING Job final, with its output File unless it was deleted.
+    async def publish_job(self, job_id: str, event: JobEvent, output: File | None, *, missing: Tally) -> None:
+        """Make an ASSEMBLING Job final, with its output File unless it was deleted: such a Job needs none.
 
-        ``missing`` counts Requests never answered. Raise `IllegalTransition` if it is not ASSEMBLING.
+        ``missing`` counts Requests never answered. Raise `IllegalTransition` if it is not ASSEMBLING, or is
+        to end without an output and was not deleted.
         """
         ...
 
@@ -179,14 +180,14 @@ class MetaStore(Protocol):
         """Return up to ``limit`` Jobs that are not final, in no particular order."""
         ...
 
-    async def ahead(self, job: Job) -> Ahead:
-        """Return which other Jobs on the same Engine go before this one."""
+    async def ahead(self, job: Job, engine: str) -> Ahead:
+        """Return which Jobs go before this one at an Engine, and what they still have for it."""
         ...
 
     # Shards
 
     async def claim_shard(self, engine: str, worker: str, *, lease_seconds: float) -> Lease | None:
-        """Take the Shard that goes first under a new Lease; the Job's first claim starts it.
+        """Take the Engine's Shard that goes first under a new Lease; the Job's first claim starts it.
 
         The highest priority goes first, then the earliest deadline, then the oldest Job.
         """
@@ -223,6 +224,10 @@ class MetaStore(Protocol):
 
     async def get_shard(self, job_id: str, number: int) -> Shard:
         """Return a Shard of a planned Job."""
+        ...
+
+    async def shares(self, job: Job) -> list[Share]:
+        """Return what of a Job is whose, its own Engine's first. Before it is planned, all is that one's."""
         ...
 
     async def segments(
@@ -315,6 +320,10 @@ class MetaStore(Protocol):
 
     async def drop_cache(self, cache_id: str) -> None:
         """Remove a Cache that has expired."""
+        ...
+
+    async def stored_caches(self, *, limit: int, after: str) -> list[Cache]:
+        """Return up to ``limit`` Caches, expired ones too, in order of id, that come after ``after``."""
         ...
 
     async def cache_stored(self, cache_id: str) -> bool:

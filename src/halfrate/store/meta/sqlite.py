@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -31,7 +32,7 @@ from halfrate.domain.job import Counts, Job, JobChange, JobEvent, JobState, Noti
 from halfrate.domain.kind import Kind
 from halfrate.domain.listing import Condition
 from halfrate.domain.outcome import Cause
-from halfrate.domain.shard import Lease, SegmentRef, Shard
+from halfrate.domain.shard import Lease, Section, SegmentRef, Shard, Share
 from halfrate.domain.snapshot import Snapshot
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Ahead
@@ -49,6 +50,9 @@ from halfrate.store.meta.sqlite_caches import SqliteCaches
 from halfrate.store.meta.sqlite_webhooks import SqliteWebhooks, tell
 
 LOG_BYTES_KEPT = 16 << 20
+
+SHARDS_MAX = 1 << 62
+"""More than a Job ever has."""
 
 T = TypeVar("T")
 
@@ -156,17 +160,22 @@ class SqliteStore(SqliteWebhooks, SqliteCaches):
         }
         return await self._change(lambda connection: _execute(connection, "change_job", values)) > 0
 
-    async def save_plan(self, job_id: str, shard_sizes: Sequence[int]) -> None:
+    async def save_plan(self, job_id: str, sections: Sequence[Section]) -> None:
         """Give a PENDING Job its Shards. Raise `IllegalTransition` if it has a plan or is not PENDING."""
 
         def change(connection: apsw.Connection) -> None:
-            if _execute(connection, "take_plan", {"id": job_id, "now": self._clock.now()}) == 0:
+            rows = _rows(connection, "take_plan", {"id": job_id, "now": self._clock.now()})
+            if not rows:
                 raise IllegalTransition(f"Job {job_id} takes no plan now.")
-            first = 0
-            for number, requests in enumerate(shard_sizes):
-                shard = Shard(job_id, number, first, requests)
+            shares: dict[str, Row] = {}
+            for shard in _numbered(job_id, sections):
                 _execute(connection, "add_shard", asdict(shard))
-                first += requests
+                if shard.engine != rows[0]["engine"]:
+                    _count_in(shares, shard)
+            if shares:
+                _execute(connection, "share_job", {"id": job_id, "other_engines": json.dumps(list(shares))})
+            for share in shares.values():
+                _execute(connection, "add_share", share)
             self._drain(connection, job_id)
 
         reach(CrashPoint.PLAN_SAVE_BEFORE)
@@ -207,14 +216,14 @@ class SqliteStore(SqliteWebhooks, SqliteCaches):
 
         return await self._change(change)
 
-    async def publish_job(self, job_id: str, event: JobEvent, output: File, *, missing: Tally) -> None:
+    async def publish_job(self, job_id: str, event: JobEvent, output: File | None, *, missing: Tally) -> None:
         """Make an ASSEMBLING Job final, with its output File unless it was deleted."""
         state = advance(JobState.ASSEMBLING, event)
         values = {
             "id": job_id,
             "state": state,
-            "output_bytes": output.size_bytes,
-            "output_expires_at": output.expires_at,
+            "output_bytes": 0 if output is None else output.size_bytes,
+            "output_expires_at": None if output is None else output.expires_at,
             "missing": missing.counts.failed,
             "now": self._clock.now(),
         }
@@ -224,6 +233,8 @@ class SqliteStore(SqliteWebhooks, SqliteCaches):
             if not rows:
                 raise IllegalTransition(f"Job {job_id} is not assembling.")
             if not rows[0]["deleted"]:
+                if output is None:
+                    raise IllegalTransition(f"Job {job_id} was not deleted, and needs its output.")
                 _execute(connection, "create_file", asdict(output))
             tell(connection, job_id, state)
 
@@ -314,9 +325,9 @@ class SqliteStore(SqliteWebhooks, SqliteCaches):
         """Return up to ``limit`` Jobs that are not final, in no particular order."""
         return [_job(row) for row in self._read("unfinished_jobs", {"limit": limit})]
 
-    async def ahead(self, job: Job) -> Ahead:
-        """Return which other Jobs on the same Engine go before this one."""
-        (row,) = self._read("ahead", asdict(job))
+    async def ahead(self, job: Job, engine: str) -> Ahead:
+        """Return which Jobs go before this one at an Engine, and what they still have for it."""
+        (row,) = self._read("ahead", asdict(job) | {"engine": engine})
         return Ahead(**row)
 
     # Shards
@@ -363,11 +374,14 @@ class SqliteStore(SqliteWebhooks, SqliteCaches):
             "interactive_cost_picos": tally.interactive_cost_picos,
             "now": self._clock.now(),
         }
+        results = tally.counts.succeeded + tally.counts.failed
+        share_values = {"job_id": lease.job_id, "number": lease.shard, "results": results}
 
         def change(connection: apsw.Connection) -> None:
             _hold(connection, lease)
             _execute(connection, "settle_segment", asdict(segment))
             _execute(connection, "settle_job", job_values)
+            _execute(connection, "settle_share", share_values)
 
         reach(CrashPoint.SETTLE_BEFORE)
         await self._change(change)
@@ -405,6 +419,21 @@ class SqliteStore(SqliteWebhooks, SqliteCaches):
         (row,) = self._read("get_shard", {"job_id": job_id, "number": number})
         return Shard(**row)
 
+    async def shares(self, job: Job) -> list[Share]:
+        """Return what of a Job is whose, its own Engine's first. Before it is planned, all is that one's."""
+        counts = job.counts
+        results = counts.succeeded + counts.failed
+        if not job.other_engines:
+            return [Share(job.engine, counts.requests, results)]
+        rows = self._read("shares", {"job_id": job.id})
+        others = [Share(row["engine"], row["requests"], row["results"]) for row in rows]
+        own = Share(
+            job.engine,
+            counts.requests - sum(share.requests for share in others),
+            results - sum(share.results for share in others),
+        )
+        return [own, *others]
+
     async def segments(
         self, job_id: str, shard: int | None = None, *, from_shard: int = 0
     ) -> list[SegmentRef]:
@@ -415,7 +444,18 @@ class SqliteStore(SqliteWebhooks, SqliteCaches):
 
     async def snapshot(self, job_id: str) -> Snapshot:
         """Return which Results of a Job there are now."""
-        return _snapshot(job_id, self._read("snapshot", {"job_id": job_id}))
+        with _translated(self._path), self._reader:  # one transaction: no settlement falls between two looks
+            shares = _rows(self._reader, "shares", {"job_id": job_id})
+            firsts = [0, *(share["first_shard"] for share in shares)]
+            spans = [
+                _rows(
+                    self._reader,
+                    "snapshot",
+                    {"job_id": job_id, "first_shard": first, "last_shard": following - 1},
+                )
+                for first, following in pairwise([*firsts, SHARDS_MAX])
+            ]
+        return _snapshot(job_id, firsts, spans)
 
     # Files
 
@@ -644,6 +684,22 @@ def _migrate(connection: apsw.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {number}")
 
 
+def _numbered(job_id: str, sections: Sequence[Section]) -> Iterator[Shard]:
+    number = 0
+    for section in sections:
+        first = section.first
+        for requests in section.sizes:
+            yield Shard(job_id, number, first, requests, section.engine, section.refusal)
+            number, first = number + 1, first + requests
+
+
+def _count_in(shares: dict[str, Row], shard: Shard) -> None:
+    """Count a Shard in its Engine's share, of which it may be the first."""
+    first = {"job_id": shard.job_id, "engine": shard.engine, "first_shard": shard.number, "requests": 0}
+    share = shares.setdefault(shard.engine, first)
+    share["requests"] += shard.requests
+
+
 def _notify_values(notify: Notify | None) -> Row:
     if notify is None:
         return {"webhook_uris": None, "user_metadata": None}
@@ -700,18 +756,22 @@ def _job(row: Row) -> Job:
         cost_picos=row["cost_picos"],
         interactive_cost_picos=row["interactive_cost_picos"],
         notify=Notify(tuple(json.loads(row["webhook_uris"])), row["user_metadata"]),
+        other_engines=tuple(json.loads(row["other_engines"])),
     )
 
 
-def _snapshot(job_id: str, rows: list[Row]) -> Snapshot:
-    if not rows:
+def _snapshot(job_id: str, firsts: list[int], spans: list[list[Row]]) -> Snapshot:
+    if not spans[0]:
         return Snapshot(job_id)
     unfinished = (
         SegmentRef(job_id, row["shard"], row["token"], row["settled_bytes"], row["results"])
+        for rows in spans
         for row in rows
         if row["shard"] is not None
     )
-    return Snapshot(job_id, rows[0]["shards"], tuple(unfinished))
+    own, *others = [(first, rows[0]["shards"]) for first, rows in zip(firsts, spans, strict=True)]
+    reached = tuple((first, stop) for first, stop in others if stop > first)
+    return Snapshot(job_id, own[1], tuple(unfinished), others=reached)
 
 
 def _file(row: Row) -> File:

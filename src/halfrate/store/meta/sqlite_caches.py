@@ -64,6 +64,10 @@ class SqliteCaches(ABC):
         values = {"id": cache_id, "now": self._clock.now()}
         await self._change(lambda connection: execute(connection, "drop_cache", values))
 
+    async def stored_caches(self, *, limit: int, after: str) -> list[Cache]:
+        """Return up to ``limit`` Caches, expired ones too, in order of id, that come after ``after``."""
+        return [Cache(**row) for row in self._read("stored_caches", {"limit": limit, "after": after})]
+
     async def cache_stored(self, cache_id: str) -> bool:
         """Whether there is a row of a Cache, expired or not."""
         return bool(self._read("cache_stored", {"id": cache_id}))

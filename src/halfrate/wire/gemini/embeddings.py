@@ -135,12 +135,16 @@ class ContentEmbedding(msgspec.Struct, gc=False):
     values: Raw
 
 
-class EmbedContentResponse(msgspec.Struct, rename="camel", gc=False):
-    """An Embedded, as Results have it. SDKs read the count of tokens in one place or in the other."""
+class EmbedContentResponse(msgspec.Struct, rename="camel", gc=False, omit_defaults=True):
+    """An Embedded, as Results have it. SDKs read the count of tokens in one place or in the other.
+
+    The protocol has no ``model_version`` here: it is given where another model answered than the batch's.
+    """
 
     embedding: ContentEmbedding
     token_count: str
     usage_metadata: UsageMetadata
+    model_version: str | None = None
 
 
 class _Embedded(msgspec.Struct, rename="camel"):
@@ -153,10 +157,12 @@ class _BatchEmbedded(msgspec.Struct, rename="camel"):
     usage_metadata: UsageMetadata
 
 
-def embed_response(embedded: Embedded) -> EmbedContentResponse:
+def embed_response(embedded: Embedded, *, model_version: str | None = None) -> EmbedContentResponse:
     """Return the response to a text in a batch."""
     usage = embedded.usage
-    return EmbedContentResponse(_vector(embedded), str(usage.input_tokens), usage_metadata(usage))
+    return EmbedContentResponse(
+        _vector(embedded), str(usage.input_tokens), usage_metadata(usage), model_version
+    )
 
 
 def embedded_body(embedded: Embedded) -> bytes:

@@ -122,11 +122,14 @@ def read_lines(raws: Sequence[bytes]) -> list[Plain | Line | Rejection]:
     return [one or parse_line(raw) for one, raw in zip(plain, raws, strict=True)]
 
 
-def asked_of(line: Line, model: str, kind: Kind = Kind.GENERATION) -> AnyRequest | Failed:
-    """Return the Request of a line in a Job of ``model`` and ``kind``, or why it cannot be answered."""
+def asked_of(line: Line, model: str | None, kind: Kind = Kind.GENERATION) -> AnyRequest | Failed:
+    """Return the Request of a line in a Job of this ``kind``, or why it cannot be answered there.
+
+    With a ``model``, the line may name none but that.
+    """
     if line.kind is not kind:
         return Failed(Cause.INVALID, f"This is not for this batch: {stranger(line.kind)}.")
-    if line.model is None or bare_model(line.model) == bare_model(model):
+    if model is None or line.model is None or line.model == bare_model(model):
         return line.request
     return Failed(
         Cause.INVALID,
@@ -139,9 +142,10 @@ def _line(sent: _Sent, asked: GenerateContentRequest | EmbedContentRequest) -> L
     metadata = None if sent.metadata is ABSENT else check_metadata(sent.metadata)
     if isinstance(metadata, Rejection):
         return metadata
+    model = bare_model(asked.model or "")
     if isinstance(asked, EmbedContentRequest):
-        return Line(sent.key, metadata, asked.model, understand_embedding(asked), Kind.EMBEDDING)
-    return Line(sent.key, metadata, asked.model, understand(asked))
+        return Line.naming(model, sent.key, metadata, understand_embedding(asked), Kind.EMBEDDING)
+    return Line.naming(model, sent.key, metadata, understand(asked), Kind.GENERATION)
 
 
 def check_metadata(raw: Raw) -> bytes | Rejection | None:
@@ -181,15 +185,18 @@ def result_line(
     metadata: bytes | None = None,
     model_version: str,
     response_id: str,
+    of_other_model: bool = False,
 ) -> bytes:
     """Return a line of the output, without its newline: of a file, or an entry of ``inlinedResponses``.
 
-    ``key`` and ``metadata``, which is JSON text, are echoed where they were given.
+    ``key`` and ``metadata``, which is JSON text, are echoed where they were given. ``of_other_model`` says
+    that the model is not the batch's own.
     """
     echoed = ABSENT if metadata is None else Raw(metadata)
     if isinstance(outcome, Answered):
         response = generate_response(outcome, model_version=model_version, response_id=response_id)
         return _encode(ResultLine(key, echoed, response))
     if isinstance(outcome, Embedded):
-        return _encode(ResultLine(key, echoed, embed_response(outcome)))
+        told = model_version if of_other_model else None
+        return _encode(ResultLine(key, echoed, embed_response(outcome, model_version=told)))
     return _encode(ResultLine(key, echoed, error=status_of(outcome)))

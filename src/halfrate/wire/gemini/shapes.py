@@ -124,7 +124,7 @@ class InlinedResponses(Shape):
 class BatchOutput(Shape):
     """Where the results of a batch are: in a file, or here. Shown twice, as `response` as well."""
 
-    type: Annotated[str | None, Meta(description="Only in `response`.")] = msgspec.field(
+    type: Annotated[str, Meta(description="Only in `response`.")] | None = msgspec.field(
         name="@type", default=None
     )
     responses_file: str | None = None

@@ -177,8 +177,8 @@ class ChatRequest(Sent):
     stream_options: StreamOptions | None = None
     extra_body: ExtraBody | None = None
     google: Google | None = None
-    # Without effect here:
     parallel_tool_calls: bool | None = None
+    # Without effect here:
     service_tier: str | None = None
     user: str | None = None
     store: bool | None = None
@@ -512,12 +512,13 @@ def _functions(asked: ChatRequest) -> Functions | None:
     for position, name in enumerate(names):
         if name in names[:position]:
             raise at("tools", f"tools has the function {name!r} twice. Give each a name of its own.")
+    several = asked.parallel_tool_calls is not False
     if not isinstance(asked.tool_choice, NamedTool):
-        return Functions(declared, _CHOICES[asked.tool_choice])
+        return Functions(declared, _CHOICES[asked.tool_choice], several=several)
     chosen = asked.tool_choice.function.name
     if chosen not in names:
         raise at("tool_choice", f"tool_choice is {chosen!r}, and tools has only: {', '.join(names)}.")
-    return Functions(declared, Choice.ANY, (chosen,))
+    return Functions(declared, Choice.ANY, (chosen,), several)
 
 
 def _declaration(tool: Tool, place: str) -> FunctionDeclaration:

@@ -13,6 +13,7 @@ from halfrate.domain.kind import Kind
 from halfrate.domain.line import Line, Rejection
 from halfrate.domain.outcome import Answered, Cause, Failed, Outcome
 from halfrate.domain.request import AnyRequest
+from halfrate.wire.gemini.content import bare_model
 from halfrate.wire.gemini.errors import failure
 from halfrate.wire.gemini.lenient import is_utf8
 from halfrate.wire.gemini.syntax import too_deep
@@ -66,7 +67,7 @@ def parse_line(raw: bytes) -> Line | Rejection | None:
         model, request = _asked(line)
     except InvalidArgument as refusal:
         return Line(line.custom_id, None, None, Failed(Cause.INVALID, str(refusal)), kind)
-    return Line(line.custom_id, None, model, request, kind)
+    return Line.naming(bare_model(model), line.custom_id, None, request, kind)
 
 
 def _rejected(raw: bytes, error: Exception) -> Rejection:

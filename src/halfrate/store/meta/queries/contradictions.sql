@@ -17,6 +17,13 @@ SELECT format('Shard %d of Job %s holds %d Results for %d Requests.', shard.numb
     ON s.job_id = shard.job_id AND s.shard = shard.number
  WHERE held > requests
 UNION ALL
+SELECT format('Job %s counts %d Results of %s, its Segments hold %d.', job_id, results, engine, held)
+  FROM (SELECT share.*, (SELECT coalesce(sum(segment.results), 0)
+                           FROM shard JOIN segment ON segment.job_id = shard.job_id AND shard = number
+                          WHERE shard.job_id = share.job_id AND shard.engine = share.engine) AS held
+          FROM share JOIN job ON job.id = job_id AND work_held)
+ WHERE results <> held
+UNION ALL
 SELECT format('Shard %d of Job %s was claimed %d times, and has a Segment of claim %d.', number, shard.job_id,
               shard.token, segment.token)
   FROM segment JOIN shard ON shard.job_id = segment.job_id AND shard.number = segment.shard

@@ -1,1 +1,1 @@
-SELECT job_id, number, first, requests FROM shard WHERE job_id = :job_id AND number = :number
+SELECT job_id, number, first, requests, engine, refusal FROM shard WHERE job_id = :job_id AND number = :number

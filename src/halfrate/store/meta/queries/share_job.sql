@@ -1,0 +1,1 @@
+UPDATE job SET other_engines = :other_engines WHERE id = :id

@@ -1,0 +1,1 @@
+SELECT * FROM cache WHERE id > :after ORDER BY id LIMIT :limit
