@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from halfrate.domain.errors import CorruptData, InvalidArgument
+from halfrate.ingest.chunks import Reading, index_chunk
 from halfrate.ingest.index import (
     BLOCK_ROWS,
     ERRORS_MAX,
@@ -17,8 +18,9 @@ from halfrate.ingest.index import (
 )
 from halfrate.ingest.inputs import refuse_bad_input
 from halfrate.planner.prefix import sort_key
+from halfrate.store.blob.local import LocalBlobStore
 from halfrate.store.blob.names import index_blob
-from tests.unit.ingest.conftest import parse
+from tests.unit.ingest.conftest import parse, parse_lines
 
 
 async def test_every_line_has_its_entry_in_the_order_to_run_them(index):
@@ -93,6 +95,27 @@ async def test_models_are_counted_up_to_a_bound_and_then_the_file_is_refused(ind
     assert "names more than 100 models. Split it" in refused.summary.refusal
     refused = await index(b"".join(b'{"model": "m%d"}\n' % n for n in range(500)), chunk_bytes_min=1 << 20)
     assert "names more than 100 models" in refused.summary.refusal
+
+
+def test_what_is_held_of_the_names_in_a_chunk_is_bounded(tmp_path):
+    """A file may have ten million of them, until it is refused."""
+    data = b"".join(b'{"model": "m%d"}\n' % n for n in range(500))
+    store = LocalBlobStore(tmp_path / "blobs")
+    with store.writer("x") as writer:
+        writer.write(data)
+        writer.commit()
+    with store.reader("x") as source:
+        report = index_chunk(
+            source,
+            0,
+            len(data),
+            last=True,
+            read=Reading(parse_lines),
+            line_bytes_max=100,
+            prompts_run=tmp_path / "prompts",
+            keys_run=tmp_path / "keys",
+        )
+    assert len(report.models) == MODELS_MAX + 1
 
 
 async def test_a_cache_is_named_with_the_model_that_is_to_use_it(index):

@@ -31,16 +31,18 @@ def start(tmp_path):
     """Open an application that serves `small` as gemini-*, `big` as gemini-pro-*, and `vectors`."""
 
     @asynccontextmanager
-    async def start(small=None, big=None, *, limits=None, shard_requests=2, clock=None, without=()):
+    async def start(
+        small=None, big=None, *, limits=None, shard_requests=2, clock=None, without=(), big_path="big-1"
+    ):
         engines = {
             "small-1": small or ScriptedEngine(),
-            "big-1": big or ScriptedEngine(),
+            big_path: big or ScriptedEngine(),
             "vectors-1": ScriptedEngine(dimensions=4),
             "more-vectors-1": ScriptedEngine(dimensions=6),
         }
         models = {
             "small": ModelConfig(path="small-1", aliases=("gemini-*",), price=SMALL),
-            "big": ModelConfig(path="big-1", aliases=("gemini-pro-*",), price=BIG),
+            "big": ModelConfig(path=big_path, aliases=("gemini-pro-*",), price=BIG),
             "vectors": ModelConfig(path="vectors-1", kind=Kind.EMBEDDING, price=SMALL),
             "more-vectors": ModelConfig(path="more-vectors-1", kind=Kind.EMBEDDING, price=BIG),
         }
@@ -306,6 +308,17 @@ async def test_results_so_far_are_of_both_models_and_no_line_comes_twice(start):
     assert {text_of(answer): answer["response"]["modelVersion"] for answer in seen} == {
         text_of(answer): answer["response"]["modelVersion"] for answer in answers
     }
+
+
+async def test_results_so_far_are_other_bytes_when_another_model_of_the_job_has_changed(start):
+    etags = []
+    for path in ("big-1", "big-2"):
+        async with start(big=ScriptedEngine(broken="no"), big_path=path) as app:
+            if not etags:
+                job = await submit(app, naming("big", "a"), model="small")
+                await planned(app, job)
+            etags.append((await app.files.content(f"batch-{job.id}")).etag)
+    assert etags[0] != etags[1]
 
 
 async def test_a_job_that_waits_for_one_of_its_models_says_so_when_the_other_is_done(start):
