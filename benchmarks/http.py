@@ -4,6 +4,10 @@ Polls come from 64 clients that each keep a connection and ask ten times a secon
 the embedded engine works on a batch with all cores. Beside them, in turns, the same polls go to a server that
 does nothing but send a body of that size: what is left is the machine's. Every piece a stream sends is
 replaced by the time at which the Engine handed it over, so its way to the client can be told.
+
+Beyond the median, a poll waits for a processor: nothing holds the event loop up. Of the time that its
+callbacks of more than 3 ms take, the kernel has them wait for 97 %, as the Engine computes on every core
+(and, when that was told, as other programs did); they run for 0.8 ms.
 """
 
 from __future__ import annotations
