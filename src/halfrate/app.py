@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from halfrate.clock import Clock, WallClock
-from halfrate.config import Config, ModelConfig, model_name
+from halfrate.config import Config, ModelConfig, UpstreamConfig, model_name
 from halfrate.dispatch.assembling import Assembler
 from halfrate.dispatch.assignments import Asked
 from halfrate.dispatch.bell import Bell
@@ -34,10 +34,11 @@ from halfrate.domain.line import Line
 from halfrate.domain.outcome import Failed
 from halfrate.domain.request import AnyRequest
 from halfrate.domain.result import Result
-from halfrate.engines.api import Engine
+from halfrate.engines.api import Ability, Engine
 from halfrate.engines.embedded.engine import EmbeddedEngine
 from halfrate.engines.embedded.loading import kind_of
 from halfrate.engines.embedded.settings import EmbeddedSettings
+from halfrate.engines.upstream.settings import Patience, UpstreamSettings
 from halfrate.ingest.inputs import Inputs
 from halfrate.ingest.worker import READING
 from halfrate.ingest.workers import ProcessWorkers, ThreadWorkers, Workers
@@ -159,7 +160,7 @@ async def open_app(
             await stores.meta.rescue_shards(lapsed_only=False)
             spill = _empty_directory(data / "spill")
         lookup = _lookup(stores, bytes_max=config.limits.prompt_file_bytes)
-        served = await _start_models(config, make_engine or embedded_engine, stack)
+        served = await _start_models(config, make_engine or configured_engine, stack)
         models = Models(served, lookup=lookup, clock=clock)
         parts = _Parts(config, stores, models, clock, chance, lookup=lookup, post=post, spill=spill)
         await stack.enter_async_context(stores.workers)
@@ -404,6 +405,47 @@ def open_inspector(
         store.close()
 
 
+def configured_engine(entry: ModelConfig) -> Engine:
+    """Return the Engine for a configured model. Raise `ConfigError` if its key is not there."""
+    return embedded_engine(entry) if entry.upstream is None else upstream_engine(entry, entry.upstream)
+
+
+def upstream_engine(entry: ModelConfig, upstream: UpstreamConfig) -> Engine:
+    """Return the Engine that asks another server. Raise `ConfigError` if its key is not there."""
+    # Imported here: only who has an upstream pays for an HTTP client.
+    from halfrate.engines.upstream.engine import UpstreamEngine  # noqa: PLC0415
+    from halfrate.engines.upstream.openai import OpenAIDialect  # noqa: PLC0415
+
+    return UpstreamEngine(upstream_settings(entry, upstream), OpenAIDialect)
+
+
+def upstream_settings(entry: ModelConfig, upstream: UpstreamConfig) -> UpstreamSettings:
+    """Return what an Engine is told of an upstream. Raise `ConfigError` if its key is not there."""
+    return UpstreamSettings(
+        urls=upstream.urls,
+        model=upstream.model,
+        kind=entry.kind or Kind.GENERATION,
+        server=upstream.server,
+        key=upstream.key(),
+        key_env=upstream.key_env,
+        context_tokens=upstream.context_tokens,
+        abilities=None if upstream.abilities is None else frozenset(map(Ability, upstream.abilities)),
+        thinks=upstream.thinks,
+        stream=upstream.stream,
+        concurrency_max=upstream.concurrency_max,
+        patience=Patience(
+            connect_seconds=upstream.connect_seconds,
+            first_token_seconds=upstream.first_token_seconds,
+            between_tokens_seconds=upstream.between_tokens_seconds,
+            total_seconds=upstream.total_seconds,
+        ),
+        answer_bytes_max=upstream.answer_bytes,
+        proxy_from_env=upstream.proxy_from_env,
+        ca_file=upstream.ca_file,
+        body=upstream.body,
+    )
+
+
 def embedded_engine(entry: ModelConfig) -> Engine:
     """Return the embedded engine for a configured model."""
     settings = EmbeddedSettings(
@@ -471,15 +513,24 @@ async def _start_models(config: Config, make_engine: MakeEngine, stack: AsyncExi
         models.append(
             Model(
                 name=name,
-                version=model_name(entry.path),
+                version=_version(name, entry),
                 engine=await stack.enter_async_context(make_engine(entry)),
                 price=_price(entry),
                 aliases=entry.aliases,
                 description=entry.description,
-                kind=entry.kind or kind_of(entry.path),
+                kind=_kind(entry),
             )
         )
     return models
+
+
+def _version(name: str, entry: ModelConfig) -> str:
+    """Return what is told as the version of a model: what really answers, as far as the settings say it."""
+    return model_name(entry.path) if entry.upstream is None else entry.upstream.model or name
+
+
+def _kind(entry: ModelConfig) -> Kind:
+    return entry.kind or (kind_of(entry.path) if entry.upstream is None else Kind.GENERATION)
 
 
 def _price(entry: ModelConfig) -> Price:

@@ -114,11 +114,12 @@ def _settings(config: Path | None, data: Path | None) -> Iterator[Finding]:
     yield Finding("ok", "settings", f"from {config}" if config else "the defaults")
     for name, entry in loaded.models.items():
         try:
-            check_model(entry.path)
+            if entry.upstream is None:
+                check_model(entry.path)
         except HalfrateError as error:
             yield Finding("bad", "model", f"{name}: {error}")
         else:
-            yield Finding("ok", "model", f"{name}: {entry.path}")
+            yield Finding("ok", "model", f"{name}: {entry.where}")
     yield _data_directory(loaded.data_path)
 
 

@@ -28,6 +28,7 @@ class Cause(StrEnum):
     OVERLOADED = "overloaded"  # the Engine has no room now
     TIMED_OUT = "timed_out"  # no answer within the time allowed for one Attempt
     ENGINE_DIED = "engine_died"  # the Engine's process ended while it held the Request
+    UPSTREAM = "upstream"  # the server behind the Engine failed, or its answer did not come whole
     INTERNAL = "internal"  # the Engine reported a fault of its own
     CANCELLED = "cancelled"  # the client cancelled the Job
     EXPIRED = "expired"  # the Job's deadline passed
@@ -38,7 +39,7 @@ class Cause(StrEnum):
         return self in _RETRIABLE
 
 
-_RETRIABLE = frozenset({Cause.OVERLOADED, Cause.TIMED_OUT, Cause.ENGINE_DIED})
+_RETRIABLE = frozenset({Cause.OVERLOADED, Cause.TIMED_OUT, Cause.ENGINE_DIED, Cause.UPSTREAM})
 
 
 @dataclass(frozen=True, slots=True)
