@@ -413,10 +413,17 @@ def configured_engine(entry: ModelConfig) -> Engine:
 def upstream_engine(entry: ModelConfig, upstream: UpstreamConfig) -> Engine:
     """Return the Engine that asks another server. Raise `ConfigError` if its key is not there."""
     # Imported here: only who has an upstream pays for an HTTP client.
-    from halfrate.engines.upstream.engine import UpstreamEngine  # noqa: PLC0415
+    from halfrate.engines.upstream.anthropic import AnthropicDialect  # noqa: PLC0415
+    from halfrate.engines.upstream.engine import MakeDialect, UpstreamEngine  # noqa: PLC0415
+    from halfrate.engines.upstream.gemini import GeminiDialect  # noqa: PLC0415
     from halfrate.engines.upstream.openai import OpenAIDialect  # noqa: PLC0415
 
-    return UpstreamEngine(upstream_settings(entry, upstream), OpenAIDialect)
+    dialects: dict[str, MakeDialect] = {
+        "openai": OpenAIDialect,
+        "gemini": GeminiDialect,
+        "anthropic": AnthropicDialect,
+    }
+    return UpstreamEngine(upstream_settings(entry, upstream), dialects[upstream.api])
 
 
 def upstream_settings(entry: ModelConfig, upstream: UpstreamConfig) -> UpstreamSettings:
@@ -443,6 +450,8 @@ def upstream_settings(entry: ModelConfig, upstream: UpstreamConfig) -> UpstreamS
         proxy_from_env=upstream.proxy_from_env,
         ca_file=upstream.ca_file,
         body=upstream.body,
+        max_tokens=upstream.max_tokens,
+        cache_ttl=upstream.cache_ttl,
     )
 
 

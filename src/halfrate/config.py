@@ -48,7 +48,7 @@ class UpstreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     that ``key_env`` names, never in the file. ``body`` is added to the body of every call.
     """
 
-    api: Literal["openai"]
+    api: Literal["openai", "gemini", "anthropic"]
     urls: tuple[str, ...]
     model: str | None = None
     key_env: str | None = None
@@ -69,6 +69,8 @@ class UpstreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     proxy_from_env: bool = False
     ca_file: str | None = None
     body: dict[str, Any] = {}
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] = 8_192
+    cache_ttl: Literal["5m", "1h"] | None = None
 
     def __post_init__(self) -> None:
         if not self.urls:

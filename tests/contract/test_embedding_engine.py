@@ -19,8 +19,12 @@ from halfrate.domain.outcome import Cause, Failed, Outcome
 from halfrate.engines.api import Engine, EngineState
 from halfrate.engines.embedded import EmbeddedEngine
 from halfrate.engines.scripted import ScriptedEngine
+from halfrate.engines.upstream.engine import UpstreamEngine
+from halfrate.engines.upstream.gemini import GeminiDialect
+from halfrate.engines.upstream.settings import UpstreamSettings
 from tests.bert import WIDTH, small_folder
 from tests.engines import QUICK, alive, ask
+from tests.support.upstream_server import MODEL, upstream_server
 
 TEXTS = [f"the {'big ' * (n % 7)}cat sat {'on the mat ' * (n % 5)}" for n in range(24)]
 
@@ -30,13 +34,17 @@ class Subject:
     """An Engine, entered, and what a test must know to be cruel to it."""
 
     engine: Engine
-    stop: Callable[[], None]
+    stop: Callable[[], Awaitable[None]]
     kill: Callable[[], Awaitable[None]]
+
+
+async def nothing() -> None:
+    """What holds answers a moment in any case is not to be held still."""
 
 
 async def scripted(_: Path) -> AsyncIterator[Subject]:
     async with ScriptedEngine(delay_seconds=0.002, lanes=4, restart_seconds=0.01, dimensions=WIDTH) as engine:
-        yield Subject(engine, stop=lambda: None, kill=engine.die)
+        yield Subject(engine, stop=nothing, kill=engine.die)
 
 
 async def embedded(folder: Path) -> AsyncIterator[Subject]:
@@ -46,10 +54,33 @@ async def embedded(folder: Path) -> AsyncIterator[Subject]:
         async def kill() -> None:
             os.kill(engine.pid or 0, signal.SIGKILL)
 
-        yield Subject(engine, stop=lambda: os.kill(engine.pid or 0, signal.SIGSTOP), kill=kill)
+        async def stop() -> None:
+            os.kill(engine.pid or 0, signal.SIGSTOP)
+
+        yield Subject(engine, stop=stop, kill=kill)
 
 
-@pytest.fixture(params=[scripted, embedded])
+async def gemini(folder: Path) -> AsyncIterator[Subject]:
+    def playing() -> ScriptedEngine:
+        return ScriptedEngine(delay_seconds=0.002, lanes=4, dimensions=WIDTH)
+
+    async with upstream_server(folder / "there", playing, kind=Kind.EMBEDDING) as server:
+        settings = UpstreamSettings(
+            urls=(server.url,),
+            model=MODEL,
+            kind=Kind.EMBEDDING,
+            concurrency_max=len(TEXTS),
+            look_seconds=0.01,
+        )
+        async with UpstreamEngine(settings, GeminiDialect) as engine:
+
+            async def stop() -> None:
+                await server.hold(len(TEXTS))
+
+            yield Subject(engine, stop=stop, kill=server.crash)
+
+
+@pytest.fixture(params=[scripted, embedded, gemini])
 async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
     async for subject in request.param(tmp_path):
         await subject.engine.ready()
@@ -129,7 +160,7 @@ async def test_half_a_surrogate_pair_is_a_failure(engine: Engine, subject: Subje
 async def test_what_it_holds_when_it_dies_comes_back_and_it_starts_again(subject: Subject) -> None:
     engine = subject.engine
     before = await vector(engine, TEXTS[0])
-    subject.stop()
+    await subject.stop()
     asked = [asyncio.ensure_future(engine.answer(Embedding(text))) for text in TEXTS]
     await asyncio.sleep(0)
     await subject.kill()

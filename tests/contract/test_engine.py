@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -25,10 +26,16 @@ from halfrate.domain.request import (
     Role,
     Sampling,
 )
-from halfrate.engines.api import Engine, EngineState
+from halfrate.engines.api import Ability, Engine, EngineState
 from halfrate.engines.embedded import EmbeddedEngine
 from halfrate.engines.scripted import ScriptedEngine
+from halfrate.engines.upstream.anthropic import AnthropicDialect
+from halfrate.engines.upstream.engine import UpstreamEngine
+from halfrate.engines.upstream.gemini import GeminiDialect
+from halfrate.engines.upstream.settings import UpstreamSettings
 from tests.engines import QUICK, alive, ask, real_model
+from tests.support.messages_server import KEY, messages_server
+from tests.support.upstream_server import MODEL, upstream_server
 
 TEXTS = [f"Say the word number{n} and nothing else." for n in range(24)]
 
@@ -38,15 +45,21 @@ class Subject:
     """An Engine, entered, and what a test must know to be cruel to it."""
 
     engine: Engine
-    stop: Callable[[], None]  # hold its process still, so that what is asked now is held, not answered
+    stop: Callable[
+        [], Awaitable[None]
+    ]  # hold its process still, so that what is asked now is held, not answered
     kill: Callable[[], Awaitable[None]]
+
+
+async def nothing() -> None:
+    """What holds answers a moment in any case is not to be held still."""
 
 
 async def scripted() -> AsyncIterator[Subject]:
     async with ScriptedEngine(
         delay_seconds=0.002, word_seconds=0.001, lanes=4, restart_seconds=0.01
     ) as engine:
-        yield Subject(engine, stop=lambda: None, kill=engine.die)
+        yield Subject(engine, stop=nothing, kill=engine.die)
 
 
 async def embedded() -> AsyncIterator[Subject]:
@@ -55,12 +68,50 @@ async def embedded() -> AsyncIterator[Subject]:
         async def kill() -> None:
             os.kill(engine.pid or 0, signal.SIGKILL)
 
-        yield Subject(engine, stop=lambda: os.kill(engine.pid or 0, signal.SIGSTOP), kill=kill)
+        async def stop() -> None:
+            os.kill(engine.pid or 0, signal.SIGSTOP)
+
+        yield Subject(engine, stop=stop, kill=kill)
 
 
-@pytest.fixture(params=[scripted, embedded])
-async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
-    async for subject in request.param():
+async def gemini(tmp_path: Path) -> AsyncIterator[Subject]:
+    def playing() -> ScriptedEngine:
+        return ScriptedEngine(delay_seconds=0.002, word_seconds=0.001, lanes=4)
+
+    async with upstream_server(tmp_path / "there", playing) as server:
+        # As many as any test has held when it kills the server.
+        settings = UpstreamSettings(
+            urls=(server.url,), model=MODEL, concurrency_max=len(TEXTS), look_seconds=0.01
+        )
+        async with UpstreamEngine(settings, GeminiDialect) as engine:
+
+            async def stop() -> None:
+                await server.hold(len(TEXTS))
+
+            yield Subject(engine, stop=stop, kill=server.crash)
+
+
+async def anthropic(_: Path) -> AsyncIterator[Subject]:
+    def playing() -> ScriptedEngine:
+        return ScriptedEngine(delay_seconds=0.002, word_seconds=0.001, lanes=4)
+
+    async with messages_server(playing) as server:
+        settings = UpstreamSettings(
+            urls=(server.url,), model=MODEL, key=KEY, concurrency_max=len(TEXTS), look_seconds=0.01
+        )
+        server.capabilities = {}
+        async with UpstreamEngine(settings, AnthropicDialect) as engine:
+
+            async def stop() -> None:
+                await server.hold(len(TEXTS))
+
+            yield Subject(engine, stop=stop, kill=server.crash)
+
+
+@pytest.fixture(params=[scripted, embedded, gemini, anthropic])
+async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
+    of_files = [tmp_path] if request.param in {gemini, anthropic} else []
+    async for subject in request.param(*of_files):
         await subject.engine.ready()
         yield subject
 
@@ -150,7 +201,7 @@ async def test_cancelling_frees_the_engine(engine: Engine) -> None:
 
 async def test_a_death_is_told_to_those_it_held_and_to_nobody_else(subject: Subject) -> None:
     """Every Request in flight comes back as ENGINE_DIED, none hangs, and the Engine comes back too."""
-    subject.stop()
+    await subject.stop()
     held = [asyncio.create_task(subject.engine.answer(ask(text, max_output_tokens=50))) for text in TEXTS]
     await asyncio.sleep(0)
     await subject.kill()
@@ -269,7 +320,7 @@ async def test_cancelling_many_frees_the_engine_and_takes_nothing_more(engine: E
 
 async def test_a_death_is_told_to_each_of_many(subject: Subject) -> None:
     """Each Request in flight comes back as ENGINE_DIED, and the next chunk is answered."""
-    subject.stop()
+    await subject.stop()
     requests = [ask(text, max_output_tokens=50) for text in TEXTS]
     held = asyncio.create_task(many(subject.engine, requests))
     await asyncio.sleep(0)
@@ -373,10 +424,16 @@ async def test_a_stream_that_is_left_says_no_more_and_frees_the_engine(engine: E
 # --- what not every Engine can do
 
 
+async def able(engine: Engine, ability: Ability) -> None:
+    """Skip the test for an Engine that cannot do it, and says so."""
+    if ability not in (await engine.ready()).abilities:
+        pytest.skip(f"it has not the ability {ability}")
+
+
 async def test_an_answer_is_one_of_the_choices(engine: Engine) -> None:
     """Whatever is in them, and where one is the beginning of another."""
     choices = ("yes", "yes please", "no", 'say "a\\b"\n{c}|[d]*', "日本語 🎉é")
-    requests = [ask(f"Letter {n}.", choices=choices, temperature=2.0, seed=n) for n in range(12)]
+    requests = [ask(f"Letter {n}.", choices=choices, temperature=1.0) for n in range(12)]
     outcomes = await many(engine, requests)
     assert {outcome.text for outcome in outcomes if isinstance(outcome, Answered)} <= set(choices)
     for choice in choices:
@@ -387,6 +444,7 @@ async def test_an_answer_is_one_of_the_choices(engine: Engine) -> None:
 
 async def test_as_many_candidates_as_are_asked_for(engine: Engine) -> None:
     """The prompt is counted once, the answers together; each has its own stop strings, end and pieces."""
+    await able(engine, Ability.CANDIDATES)
     request = ask("Say it again. Please.", candidates=3, max_output_tokens=12, stop=("Please",))
     one = await engine.answer(
         dataclasses.replace(request, sampling=Sampling(max_output_tokens=12, stop=("Please",)))
@@ -401,6 +459,7 @@ async def test_as_many_candidates_as_are_asked_for(engine: Engine) -> None:
 
 
 async def test_cancelling_one_of_many_candidates_frees_the_engine(engine: Engine) -> None:
+    await able(engine, Ability.CANDIDATES)
     lanes = (await engine.ready()).lanes
     asks = [ask(f"Count to {n}.", candidates=8, max_output_tokens=100) for n in range(lanes)]
     tasks = [asyncio.create_task(engine.answer(request)) for request in asks]

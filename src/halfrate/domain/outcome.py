@@ -16,6 +16,9 @@ class Finish(StrEnum):
     STOP = "stop"
     LENGTH = "length"
     MALFORMED_CALL = "malformed_call"  # in the middle of a function call
+    BLOCKED = "blocked"  # a filter of the upstream let it say no more, or nothing at all
+    RECITATION = "recitation"  # it repeated what it was trained on, and the upstream stopped it
+    OTHER = "other"  # the upstream gives a reason of its own
 
 
 class Cause(StrEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from halfrate.domain.kind import Kind
 from halfrate.engines.api import Ability
@@ -45,5 +45,7 @@ class UpstreamSettings:
     proxy_from_env: bool = False
     ca_file: str | None = None
     body: Mapping[str, Any] = field(default_factory=dict)
+    max_tokens: int = 8_192  # for an API that wants every answer bounded
+    cache_ttl: Literal["5m", "1h"] | None = None  # how long that API is to keep what prompts begin with
     look_seconds: float = 0.5  # before a server that is down is asked again; doubles
     look_seconds_max: float = 30.0
