@@ -165,10 +165,16 @@ class _Chunk:
 
     def take(self, position: int, outcome: Outcome) -> None:
         """Tell an Outcome, unless nobody waits for it any more."""
-        if not self.over:
+        if self.over:
+            return
+        try:
             self._took(position, outcome)
-            self._left -= 1
-            self._end_if_complete()
+        except Exception as error:  # it must not; whoever gave it hears of it, and no worker ends
+            self.over = True
+            self.complete.set_exception(error)
+            return
+        self._left -= 1
+        self._end_if_complete()
 
     def _end_if_complete(self) -> None:
         if not self._left:
