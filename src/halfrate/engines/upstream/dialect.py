@@ -55,6 +55,13 @@ class NoReply:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """The server cannot be asked in this way. ``request`` means the same to it, and is asked at once."""
+
+    request: AnyRequest
+
+
 class Listener(Protocol):
     """Hears one streamed answer."""
 
@@ -95,7 +102,7 @@ class Dialect(Protocol):
         """Return the call that asks for this, or why it cannot be asked."""
         ...
 
-    def read(self, request: AnyRequest, reply: Reply) -> Outcome | Rejected:
+    def read(self, request: AnyRequest, reply: Reply) -> Outcome | Rejected | Instead:
         """Return what a whole answer says, whatever its status."""
         ...
 

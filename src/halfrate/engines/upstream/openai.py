@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeGuard, TypeVar
 
 import msgspec
 
@@ -10,14 +12,15 @@ from halfrate.domain.embedding import Embedded, Embedding
 from halfrate.domain.errors import EngineBroken, Unreachable
 from halfrate.domain.kind import Kind
 from halfrate.domain.outcome import Delta, Failed, Outcome
-from halfrate.domain.request import AnyRequest, Request
+from halfrate.domain.request import AnyRequest, Message, Request, Role
 from halfrate.engines.api import Ability, EngineFacts
-from halfrate.engines.upstream.dialect import Call, Fetch, Listener, NoReply, Reply
+from halfrate.engines.upstream.dialect import Call, Fetch, Instead, Listener, NoReply, Reply
 from halfrate.engines.upstream.settings import UpstreamSettings
-from halfrate.wire.openai.asking import Manner, Server, chat_body, embeddings_body
-from halfrate.wire.openai.faults import names_no_model, out_of_quota, read_fault
+from halfrate.wire.openai.asking import Manner, Server, chat_body, embeddings_body, prompt_body
+from halfrate.wire.openai.faults import bound_too_large, locked_out, names_no_model, out_of_quota, read_fault
 from halfrate.wire.openai.heard import Said, completion_outcome, embedding_outcome, failure, unreadable
 from halfrate.wire.rejected import Rejected
+from halfrate.wire.retry_after import retry_after_of
 from halfrate.wire.sse import Events
 
 LOGPROBS_MAX = 20
@@ -26,6 +29,7 @@ CONTEXT_TOKENS_UNKNOWN = 1 << 20
 
 BYTES_PER_TOKEN = 3.5
 MESSAGE_TOKENS = 4
+MODELS_TOLD = 20
 DONE = b"[DONE]"
 
 
@@ -34,7 +38,9 @@ class OpenAIDialect:
 
     def __init__(self, settings: UpstreamSettings) -> None:
         self._settings = settings
+        self._url = settings.urls[0]
         self._manner = Manner(settings.model or "")
+        self._counts_exactly = False
 
     def headers(self) -> Mapping[str, str]:
         """Return who is calling."""
@@ -45,21 +51,27 @@ class OpenAIDialect:
         listed = await self._list(fetch)
         model = self._chosen(listed)
         server = Server(self._settings.server) if self._settings.server else _server_of(listed)
+        context = self._settings.context_tokens or await self._context(listed, model, server, fetch)
         self._manner = Manner(
-            model, server=server, thinks=bool(self._settings.thinks), fields=self._settings.body
+            model,
+            server=server,
+            thinks=bool(self._settings.thinks),
+            context_tokens=context,
+            fields=self._settings.body,
         )
-        context = self._settings.context_tokens or _context_of(listed, model) or CONTEXT_TOKENS_UNKNOWN
-        dimensions = await self._dimensions(fetch) if self._settings.kind is Kind.EMBEDDING else 0
+        self._counts_exactly = await self._count(_PROBE, fetch) is not None
+        embeds = self._settings.kind is Kind.EMBEDDING
         abilities = self._settings.abilities
         return EngineFacts(
             model_version=model,
-            context_tokens=context,
+            context_tokens=context or CONTEXT_TOKENS_UNKNOWN,
             default_temperature=1.0,
             lanes=self._settings.concurrency_max,
             abilities=_ABILITIES - _UNABLE.get(server, frozenset()) if abilities is None else abilities,
             logprobs_max=LOGPROBS_MAX,
             thinks=bool(self._settings.thinks),
-            dimensions=dimensions,
+            dimensions=await self._dimensions(fetch) if embeds else 0,
+            counts_exactly=self._counts_exactly,
         )
 
     def ask(self, request: AnyRequest, *, streamed: bool) -> Call | Outcome:
@@ -69,10 +81,10 @@ class OpenAIDialect:
         body = chat_body(request, self._manner, streamed=streamed)
         return body if isinstance(body, Failed) else Call("/chat/completions", body)
 
-    def read(self, request: AnyRequest, reply: Reply) -> Outcome | Rejected:
+    def read(self, request: AnyRequest, reply: Reply) -> Outcome | Rejected | Instead:
         """Return what a whole answer says."""
         if reply.status != 200:
-            return self._failed(reply)
+            return self._failed(request, reply)
         if isinstance(request, Embedding):
             return embedding_outcome(reply.body)
         return completion_outcome(reply.body, request)
@@ -83,26 +95,34 @@ class OpenAIDialect:
         return _Stream(Said(request))
 
     async def count_tokens(self, request: AnyRequest, fetch: Fetch) -> int:
-        """Return an estimate."""
-        if isinstance(request, Embedding):
-            return 1 + round(len(request.text.encode()) / BYTES_PER_TOKEN)
-        chars = sum(len(message.text.encode()) for message in request.messages)
-        return MESSAGE_TOKENS * len(request.messages) + round(chars / BYTES_PER_TOKEN)
+        """Ask vLLM and llama-server; of all others, estimate by the length of the text."""
+        counted = await self._count(request, fetch) if self._counts_exactly else None
+        return _estimate(request) if counted is None else counted
 
-    def _failed(self, reply: Reply) -> Outcome | Rejected:
+    # --- what failed
+
+    def _failed(self, request: AnyRequest, reply: Reply) -> Outcome | Rejected | Instead:
         fault = read_fault(reply.body)
-        if reply.status == 401 or out_of_quota(reply.status, fault) or names_no_model(reply.status, fault):
-            return Rejected(self._refusal(reply))
-        return failure(reply.status, fault)
+        if locked_out(reply.status, fault) or out_of_quota(reply.status, fault):
+            return Rejected(self._told(reply))
+        if names_no_model(reply.status, fault):
+            return Rejected(self._told(reply))
+        if _is_bounded(request) and bound_too_large(reply.status, fault):
+            # Without a bound of ours the server stops where the context ends, which is nearer.
+            return Instead(replace(request, sampling=replace(request.sampling, max_output_tokens=None)))
+        return failure(reply.status, fault, retry_after_seconds=retry_after_of(reply.headers))
 
-    def _refusal(self, reply: Reply) -> str:
-        said = read_fault(reply.body).message
-        told = f"{self._settings.urls[0]} answered {reply.status}" + (f": {said}" if said else ".")
+    def _told(self, reply: Reply) -> str:
+        """Return what the server said, and what to do where that is known."""
+        said = read_fault(reply.body).message.rstrip(".")
+        told = f"{self._url} answered {reply.status}" + (f": {said}." if said else ".")
         if reply.status not in {401, 403}:
             return told
         if self._settings.key_env is None:
-            return f"{told} Name the environment variable with the key in key_env."
+            return f"{told} Name the environment variable that has the key in key_env."
         return f"{told} Check the key in the environment variable {self._settings.key_env}."
+
+    # --- what the server is
 
     async def _list(self, fetch: Fetch) -> list[_Listed]:
         reply = await fetch(Call("/models"))
@@ -111,15 +131,14 @@ class OpenAIDialect:
         if reply.status in {404, 405} and self._settings.model:
             return []  # a server that lists no models is asked for the one it is said to have
         if reply.status in {401, 403, 404, 405}:
-            raise EngineBroken(self._refusal(reply))
+            raise EngineBroken(self._told(reply))
         if reply.status != 200:
-            raise Unreachable(self._refusal(reply))
+            raise Unreachable(self._told(reply))
         try:
             return _LISTED.decode(reply.body).data or []
         except (ValueError, RecursionError) as error:
             raise EngineBroken(
-                f"{self._settings.urls[0]}/models is no list of models: {error}. Check the URL: it mostly "
-                "ends in /v1."
+                f"{self._url}/models is no list of models: {error}. Check the URL: it mostly ends in /v1."
             ) from None
 
     def _chosen(self, listed: list[_Listed]) -> str:
@@ -129,10 +148,26 @@ class OpenAIDialect:
             return ids[0]
         if wanted is not None and (not ids or wanted in ids or f"{wanted}:latest" in ids):
             return wanted
-        has = f"{self._settings.urls[0]} has the models: {', '.join(ids[:20]) or 'none'}."
+        has = f"{self._url} has the models: {', '.join(ids[:MODELS_TOLD]) or 'none'}."
         if wanted is None:
             raise EngineBroken(f"{has} Name the one to ask in upstream.model.")
         raise EngineBroken(f"{has} There is no {wanted} among them.")
+
+    async def _context(self, listed: list[_Listed], model: str, server: Server, fetch: Fetch) -> int | None:
+        if server is Server.LLAMA_SERVER:
+            return await self._slot_context(fetch)
+        found = next((each for each in listed if each.id == model), None)
+        return found.max_model_len if found is not None else None
+
+    async def _slot_context(self, fetch: Fetch) -> int | None:
+        """Return the context of one of llama-server's slots: it shares its own out among them."""
+        reply = await fetch(Call("/props", from_root=True))
+        if isinstance(reply, NoReply):
+            raise Unreachable(reply.detail)
+        if reply.status in {401, 403}:  # unlike the list of models, these are for those with a key
+            raise EngineBroken(self._told(reply))
+        props = _read(_PROPS, reply)
+        return props.default_generation_settings.n_ctx if props is not None else None
 
     async def _dimensions(self, fetch: Fetch) -> int:
         probe = Embedding("dimensions")
@@ -141,8 +176,51 @@ class OpenAIDialect:
             raise Unreachable(reply.detail)
         outcome = self.read(probe, reply)
         if not isinstance(outcome, Embedded):
-            raise EngineBroken(f"{self._manner.model} makes no embeddings: {self._refusal(reply)}")
+            raise EngineBroken(f"{self._manner.model} makes no embeddings. {self._told(reply)}")
         return len(outcome.values)
+
+    # --- how long a prompt is
+
+    async def _count(self, request: AnyRequest, fetch: Fetch) -> int | None:
+        """Return what the server counts, None if it does not."""
+        if isinstance(request, Embedding):
+            return None
+        match self._manner.server:
+            case Server.VLLM:
+                asked = prompt_body(request, self._manner, add_generation_prompt=True)
+                counted = _read(_COUNTED, await fetch(Call("/tokenize", asked, from_root=True)))
+                return counted.count if counted is not None else None
+            case Server.LLAMA_SERVER:
+                asked = prompt_body(request, self._manner)
+                rendered = _read(_RENDERED, await fetch(Call("/apply-template", asked, from_root=True)))
+                if rendered is None:
+                    return None
+                text = msgspec.json.encode(
+                    {"content": rendered.prompt, "add_special": True, "parse_special": True}
+                )
+                tokens = _read(_TOKENS, await fetch(Call("/tokenize", text, from_root=True)))
+                return len(tokens.tokens) if tokens is not None else None
+            case _:
+                return None
+
+
+def _is_bounded(request: AnyRequest) -> TypeGuard[Request]:
+    return isinstance(request, Request) and request.sampling.max_output_tokens is not None
+
+
+_PROBE = Request((Message(Role.USER, "Hello"),))
+
+
+def _estimate(request: AnyRequest) -> int:
+    if isinstance(request, Embedding):
+        return 1 + round(len(request.text.encode(errors="surrogatepass")) / BYTES_PER_TOKEN)
+    said = [message.text for message in request.messages]
+    said += [call.name + call.arguments for message in request.messages for call in message.calls]
+    said += [each.response for message in request.messages for each in message.returns]
+    declared = request.functions.declarations if request.functions is not None else ()
+    said += [f"{each.name}{each.description}{each.parameters or ''}" for each in declared]
+    size = sum(len(text.encode(errors="surrogatepass")) for text in said)
+    return MESSAGE_TOKENS * len(request.messages) + round(size / BYTES_PER_TOKEN)
 
 
 class _Stream:
@@ -178,22 +256,56 @@ class _Stream:
         return deltas
 
 
-class _Meta(msgspec.Struct):
-    n_ctx: int | None = None
+# What servers say of themselves -----------------------------------------------------------------------
 
 
 class _Listed(msgspec.Struct):
     id: str
     owned_by: str | None = None
     max_model_len: int | None = None
-    meta: _Meta | None = None
 
 
 class _List(msgspec.Struct):
     data: list[_Listed] | None = None
 
 
+class _Settings(msgspec.Struct):
+    n_ctx: int | None = None
+
+
+class _Props(msgspec.Struct):
+    default_generation_settings: _Settings = msgspec.field(default_factory=_Settings)
+
+
+class _Counted(msgspec.Struct):
+    count: int
+
+
+class _Rendered(msgspec.Struct):
+    prompt: str
+
+
+class _Tokens(msgspec.Struct):
+    tokens: list[int]
+
+
 _LISTED = msgspec.json.Decoder(_List)
+_PROPS = msgspec.json.Decoder(_Props)
+_COUNTED = msgspec.json.Decoder(_Counted)
+_RENDERED = msgspec.json.Decoder(_Rendered)
+_TOKENS = msgspec.json.Decoder(_Tokens)
+
+S = TypeVar("S")
+
+
+def _read(decoder: msgspec.json.Decoder[S], reply: Reply | NoReply) -> S | None:
+    """Return what a server says of itself, None if it does not say that."""
+    if isinstance(reply, NoReply) or reply.status != 200:
+        return None
+    try:
+        return decoder.decode(reply.body)
+    except (ValueError, RecursionError):
+        return None
 
 
 _OWNERS = {
@@ -216,10 +328,3 @@ _UNABLE = {
 
 def _server_of(listed: list[_Listed]) -> Server:
     return _OWNERS.get((listed[0].owned_by or "").lower(), Server.OTHER) if listed else Server.OTHER
-
-
-def _context_of(listed: list[_Listed], model: str) -> int | None:
-    found = next((each for each in listed if each.id == model), None)
-    if found is None:
-        return None
-    return found.max_model_len or (found.meta.n_ctx if found.meta is not None else None)

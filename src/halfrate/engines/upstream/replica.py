@@ -13,7 +13,7 @@ from halfrate.domain.outcome import Cause, Failed, Outcome
 from halfrate.domain.request import AnyRequest, Request
 from halfrate.domain.trouble import Trouble
 from halfrate.engines.api import EngineFacts, EngineState, Wrote
-from halfrate.engines.upstream.dialect import Call, Dialect, Lack, Listener, NoReply, Reply
+from halfrate.engines.upstream.dialect import Call, Dialect, Instead, Lack, Listener, NoReply, Reply
 from halfrate.engines.upstream.settings import UpstreamSettings
 from halfrate.engines.upstream.transport import Transport
 from halfrate.wire.rejected import Rejected
@@ -74,6 +74,22 @@ class Replica:
 
     async def answer(self, request: AnyRequest, *, wrote: Wrote | None = None) -> Outcome:
         """Make one call for a Request, now. Cancelling hangs up."""
+        outcome = await self._ask(request, wrote)
+        if isinstance(outcome, Instead):
+            outcome = await self._ask(outcome.request, wrote)
+        match outcome:
+            case NoReply():
+                return await self._lost(outcome)
+            case Rejected():
+                self._become(EngineState.BROKEN, outcome.why)
+                return Failed(Cause.OVERLOADED, outcome.why)
+            case Instead():
+                return Failed(Cause.UNSUPPORTED, f"{self.url} cannot be asked for this.")
+            case _:
+                self._failures = 0
+                return outcome
+
+    async def _ask(self, request: AnyRequest, wrote: Wrote | None) -> Outcome | Rejected | Instead | NoReply:
         streamed = isinstance(request, Request) and (wrote is not None or self._settings.stream)
         call = self.dialect.ask(request, streamed=streamed)
         if not isinstance(call, Call):
@@ -81,16 +97,10 @@ class Replica:
         listener = self.dialect.listener(request) if streamed else None
         reply = await self._transport.send(call, None if listener is None else _hearing(listener, wrote))
         if isinstance(reply, NoReply):
-            return await self._lost(reply)
+            return reply
         if listener is not None and reply.status == 200:
-            outcome = listener.outcome()
-        else:
-            outcome = self.dialect.read(request, reply)
-        if isinstance(outcome, Rejected):
-            self._become(EngineState.BROKEN, outcome.why)
-            return Failed(Cause.OVERLOADED, outcome.why)
-        self._failures = 0
-        return outcome
+            return listener.outcome()
+        return self.dialect.read(request, reply)
 
     async def fetch(self, call: Call) -> Reply | NoReply:
         """Make one call that is no Request."""

@@ -52,12 +52,14 @@ class Manner:
     """How one server is asked.
 
     ``fields`` are added to every body as they are. ``thinks`` is whether the model can be told how long to
-    think in the protocol's own way, ``templated`` whether its chat template can be told to.
+    think in the protocol's own way. An answer of ``context_tokens`` or more is not bounded at all: the
+    context does that, and many servers refuse a bound that they cannot promise.
     """
 
     model: str
     server: Server = Server.OTHER
     thinks: bool = False
+    context_tokens: int | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -86,6 +88,12 @@ def chat_body(request: Request, manner: Manner, *, streamed: bool) -> bytes | Fa
     if streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     return msgspec.json.encode(body | dict(manner.fields))
+
+
+def prompt_body(request: Request, manner: Manner, **more: Any) -> bytes:
+    """Return the body that asks how the prompt of this is rendered, or how long it is."""
+    body = {"model": manner.model, "messages": messages_of(request), **more}
+    return msgspec.json.encode(body | _tools(request.functions))
 
 
 def embeddings_body(embedding: Embedding, manner: Manner) -> bytes:
@@ -173,10 +181,11 @@ def _sampling(sampling: Sampling, manner: Manner) -> dict[str, Any]:
             asked[name] = value
     if sampling.top_k is not None and sampling.temperature != 0:
         asked["top_k"] = sampling.top_k
-    if sampling.max_output_tokens is not None:
+    most = sampling.max_output_tokens
+    if most is not None and (manner.context_tokens is None or most < manner.context_tokens):
         # OpenAI's own newer models know only the newer name, most other servers only the older one.
         newer = manner.server is Server.OPENAI
-        asked["max_completion_tokens" if newer else "max_tokens"] = sampling.max_output_tokens
+        asked["max_completion_tokens" if newer else "max_tokens"] = most
     if sampling.stop:
         asked["stop"] = sampling.stop
     if sampling.candidates > 1:

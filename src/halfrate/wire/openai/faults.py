@@ -72,6 +72,25 @@ def names_no_model(status: int, fault: Fault) -> bool:
     return status == 404 or fault.code == "model_not_found"
 
 
+_BOUND = re.compile(
+    r"max_(completion_|new_)?tokens\b.*(too large|must be|at most)|in the completion|requested .*\btokens\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def bound_too_large(status: int, fault: Fault) -> bool:
+    """Whether the prompt may fit and only the bound on the answer does not."""
+    return status in {400, 422} and _BOUND.search(fault.message) is not None
+
+
+_JUDGED = re.compile(r"moderat|flagged|content|policy|safety", re.IGNORECASE)
+
+
+def locked_out(status: int, fault: Fault) -> bool:
+    """Whether the caller is refused, and not what was asked: some services answer 403 to that too."""
+    return status == 401 or (status == 403 and _JUDGED.search(fault.message) is None)
+
+
 _TOO_LONG_NAMES = {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
 _TOO_LONG = re.compile(
     r"context[ _-]?(length|size|window)|'?s context\b|maximum (model|sequence|input) length|max_model_len"

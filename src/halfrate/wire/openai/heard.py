@@ -202,10 +202,10 @@ class Said:
 _BROKEN_OFF = {"abort", "error"}
 
 
-def failure(status: int, fault: Fault) -> Failed:
+def failure(status: int, fault: Fault, *, retry_after_seconds: float | None = None) -> Failed:
     """Return what an error means for the Request that got it."""
-    said = fault.message or "nothing more"
-    return Failed(cause_of(status, fault), f"The server answered {status}: {said}")
+    told = f"The server answered {status}" + (f": {fault.message}" if fault.message else ".")
+    return Failed(cause_of(status, fault), told, retry_after_seconds)
 
 
 def unreadable(why: str) -> Failed:
