@@ -24,9 +24,7 @@ class Asked:
 Act = Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
 
 
-def respond(
-    body: object, *, status: int = 200, headers: dict[str, str] | None = None, close: bool = False
-) -> bytes:
+def respond(body: object, *, status: int = 200, headers: dict[str, str] | None = None) -> bytes:
     """The bytes of a whole HTTP answer."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {"Content-Type": "application/json", "Content-Length": str(len(content)), **(headers or {})}
@@ -34,11 +32,15 @@ def respond(
     return f"HTTP/1.1 {status} Said\r\n{head}\r\n".encode() + content
 
 
-def saying(body: object, **how: object) -> Act:
-    """Answer with this."""
+def saying(body: object, *, status: int = 200, headers: dict[str, str] | None = None) -> Act:
+    """Answer with this, and hang up if asked to."""
 
     async def act(asked: Asked, writer: asyncio.StreamWriter) -> None:
-        writer.write(respond(body, **how))  # type: ignore[arg-type]
+        closing = asked.headers.get("connection") == "close"
+        named = (headers or {}) | ({"Connection": "close"} if closing else {})
+        writer.write(respond(body, status=status, headers=named))
+        if closing:
+            writer.close()
 
     return act
 
@@ -105,12 +107,16 @@ class HostileServer:
 
     async def down(self) -> None:
         """Hang up on everybody and listen no more."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        self.stop_listening()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def stop_listening(self) -> None:
+        """Let nobody in any more."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
     async def none_open(self) -> None:
         """Wait until every connection is closed."""

@@ -119,7 +119,7 @@ async def test_connections_are_used_again(server: HostileServer, connect: Connec
             [ask(f"{n}") for n in range(40)], lambda _, outcome: outcomes.append(outcome)
         )
     assert len(outcomes) == 40
-    assert server.connections <= 3  # one of them asked for the models
+    assert server.connections == 3  # one of them asked for the models
 
 
 async def test_a_stream_is_told_as_it_comes(server: HostileServer, connect: Connect) -> None:
@@ -214,6 +214,42 @@ async def test_a_bound_that_the_context_does_not_hold_is_left_to_the_server(
     async with connect() as engine:
         assert isinstance(await engine.answer(ask("Hello?", max_output_tokens=4_000)), Answered)
         assert len(server.asked) == 2
+
+
+async def test_a_connection_that_had_ended_before_the_call_is_no_answer(
+    server: HostileServer, connect: Connect
+) -> None:
+    """llama-server ends one after its second stream, and says so to nobody."""
+    calls: dict[asyncio.StreamWriter, int] = {}
+
+    async def act(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        calls[writer] = calls.get(writer, 0) + 1
+        await (hang_up if calls[writer] == 2 else saying(completion()))(asked, writer)
+
+    server.act = act
+    async with connect() as engine:
+        for _ in range(3):
+            assert isinstance(await engine.answer(ask("Hello?")), Answered)
+        assert sorted(calls.values()) == [1, 2, 2]
+
+
+async def test_a_new_connection_that_ends_had_been_heard(server: HostileServer, connect: Connect) -> None:
+    """Whatever ends it may have been the Request: it is not sent again behind everybody's back."""
+    server.act = hang_up
+    async with connect() as engine:
+        assert (await failed(engine)).cause is Cause.UPSTREAM
+        assert len(server.asked) == 1
+
+
+async def test_what_a_dying_server_may_have_seen_is_suspect(server: HostileServer, connect: Connect) -> None:
+    async def die(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        server.stop_listening()
+        writer.transport.abort()
+
+    async with connect() as engine:
+        assert isinstance(await engine.answer(ask("Hello?")), Answered)
+        server.act = die
+        assert (await failed(engine)).cause is Cause.ENGINE_DIED
 
 
 # --- what goes wrong

@@ -51,7 +51,8 @@ class OpenAIDialect:
         listed = await self._list(fetch)
         model = self._chosen(listed)
         server = Server(self._settings.server) if self._settings.server else _server_of(listed)
-        context = self._settings.context_tokens or await self._context(listed, model, server, fetch)
+        props = await self._props(fetch) if server is Server.LLAMA_SERVER else None
+        context = self._settings.context_tokens or _context_of(listed, model, props)
         self._manner = Manner(
             model,
             server=server,
@@ -65,9 +66,9 @@ class OpenAIDialect:
         return EngineFacts(
             model_version=model,
             context_tokens=context or CONTEXT_TOKENS_UNKNOWN,
-            default_temperature=1.0,
+            default_temperature=self._temperature(props),
             lanes=self._settings.concurrency_max,
-            abilities=_ABILITIES - _UNABLE.get(server, frozenset()) if abilities is None else abilities,
+            abilities=_abilities(server, props) if abilities is None else abilities,
             logprobs_max=LOGPROBS_MAX,
             thinks=bool(self._settings.thinks),
             dimensions=await self._dimensions(fetch) if embeds else 0,
@@ -153,21 +154,14 @@ class OpenAIDialect:
             raise EngineBroken(f"{has} Name the one to ask in upstream.model.")
         raise EngineBroken(f"{has} There is no {wanted} among them.")
 
-    async def _context(self, listed: list[_Listed], model: str, server: Server, fetch: Fetch) -> int | None:
-        if server is Server.LLAMA_SERVER:
-            return await self._slot_context(fetch)
-        found = next((each for each in listed if each.id == model), None)
-        return found.max_model_len if found is not None else None
-
-    async def _slot_context(self, fetch: Fetch) -> int | None:
-        """Return the context of one of llama-server's slots: it shares its own out among them."""
+    async def _props(self, fetch: Fetch) -> _Props | None:
+        """Return what llama-server tells of itself."""
         reply = await fetch(Call("/props", from_root=True))
         if isinstance(reply, NoReply):
             raise Unreachable(reply.detail)
         if reply.status in {401, 403}:  # unlike the list of models, these are for those with a key
             raise EngineBroken(self._told(reply))
-        props = _read(_PROPS, reply)
-        return props.default_generation_settings.n_ctx if props is not None else None
+        return _read(_PROPS, reply)
 
     async def _dimensions(self, fetch: Fetch) -> int:
         probe = Embedding("dimensions")
@@ -178,6 +172,13 @@ class OpenAIDialect:
         if not isinstance(outcome, Embedded):
             raise EngineBroken(f"{self._manner.model} makes no embeddings. {self._told(reply)}")
         return len(outcome.values)
+
+    def _temperature(self, props: _Props | None) -> float:
+        """Return what a Request without a temperature is decoded with."""
+        configured = self._settings.body.get("temperature")
+        if isinstance(configured, int | float):
+            return float(configured)
+        return 1.0 if props is None else props.default_generation_settings.params.temperature
 
     # --- how long a prompt is
 
@@ -269,12 +270,22 @@ class _List(msgspec.Struct):
     data: list[_Listed] | None = None
 
 
+class _Params(msgspec.Struct):
+    temperature: float = 1.0
+
+
 class _Settings(msgspec.Struct):
-    n_ctx: int | None = None
+    params: _Params = msgspec.field(default_factory=_Params)
+    n_ctx: int | None = None  # of one slot: it shares the whole out among them
+
+
+class _Modalities(msgspec.Struct):
+    vision: bool = False
 
 
 class _Props(msgspec.Struct):
     default_generation_settings: _Settings = msgspec.field(default_factory=_Settings)
+    modalities: _Modalities = msgspec.field(default_factory=_Modalities)
 
 
 class _Counted(msgspec.Struct):
@@ -319,12 +330,27 @@ _OWNERS = {
     "system": Server.OPENAI,
 }
 
-_ABILITIES = frozenset(Ability)
 _UNABLE = {
-    Server.OLLAMA: frozenset({Ability.CANDIDATES, Ability.LOGPROBS}),
-    Server.LM_STUDIO: frozenset({Ability.CANDIDATES, Ability.LOGPROBS}),
+    # It makes them, and counts the tokens of one only.
+    Server.LLAMA_SERVER: {Ability.CANDIDATES},
+    Server.OLLAMA: {Ability.CANDIDATES, Ability.LOGPROBS},
+    Server.LM_STUDIO: {Ability.CANDIDATES, Ability.LOGPROBS},
 }
 
 
 def _server_of(listed: list[_Listed]) -> Server:
     return _OWNERS.get((listed[0].owned_by or "").lower(), Server.OTHER) if listed else Server.OTHER
+
+
+def _context_of(listed: list[_Listed], model: str, props: _Props | None) -> int | None:
+    if props is not None:
+        return props.default_generation_settings.n_ctx
+    return next((each.max_model_len for each in listed if each.id == model), None)
+
+
+def _abilities(server: Server, props: _Props | None) -> frozenset[Ability]:
+    """Return what such a server can do. What nobody tells, it is asked for, and refuses it itself."""
+    unable = set(_UNABLE.get(server, ()))
+    if props is not None and not props.modalities.vision:
+        unable.add(Ability.IMAGES)
+    return frozenset(Ability) - unable

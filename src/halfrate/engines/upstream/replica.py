@@ -103,8 +103,8 @@ class Replica:
         return self.dialect.read(request, reply)
 
     async def fetch(self, call: Call) -> Reply | NoReply:
-        """Make one call that is no Request."""
-        return await self._transport.send(call)
+        """Make one call that is no Request. They are few: none keeps a connection."""
+        return await self._transport.send(call, keep=False)
 
     async def _lost(self, lost: NoReply) -> Failed:
         """Say what it means for a Request that its call got no answer."""

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Self
 
 import aiohttp
@@ -15,6 +16,9 @@ from halfrate.engines.upstream.settings import Patience
 
 IDLE_SECONDS = 3.0
 """How long a connection is kept for the next call. Servers close theirs after five seconds, or more."""
+
+STALE_SECONDS = 0.1
+"""A kept connection that ends within this time of a call being sent had ended before: nobody saw the call."""
 
 GRACE_SECONDS = 1.0
 """How long the end of a stream is waited for whose answer is complete."""
@@ -57,7 +61,10 @@ class Transport:
             ssl=ssl.create_default_context(cafile=self._ca_file),
             socket_factory=_watched_socket,
         )
+        tracing = aiohttp.TraceConfig()
+        tracing.on_connection_reuseconn.append(_note_reuse)
         self._session = aiohttp.ClientSession(
+            trace_configs=[tracing],
             connector=connector,
             # An answer is read as it is sent: what is small on the wire stays small in memory.
             headers={"Accept-Encoding": "identity", "User-Agent": "halfrate", **self._headers},
@@ -73,27 +80,40 @@ class Transport:
         if self._session is not None:
             await self._session.close()
 
-    async def send(self, call: Call, heard: Heard | None = None) -> Reply | NoReply:
+    async def send(self, call: Call, heard: Heard | None = None, *, keep: bool = True) -> Reply | NoReply:
         """Make one call. What the other end does wrong is a `NoReply`; cancelling hangs up.
 
-        With ``heard``, the body of an answer of status 200 goes there as it comes.
+        With ``heard``, the body of an answer of status 200 goes there as it comes. The connection is kept for
+        a later call, unless it is not to ``keep``.
         """
-        deadlines = _Deadlines(self._patience, streamed=heard is not None)
+        progress = _Progress(self._patience, streamed=heard is not None)
+        reply = await self._send(call, heard, progress, keep=keep)
+        if not isinstance(reply, NoReply) or not progress.found_stale(reply):
+            return reply
+        fresh = await self._send(
+            call, heard, _Progress(self._patience, streamed=heard is not None), keep=keep
+        )
+        # If the server is gone now, it is not sure that it had not seen the first one.
+        return reply if isinstance(fresh, NoReply) and fresh.why is Lack.UNREACHABLE else fresh
+
+    async def _send(
+        self, call: Call, heard: Heard | None, progress: _Progress, *, keep: bool
+    ) -> Reply | NoReply:
         try:
-            async with deadlines.limit:
-                return await self._exchange(call, heard, deadlines)
+            async with progress.limit:
+                return await self._exchange(call, heard, progress, keep=keep)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             # A server that does not end a stream whose answer is complete is hung up, and that is all.
-            return Reply(200) if deadlines.complete else self._told(error, deadlines)
+            return Reply(200) if progress.complete else self._told(error, progress)
 
-    def _told(self, error: Exception, deadlines: _Deadlines) -> NoReply:
+    def _told(self, error: Exception, progress: _Progress) -> NoReply:
         """Say what went wrong, and how far the call had come."""
         match error:
             case aiohttp.ConnectionTimeoutError():
                 seconds = self._patience.connect_seconds
                 why, what = Lack.UNREACHABLE, f"let nobody in within {seconds:g} s"
             case TimeoutError():
-                why, what = Lack.SILENT, deadlines.told
+                why, what = Lack.SILENT, progress.told
             case aiohttp.ClientConnectorError():
                 why, what = Lack.UNREACHABLE, f"cannot be reached: {_reason(error)}"
             case aiohttp.ClientPayloadError():
@@ -104,20 +124,24 @@ class Transport:
                 why, what = Lack.BROKEN_OFF, f"hung up before it answered: {_reason(error)}"
         return NoReply(why, f"{self.url} {what}.")
 
-    async def _exchange(self, call: Call, heard: Heard | None, deadlines: _Deadlines) -> Reply | NoReply:
+    async def _exchange(
+        self, call: Call, heard: Heard | None, progress: _Progress, *, keep: bool
+    ) -> Reply | NoReply:
         assert self._session is not None, "entered"
         response = await self._session.request(
             "GET" if call.body is None else "POST",
             self._target(call),
             data=call.body,
-            headers=None if call.body is None else _JSON,
+            headers=None if keep and call.body is None else _HEADERS[keep],
             allow_redirects=False,
+            trace_request_ctx=progress,
         )
+        progress.answered = True
         try:
             if 300 <= response.status < 400:
                 return self._redirected(response)
             if heard is not None and response.status == 200:
-                too_large = await self._hear(response, heard, deadlines)
+                too_large = await self._hear(response, heard, progress)
                 body: bytes | None = None if too_large else b""
             else:
                 body = await self._read(response)
@@ -143,14 +167,14 @@ class Transport:
                 return None
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    async def _hear(self, response: aiohttp.ClientResponse, heard: Heard, deadlines: _Deadlines) -> bool:
+    async def _hear(self, response: aiohttp.ClientResponse, heard: Heard, progress: _Progress) -> bool:
         """Hand pieces over until the end of the stream. Return whether there was too much of it."""
         size = 0
         async for piece in response.content.iter_any():
             size += len(piece)
             if size > self._answer_bytes_max:
                 return True
-            deadlines.on_piece(complete=heard(piece))
+            progress.on_piece(complete=heard(piece))
         return False
 
     def _target(self, call: Call) -> str:
@@ -167,18 +191,26 @@ class Transport:
 
 
 _JSON = {"Content-Type": "application/json"}
+_HEADERS = {True: _JSON, False: {**_JSON, "Connection": "close"}}
 
 
-class _Deadlines:
-    """When the phase of a call that has begun is over, moved on as pieces come."""
+async def _note_reuse(session: object, context: SimpleNamespace, params: object) -> None:
+    context.trace_request_ctx.reused = True
+
+
+class _Progress:
+    """How far a call has come, and when the phase that has begun is over, moved on as pieces come."""
 
     def __init__(self, patience: Patience, *, streamed: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self._patience = patience
-        self._end = self._loop.time() + patience.total_seconds
+        self._began = self._loop.time()
+        self._end = self._began + patience.total_seconds
         first = patience.first_token_seconds if streamed else patience.total_seconds
         self._phase_seconds = min(first, patience.total_seconds)
         self._told = "gave no answer"
+        self.reused = False  # whether it went over a connection that had been kept
+        self.answered = False  # whether the head of an answer came
         self.complete = False
         self.limit = asyncio.timeout(self._phase_seconds)
 
@@ -188,6 +220,11 @@ class _Deadlines:
         if self._loop.time() >= self._end:
             return f"was not done within {self._patience.total_seconds:g} s"
         return f"{self._told} within {self._phase_seconds:g} s"
+
+    def found_stale(self, reply: NoReply) -> bool:
+        """Whether the server had hung up before the call, and the news of it met the call on its way."""
+        is_early = self._loop.time() - self._began < STALE_SECONDS
+        return reply.why is Lack.BROKEN_OFF and self.reused and not self.answered and is_early
 
     def on_piece(self, *, complete: bool) -> None:
         """Wait for the next piece from now on."""

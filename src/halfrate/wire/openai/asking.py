@@ -51,9 +51,9 @@ class ChoiceForm(StrEnum):
 class Manner:
     """How one server is asked.
 
-    ``fields`` are added to every body as they are. ``thinks`` is whether the model can be told how long to
-    think in the protocol's own way. An answer of ``context_tokens`` or more is not bounded at all: the
-    context does that, and many servers refuse a bound that they cannot promise.
+    ``fields`` are added to every body, whatever the Request says. ``thinks`` is whether the model can be told
+    how long to think in the protocol's own way. An answer of ``context_tokens`` or more is not bounded at
+    all: the context does that, and many servers refuse a bound that they cannot promise.
     """
 
     model: str
@@ -83,7 +83,7 @@ def chat_body(request: Request, manner: Manner, *, streamed: bool) -> bytes | Fa
         )
     body: dict[str, Any] = {"model": manner.model, "messages": messages_of(request)}
     body |= _sampling(sampling, manner)
-    body |= _tools(request.functions)
+    body |= _tools(request.functions, manner)
     body |= _thinking(sampling, manner)
     if streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -93,7 +93,7 @@ def chat_body(request: Request, manner: Manner, *, streamed: bool) -> bytes | Fa
 def prompt_body(request: Request, manner: Manner, **more: Any) -> bytes:
     """Return the body that asks how the prompt of this is rendered, or how long it is."""
     body = {"model": manner.model, "messages": messages_of(request), **more}
-    return msgspec.json.encode(body | _tools(request.functions))
+    return msgspec.json.encode(body | _tools(request.functions, manner))
 
 
 def embeddings_body(embedding: Embedding, manner: Manner) -> bytes:
@@ -257,19 +257,20 @@ def _effort(budget: int) -> str:
 # Functions --------------------------------------------------------------------------------------------
 
 
-def _tools(functions: Functions | None) -> dict[str, Any]:
+def _tools(functions: Functions | None, manner: Manner) -> dict[str, Any]:
     if functions is None:
         return {}
     told = functions.callable or functions.declarations
     return {"tools": [_tool(each.name, each.description, each.parameters) for each in told]} | {
-        "tool_choice": _tool_choice(functions)
+        "tool_choice": _tool_choice(functions, manner)
     }
 
 
-def _tool_choice(functions: Functions) -> str | dict[str, Any]:
+def _tool_choice(functions: Functions, manner: Manner) -> str | dict[str, Any]:
     if functions.choice is not Choice.ANY:
         return functions.choice.value
-    if len(functions.callable) == 1:
+    # llama-server knows no function by its name here. Only what may be called is declared, so it is that one.
+    if len(functions.callable) == 1 and manner.server is not Server.LLAMA_SERVER:
         return {"type": "function", "function": {"name": functions.callable[0].name}}
     return "required"
 

@@ -13,13 +13,13 @@ import msgspec
 
 from halfrate.domain.embedding import Embedded
 from halfrate.domain.outcome import Answered, Candidate, Cause, Delta, Failed, Finish, Outcome, TokenLogprob
-from halfrate.domain.request import FunctionCall, Request
+from halfrate.domain.request import Choice, FunctionCall, Request
 from halfrate.domain.usage import Usage
 from halfrate.wire.openai.asking import WRAPPED_NAME
 from halfrate.wire.openai.faults import Fault, cause_of, fault_of
 
 NO_TOKEN_ID = -1
-"""Of a token in log probabilities: the protocol tells its text only."""
+"""Of a token in log probabilities: the protocol tells its text only, though some servers tell more."""
 
 
 class _Function(msgspec.Struct):
@@ -48,6 +48,7 @@ class _Message(msgspec.Struct):
 class _Likely(msgspec.Struct):
     token: str
     logprob: float
+    id: int = NO_TOKEN_ID  # llama-server
     top_logprobs: list[_Likely] | None = None
 
 
@@ -135,16 +136,23 @@ class Said:
             return self._failed
         if not self._spoken or any(one.finish is None for one in self._spoken.values()):
             return Failed(Cause.UPSTREAM, "The server's answer ends before it is complete.")
-        if any(one.finish == "content_filter" for one in self._spoken.values()):
-            return Failed(Cause.INVALID, "The server's content filter held the answer back.")
         if any(one.finish in _BROKEN_OFF for one in self._spoken.values()):
             return Failed(Cause.UPSTREAM, "The server broke the answer off.")
         candidates = [self._candidate(one) for _, one in sorted(self._spoken.items())]
+        if self._must_call() and any(one.finish is Finish.STOP and not one.calls for one in candidates):
+            return Failed(
+                Cause.UNSUPPORTED,
+                "The server did not have its model call a function, as it was told to. Let the model choose.",
+            )
         usage = _usage(self._usage)
         details = self._usage.completion_tokens_details if self._usage is not None else None
         return Answered(
             self._with_thoughts(candidates, usage, details.reasoning_tokens if details else None), usage
         )
+
+    def _must_call(self) -> bool:
+        functions = self._request.functions
+        return functions is not None and functions.choice is Choice.ANY
 
     def _choice(self, choice: _Choice) -> list[Delta]:
         spoken = self._spoken.setdefault(choice.index, _Spoken())
@@ -173,7 +181,7 @@ class Said:
         if self._request.sampling.choices:
             text = _chosen(text)
         calls, broken = _calls(spoken.calls)
-        finish = Finish.LENGTH if spoken.finish == "length" else Finish.STOP
+        finish = _FINISHES.get(spoken.finish or "", Finish.STOP)
         return Candidate(
             text,
             Finish.MALFORMED_CALL if broken else finish,
@@ -199,6 +207,7 @@ class Said:
         )
 
 
+_FINISHES = {"length": Finish.LENGTH, "content_filter": Finish.BLOCKED}
 _BROKEN_OFF = {"abort", "error"}
 
 
@@ -257,8 +266,8 @@ def _chosen(text: str) -> str:
 
 
 def _logprob(step: _Likely) -> TokenLogprob:
-    top = tuple(TokenLogprob(each.token, NO_TOKEN_ID, each.logprob) for each in step.top_logprobs or ())
-    return TokenLogprob(step.token, NO_TOKEN_ID, step.logprob, top)
+    top = tuple(TokenLogprob(each.token, each.id, each.logprob) for each in step.top_logprobs or ())
+    return TokenLogprob(step.token, step.id, step.logprob, top)
 
 
 def _usage(told: _Usage | None) -> Usage:
