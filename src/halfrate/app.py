@@ -27,14 +27,14 @@ from halfrate.dispatch.dispatcher import Dispatcher
 from halfrate.dispatch.output import Output
 from halfrate.dispatch.planning import Planner
 from halfrate.dispatch.troubles import Troubles
-from halfrate.domain.errors import ConfigError, CorruptData
+from halfrate.domain.errors import ConfigError, CorruptData, Unreachable
 from halfrate.domain.job import Job
 from halfrate.domain.kind import Kind
 from halfrate.domain.line import Line
 from halfrate.domain.outcome import Failed
 from halfrate.domain.request import AnyRequest
 from halfrate.domain.result import Result
-from halfrate.engines.api import Ability, Engine
+from halfrate.engines.api import Ability, Engine, EngineFacts, EngineState
 from halfrate.engines.embedded.engine import EmbeddedEngine
 from halfrate.engines.embedded.loading import kind_of
 from halfrate.engines.embedded.settings import EmbeddedSettings
@@ -84,6 +84,7 @@ SIGNING_KEY = "webhooks.pem"
 RESTART_SECONDS = 5.0
 PROMISES_EVERY_SECONDS = 30.0
 PRUNE_EVERY_SECONDS = 60.0
+LOOK_SECONDS = 0.01
 START_BYTES = 64 << 10
 """What a database needs beside it to be opened, with some room."""
 
@@ -424,6 +425,20 @@ def upstream_engine(entry: ModelConfig, upstream: UpstreamConfig) -> Engine:
         "anthropic": AnthropicDialect,
     }
     return UpstreamEngine(upstream_settings(entry, upstream), dialects[upstream.api])
+
+
+async def look_at_upstream(entry: ModelConfig) -> EngineFacts:
+    """Return what an upstream says of itself now.
+
+    Raise `Unreachable` if it does not answer, `EngineBroken` if it refuses, `ConfigError` without its key.
+    """
+    async with configured_engine(entry) as engine:
+        # A server that is down is looked for again and again: its first trouble is the answer here.
+        while engine.state is EngineState.LOADING and engine.trouble is None:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(LOOK_SECONDS)
+        if engine.state is EngineState.LOADING:
+            raise Unreachable(str(engine.trouble))
+        return await engine.ready()
 
 
 def upstream_settings(entry: ModelConfig, upstream: UpstreamConfig) -> UpstreamSettings:

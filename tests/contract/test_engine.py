@@ -51,6 +51,7 @@ class Subject:
     kill: Callable[[], Awaitable[None]]
     deaths: frozenset[Cause] = frozenset({Cause.ENGINE_DIED})  # what comes of what it held
     calls_when_told: bool = True  # whether it can hold its model to calling a function
+    is_quick: bool = False  # whether an answer may be there before its first piece is looked at
 
 
 # A server that was back before anybody looked for it has not died, as far as can be told.
@@ -155,7 +156,7 @@ async def llama(server: LlamaServer) -> AsyncIterator[Subject]:
 
         # Nothing tells when it has got them: some cannot be sent.
         deaths = SEEN_OF_A_DEATH | {Cause.OVERLOADED}
-        yield Subject(engine, stop, kill, deaths=deaths, calls_when_told=False)
+        yield Subject(engine, stop, kill, deaths=deaths, calls_when_told=False, is_quick=True)
 
 
 @pytest.fixture(scope="module")
@@ -451,8 +452,11 @@ def replace_cached(outcome: Outcome, like: Answered) -> Outcome:
     return dataclasses.replace(outcome, usage=dataclasses.replace(outcome.usage, cached_tokens=cached))
 
 
-async def test_the_first_piece_comes_before_the_answer(engine: Engine) -> None:
+async def test_the_first_piece_comes_before_the_answer(subject: Subject) -> None:
     """Whoever watches sees it begin, while others wait for all of theirs."""
+    engine = subject.engine
+    if subject.is_quick:
+        pytest.skip("on a busy machine it is done before anybody looks")
     first = asyncio.Event()
     request = ask("Say a long text, word after word, until nobody listens.", max_output_tokens=60)
     answer = asyncio.create_task(engine.answer(request, wrote=lambda _: first.set()))

@@ -25,7 +25,7 @@ def serve(
     data: Data = None,
     config: Config = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="A model file, folder or hub name to serve alone.")
+        str | None, typer.Option("--model", "-m", help="The only model: file, folder, hub name or URL.")
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -48,6 +48,6 @@ def check_model(model: str) -> None:
     looks_like_hub = _HUB_ID.fullmatch(model) and not model.endswith(".gguf")
     if not Path(model).expanduser().exists() and not looks_like_hub:
         raise ConfigError(
-            f"There is no model {model}. Give a GGUF file, a folder in OpenVINO format, or a hub name "
-            "such as owner/name."
+            f"There is no model {model}. Give a GGUF file, a folder in OpenVINO format, a hub name "
+            "such as owner/name, or the URL of a server that has it."
         )
