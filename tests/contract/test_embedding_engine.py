@@ -7,6 +7,7 @@ import math
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from halfrate.domain.outcome import Cause, Failed, Outcome
 from halfrate.engines.api import Engine, EngineState
 from halfrate.engines.embedded import EmbeddedEngine
 from halfrate.engines.scripted import ScriptedEngine
-from halfrate.engines.upstream.engine import UpstreamEngine
+from halfrate.engines.upstream.engine import MakeDialect, UpstreamEngine
 from halfrate.engines.upstream.gemini import GeminiDialect
+from halfrate.engines.upstream.openai import OpenAIDialect
 from halfrate.engines.upstream.settings import UpstreamSettings
 from tests.bert import WIDTH, small_folder
 from tests.engines import QUICK, alive, ask
@@ -36,6 +38,7 @@ class Subject:
     engine: Engine
     stop: Callable[[], Awaitable[None]]
     kill: Callable[[], Awaitable[None]]
+    deaths: frozenset[Cause] = frozenset({Cause.ENGINE_DIED})  # what comes of what it held
 
 
 async def nothing() -> None:
@@ -60,27 +63,40 @@ async def embedded(folder: Path) -> AsyncIterator[Subject]:
         yield Subject(engine, stop=stop, kill=kill)
 
 
-async def gemini(folder: Path) -> AsyncIterator[Subject]:
+@asynccontextmanager
+async def upstream(folder: Path, path: str, dialect: MakeDialect) -> AsyncIterator[Subject]:
     def playing() -> ScriptedEngine:
         return ScriptedEngine(delay_seconds=0.002, lanes=4, dimensions=WIDTH)
 
     async with upstream_server(folder / "there", playing, kind=Kind.EMBEDDING) as server:
         settings = UpstreamSettings(
-            urls=(server.url,),
+            urls=(f"{server.origin}{path}",),
             model=MODEL,
             kind=Kind.EMBEDDING,
             concurrency_max=len(TEXTS),
             look_seconds=0.01,
         )
-        async with UpstreamEngine(settings, GeminiDialect) as engine:
+        async with UpstreamEngine(settings, dialect) as engine:
 
             async def stop() -> None:
                 await server.hold(len(TEXTS))
 
-            yield Subject(engine, stop=stop, kill=server.crash)
+            # A server that was back before anybody looked for it has not died, as far as can be told.
+            deaths = frozenset({Cause.ENGINE_DIED, Cause.UPSTREAM})
+            yield Subject(engine, stop, server.crash, deaths)
 
 
-@pytest.fixture(params=[scripted, embedded, gemini])
+async def gemini(folder: Path) -> AsyncIterator[Subject]:
+    async with upstream(folder, "/v1beta", GeminiDialect) as subject:
+        yield subject
+
+
+async def openai(folder: Path) -> AsyncIterator[Subject]:
+    async with upstream(folder, "/openai/v1", OpenAIDialect) as subject:
+        yield subject
+
+
+@pytest.fixture(params=[scripted, embedded, gemini, openai])
 async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
     async for subject in request.param(tmp_path):
         await subject.engine.ready()
@@ -110,7 +126,11 @@ async def test_it_embeds_and_says_what_it_makes(engine: Engine) -> None:
 
 async def test_usage_agrees_with_the_count(engine: Engine) -> None:
     made = await vector(engine, "the cat sat on the mat")
-    assert made.usage.input_tokens == await engine.count_tokens(Embedding("the cat sat on the mat")) > 0
+    counted = await engine.count_tokens(Embedding("the cat sat on the mat"))
+    assert counted > 0
+    assert made.usage.input_tokens > 0
+    if (await engine.ready()).counts_exactly:
+        assert made.usage.input_tokens == counted
 
 
 async def test_a_text_has_one_vector_alone_and_among_others(engine: Engine) -> None:
@@ -165,7 +185,7 @@ async def test_what_it_holds_when_it_dies_comes_back_and_it_starts_again(subject
     await asyncio.sleep(0)
     await subject.kill()
     outcomes = await asyncio.gather(*asked)
-    assert {outcome.cause for outcome in outcomes if isinstance(outcome, Failed)} == {Cause.ENGINE_DIED}
+    assert all(isinstance(outcome, Failed) and outcome.cause in subject.deaths for outcome in outcomes)
     async with asyncio.timeout(60):
         await engine.ready()
         assert await vector(engine, TEXTS[0]) == before

@@ -215,12 +215,22 @@ def test_an_embedding_is_asked_for_in_a_compact_form() -> None:
     body = embeddings_body(
         Embedding("a text", Purpose.RETRIEVAL_DOCUMENT, title="A title", dimensions=8), Manner("there")
     )
+    assert isinstance(body, bytes)
     assert json.loads(body) == {
         "model": "there",
         "input": "A title\na text",
         "encoding_format": "base64",
         "dimensions": 8,
     }
+
+
+def test_half_a_character_is_no_prompt() -> None:
+    for body in (
+        chat_body(Request((Message(Role.USER, "\ud800"),)), Manner("there"), streamed=False),
+        embeddings_body(Embedding("\ud800"), Manner("there")),
+    ):
+        assert isinstance(body, Failed)
+        assert body.cause is Cause.INVALID
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)

@@ -78,9 +78,10 @@ class OpenAIDialect:
     def ask(self, request: AnyRequest, *, streamed: bool) -> Call | Outcome:
         """Return the call that asks for this."""
         if isinstance(request, Embedding):
-            return Call("/embeddings", embeddings_body(request, self._manner))
-        body = chat_body(request, self._manner, streamed=streamed)
-        return body if isinstance(body, Failed) else Call("/chat/completions", body)
+            path, body = "/embeddings", embeddings_body(request, self._manner)
+        else:
+            path, body = "/chat/completions", chat_body(request, self._manner, streamed=streamed)
+        return body if isinstance(body, Failed) else Call(path, body)
 
     def read(self, request: AnyRequest, reply: Reply) -> Outcome | Rejected | Instead:
         """Return what a whole answer says."""
@@ -165,7 +166,9 @@ class OpenAIDialect:
 
     async def _dimensions(self, fetch: Fetch) -> int:
         probe = Embedding("dimensions")
-        reply = await fetch(Call("/embeddings", embeddings_body(probe, self._manner)))
+        call = self.ask(probe, streamed=False)
+        assert isinstance(call, Call), "it is a plain text"
+        reply = await fetch(call)
         if isinstance(reply, NoReply):
             raise Unreachable(reply.detail)
         outcome = self.read(probe, reply)
@@ -188,21 +191,29 @@ class OpenAIDialect:
             return None
         match self._manner.server:
             case Server.VLLM:
-                asked = prompt_body(request, self._manner, add_generation_prompt=True)
-                counted = _read(_COUNTED, await fetch(Call("/tokenize", asked, from_root=True)))
-                return counted.count if counted is not None else None
+                return await self._count_by_vllm(request, fetch)
             case Server.LLAMA_SERVER:
-                asked = prompt_body(request, self._manner)
-                rendered = _read(_RENDERED, await fetch(Call("/apply-template", asked, from_root=True)))
-                if rendered is None:
-                    return None
-                text = msgspec.json.encode(
-                    {"content": rendered.prompt, "add_special": True, "parse_special": True}
-                )
-                tokens = _read(_TOKENS, await fetch(Call("/tokenize", text, from_root=True)))
-                return len(tokens.tokens) if tokens is not None else None
+                return await self._count_by_llama_server(request, fetch)
             case _:
                 return None
+
+    async def _count_by_vllm(self, request: Request, fetch: Fetch) -> int | None:
+        asked = prompt_body(request, self._manner, add_generation_prompt=True)
+        if isinstance(asked, Failed):
+            return None
+        counted = _read(_COUNTED, await fetch(Call("/tokenize", asked, from_root=True)))
+        return counted.count if counted is not None else None
+
+    async def _count_by_llama_server(self, request: Request, fetch: Fetch) -> int | None:
+        asked = prompt_body(request, self._manner)
+        if isinstance(asked, Failed):
+            return None
+        rendered = _read(_RENDERED, await fetch(Call("/apply-template", asked, from_root=True)))
+        if rendered is None:
+            return None
+        text = msgspec.json.encode({"content": rendered.prompt, "add_special": True, "parse_special": True})
+        tokens = _read(_TOKENS, await fetch(Call("/tokenize", text, from_root=True)))
+        return len(tokens.tokens) if tokens is not None else None
 
 
 def _is_bounded(request: AnyRequest) -> TypeGuard[Request]:

@@ -87,22 +87,29 @@ def chat_body(request: Request, manner: Manner, *, streamed: bool) -> bytes | Fa
     body |= _thinking(sampling, manner)
     if streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-    return msgspec.json.encode(body | dict(manner.fields))
+    return _encoded(body | dict(manner.fields))
 
 
-def prompt_body(request: Request, manner: Manner, **more: Any) -> bytes:
+def prompt_body(request: Request, manner: Manner, **more: Any) -> bytes | Failed:
     """Return the body that asks how the prompt of this is rendered, or how long it is."""
     body = {"model": manner.model, "messages": messages_of(request), **more}
-    return msgspec.json.encode(body | _tools(request.functions, manner))
+    return _encoded(body | _tools(request.functions, manner))
 
 
-def embeddings_body(embedding: Embedding, manner: Manner) -> bytes:
-    """Return the body that asks for a vector."""
+def embeddings_body(embedding: Embedding, manner: Manner) -> bytes | Failed:
+    """Return the body that asks for a vector, or why there is none."""
     text = embedding.text if embedding.title is None else f"{embedding.title}\n{embedding.text}"
     body: dict[str, Any] = {"model": manner.model, "input": text, "encoding_format": "base64"}
     if embedding.dimensions is not None:
         body["dimensions"] = embedding.dimensions
-    return msgspec.json.encode(body | dict(manner.fields))
+    return _encoded(body | dict(manner.fields))
+
+
+def _encoded(body: dict[str, Any]) -> bytes | Failed:
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        return Failed(Cause.INVALID, "The prompt is not valid Unicode: it holds half a surrogate pair.")
 
 
 # Messages ---------------------------------------------------------------------------------------------
