@@ -53,8 +53,14 @@ def connect(server: HostileServer) -> Connect:
     async def connect(**settings: object) -> AsyncIterator[UpstreamEngine]:
         defaults = {"patience": PATIENCE, "concurrency_max": 4, "look_seconds": 0.01}
         made = UpstreamSettings(urls=(server.url,), **{**defaults, **settings})  # type: ignore[arg-type]
+        left_open: list[object] = []
+        loop = asyncio.get_running_loop()
+        loop.set_debug(True)  # else the client says nothing of what it finds open
+        loop.set_exception_handler(lambda _, context: left_open.append(context))
         async with asyncio.timeout(60), UpstreamEngine(made, OpenAIDialect) as engine:
             yield engine
+        # What is only closed by being forgotten may be remembered for long.
+        assert left_open == []
 
     return connect
 
@@ -71,17 +77,17 @@ async def hang(asked: Asked, writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(LONG * 10)
 
 
-def streaming(*pieces: bytes, then: Act | None = None, end: bool = True) -> Act:
+def streaming(*pieces: bytes, then: Act | None = None, kind: str = "text/event-stream") -> Act:
     """Stream these, and then end the stream, or act."""
 
     async def act(asked: Asked, writer: asyncio.StreamWriter) -> None:
-        writer.write(STREAM_HEAD)
+        writer.write(STREAM_HEAD.replace(b"text/event-stream", kind.encode()))
         for piece in pieces:
             writer.write(chunked(piece))
         await writer.drain()
         if then is not None:
             await then(asked, writer)
-        elif end:
+        else:
             writer.write(STREAM_END)
 
     return act
@@ -263,6 +269,11 @@ WRONG: dict[str, tuple[Act, Cause, str]] = {
         Cause.UPSTREAM,
         "more than 8,000 bytes",
     ),
+    "larger and larger": (
+        streaming(*[b" " * 3_000] * 3, kind="application/json"),
+        Cause.UPSTREAM,
+        "more than 8,000 bytes",
+    ),
     "a redirect": (
         saying(b"", status=307, headers={"Location": "http://127.0.0.1:9/"}),
         Cause.UPSTREAM,
@@ -315,16 +326,24 @@ async def drop(asked: Asked, writer: asyncio.StreamWriter) -> None:
         (drop, False),
         (streaming(event("Hel"), then=hang_up), True),
         (streaming(event("Hel")), True),
+        (streaming(*[event("Hel" * 1_000)] * 3, then=hang), True),
         (streaming(b"data: {oh"), True),
         (streaming(b'data: {"error": {"message": "No memory."}}\n\n'), True),
     ],
-    ids=["half a body", "half a stream", "a stream without an end", "no JSON", "an error in the stream"],
+    ids=[
+        "half a body",
+        "half a stream",
+        "a stream without an end",
+        "too long a stream",
+        "no JSON",
+        "an error in the stream",
+    ],
 )
 async def test_an_answer_that_is_not_whole_is_none(
     server: HostileServer, connect: Connect, act: Act, streamed: bool
 ) -> None:
     server.act = act
-    async with connect() as engine:
+    async with connect(answer_bytes_max=8_000) as engine:
         assert (await failed(engine, streamed=streamed)).cause is Cause.UPSTREAM
         assert engine.state is EngineState.READY
         server.act = saying(completion())
