@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Self
@@ -77,7 +78,8 @@ class HostileServer:
     are, and ``hung_up`` is set whenever one ends.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.act: Act = saying(completion())
         self.models: Act = saying({"data": [{"id": MODEL, "owned_by": "somebody"}]})
         self.asked: list[Asked] = []
@@ -91,7 +93,8 @@ class HostileServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}/v1"
+        origin = "http://127.0.0.1" if self._tls is None else "https://localhost"
+        return f"{origin}:{self._port}/v1"
 
     async def __aenter__(self) -> Self:
         await self.up()
@@ -102,7 +105,7 @@ class HostileServer:
 
     async def up(self) -> None:
         """Listen, on the same port as before."""
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self._port)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self._port, ssl=self._tls)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def down(self) -> None:

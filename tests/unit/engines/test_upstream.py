@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from halfrate.domain.errors import EngineBroken
+from halfrate.domain.errors import ConfigError, EngineBroken
 from halfrate.domain.outcome import Answered, Cause, Delta, Failed, Outcome
 from halfrate.engines.api import EngineState
 from halfrate.engines.upstream.engine import UpstreamEngine
 from halfrate.engines.upstream.openai import OpenAIDialect
 from halfrate.engines.upstream.settings import Patience, UpstreamSettings
 from tests.engines import ask, eventually
+from tests.support.certificates import certificate_for
 from tests.support.hostile_server import (
     MODEL,
     STREAM_END,
@@ -256,6 +259,30 @@ async def test_what_a_dying_server_may_have_seen_is_suspect(server: HostileServe
         assert isinstance(await engine.answer(ask("Hello?")), Answered)
         server.act = die
         assert (await failed(engine)).cause is Cause.ENGINE_DIED
+
+
+async def test_a_server_must_prove_its_name(tmp_path: Path) -> None:
+    certificate = certificate_for("localhost", tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    async with asyncio.timeout(60), HostileServer(tls) as server:
+        trusting = UpstreamSettings(urls=(server.url,), ca_file=str(certificate), key="s3cret")
+        async with UpstreamEngine(trusting, OpenAIDialect) as engine:
+            assert isinstance(await engine.answer(ask("Hello?")), Answered)
+        asked = len(server.asked)
+        async with UpstreamEngine(UpstreamSettings(urls=(server.url,)), OpenAIDialect) as engine:
+            await eventually(lambda: engine.trouble is not None)
+            assert "certificate verify failed" in str(engine.trouble)
+        assert len(server.asked) == asked
+
+
+async def test_a_file_that_has_no_certificates_is_a_wrong_setting(tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").touch()
+    for name in ("empty.pem", "missing.pem"):
+        settings = UpstreamSettings(urls=("https://localhost:9/v1",), ca_file=str(tmp_path / name))
+        with pytest.raises(ConfigError, match=f"ca_file .*{name}"):
+            async with UpstreamEngine(settings, OpenAIDialect):
+                pass
 
 
 # --- what goes wrong

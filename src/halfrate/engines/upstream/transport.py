@@ -11,6 +11,7 @@ from typing import Self
 
 import aiohttp
 
+from halfrate.domain.errors import ConfigError
 from halfrate.engines.upstream.dialect import Call, Lack, NoReply, Reply
 from halfrate.engines.upstream.settings import Patience
 
@@ -32,8 +33,9 @@ Heard = Callable[[bytes], bool]
 class Transport:
     """Calls the server at ``url``. A lifetime is ``async with transport``; it bounds no number of calls.
 
-    Nothing is sent where the environment says (proxies, passwords) unless ``proxy_from_env``, certificates
-    are checked, redirects are not followed, and no answer is longer than ``answer_bytes_max``.
+    Entering it raises `ConfigError` if ``ca_file`` cannot be used. Nothing is sent where the environment
+    says (proxies, passwords) unless ``proxy_from_env``, certificates are checked, redirects are not followed,
+    and no answer is longer than ``answer_bytes_max``.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Transport:
         connector = aiohttp.TCPConnector(
             limit=0,  # bounded by those who call
             keepalive_timeout=IDLE_SECONDS,
-            ssl=ssl.create_default_context(cafile=self._ca_file),
+            ssl=_trusting(self._ca_file),
             socket_factory=_watched_socket,
         )
         tracing = aiohttp.TraceConfig()
@@ -232,6 +234,16 @@ class _Progress:
         self._told = "said no more"
         self._phase_seconds = GRACE_SECONDS if complete else self._patience.between_tokens_seconds
         self.limit.reschedule(min(self._end, self._loop.time() + self._phase_seconds))
+
+
+def _trusting(ca_file: str | None) -> ssl.SSLContext:
+    """Return what checks certificates. Raise `ConfigError` if there are none in the file."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # those of TLS are as well
+        raise ConfigError(
+            f"The ca_file {ca_file} has no certificates in PEM format: {_reason(error)}."
+        ) from None
 
 
 def _watched_socket(address: tuple[object, ...]) -> socket.socket:
