@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from halfrate.app import configured_engine
-from halfrate.config import Config, ModelConfig, UpstreamConfig
+from halfrate.config import Config, ModelConfig, UpstreamConfig, model_at
 from halfrate.domain.job import JobState
 from halfrate.engines.embedded import EmbeddedEngine
 from halfrate.engines.scripted import ScriptedEngine, failing_first
 from halfrate.offline import run_file
 from tests.end_to_end.test_parity import varied
 from tests.engines import QUICK, eventually, real_model
+from tests.support.hostile_server import HostileServer
 from tests.support.upstream_server import MODEL, UpstreamServer, upstream_server
 
 COUNT = 64
@@ -58,6 +59,19 @@ async def test_an_output_over_http_is_that_of_the_model_itself(tmp_path: Path) -
         )
     assert job.counts.succeeded == COUNT
     assert read(over_http) == read(direct)
+
+
+async def test_a_url_is_all_that_has_to_be_said(tmp_path: Path) -> None:
+    """Of a server with one model."""
+    source = written(tmp_path / "in.jsonl", [{"contents": [{"parts": [{"text": "Hello?"}]}]}] * 3)
+    output = tmp_path / "out.jsonl"
+    async with HostileServer() as server:
+        name, entry = model_at(server.url)
+        await run_file(Config(models={name: entry}), source, output, model=name)
+    lines = read(output)
+    assert [line["key"] for line in lines] == ["0", "1", "2"]
+    texts = [line["response"]["candidates"][0]["content"]["parts"][0]["text"] for line in lines]
+    assert texts == ["Hello."] * 3
 
 
 async def test_a_server_that_goes_away_costs_a_job_time_only(tmp_path: Path) -> None:

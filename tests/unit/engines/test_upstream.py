@@ -496,6 +496,7 @@ async def test_a_server_that_refuses_everything_is_broken_until_it_does_no_more(
         assert outcome.cause is Cause.OVERLOADED  # it costs no Attempt: nothing is wrong with the Request
         with pytest.raises(EngineBroken, match=str(status)):
             await engine.ready()
+        assert (await failed(engine)).cause is Cause.OVERLOADED
         server.act, server.models = saying(completion()), saying({"data": [{"id": MODEL}]})
         await eventually(lambda: engine.state is EngineState.READY)
         assert isinstance(await engine.answer(ask("And now?")), Answered)

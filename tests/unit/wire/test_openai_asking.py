@@ -394,6 +394,24 @@ def test_what_is_no_vector_is_the_servers_fault(sent: object) -> None:
     assert said.cause is Cause.UPSTREAM
 
 
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [(400, Cause.INVALID), (503, Cause.OVERLOADED), (7, Cause.UPSTREAM), ("x", Cause.UPSTREAM)],
+)
+def test_an_error_in_an_answer_is_an_error(code: object, cause: Cause) -> None:
+    said = completion_outcome(json.dumps({"error": {"message": "No.", "code": code}}).encode(), PLAIN)
+    assert isinstance(said, Failed)
+    assert (said.cause, "No." in said.detail) == (cause, True)
+
+
+def test_what_a_server_leaves_empty_is_nothing() -> None:
+    """Null stands for what is not there, wherever it does in the answers of some server."""
+    usage = {"prompt_tokens": None, "completion_tokens": None, "prompt_tokens_details": None}
+    likely = [{"token": "x", "logprob": 0.0, "id": None, "top_logprobs": None}]
+    candidate = answered(usage=usage, content="x", tool_calls=None, logprobs={"content": likely})
+    assert (candidate.text, len(candidate.logprobs)) == ("x", 1)
+
+
 # --- errors, as the known servers word them
 
 TOO_LONG = [

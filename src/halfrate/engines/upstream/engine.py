@@ -82,7 +82,8 @@ class UpstreamEngine:
         try:
             facts = await self.ready()
         except EngineBroken as error:
-            return Failed(Cause.ENGINE_DIED, str(error))
+            # Nothing has died of it: it is no suspect, and waits until the server is mended.
+            return Failed(Cause.OVERLOADED, str(error))
         unable = inability(request, facts)
         if unable is not None:
             return unable

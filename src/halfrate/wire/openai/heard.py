@@ -48,7 +48,7 @@ class _Message(msgspec.Struct):
 class _Likely(msgspec.Struct):
     token: str
     logprob: float
-    id: int = NO_TOKEN_ID  # llama-server
+    id: int | None = None  # llama-server
     top_logprobs: list[_Likely] | None = None
 
 
@@ -73,7 +73,7 @@ class _OutputDetails(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: int = 0
+    prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
@@ -126,7 +126,7 @@ class Said:
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
         if completion.error is not None and not completion.choices:
-            self._failed = failure(500, fault_of({"error": completion.error}))
+            self._failed = _failed_inside(fault_of({"error": completion.error}))
         self._usage = completion.usage or self._usage
         return [delta for choice in completion.choices or () for delta in self._choice(choice)]
 
@@ -217,6 +217,12 @@ def failure(status: int, fault: Fault, *, retry_after_seconds: float | None = No
     return Failed(cause_of(status, fault), told, retry_after_seconds)
 
 
+def _failed_inside(fault: Fault) -> Failed:
+    """Return what an error means that came in an answer of status 200, as in the middle of a stream."""
+    is_status = fault.code.isdecimal() and 400 <= int(fault.code[:9]) < 600
+    return failure(int(fault.code) if is_status else 500, fault)
+
+
 def unreadable(why: str) -> Failed:
     """Return that an answer is not what it should be."""
     return Failed(Cause.UPSTREAM, f"The server's answer cannot be read: {why}.")
@@ -266,8 +272,8 @@ def _chosen(text: str) -> str:
 
 
 def _logprob(step: _Likely) -> TokenLogprob:
-    top = tuple(TokenLogprob(each.token, each.id, each.logprob) for each in step.top_logprobs or ())
-    return TokenLogprob(step.token, step.id, step.logprob, top)
+    top = tuple(map(_logprob, step.top_logprobs or ()))
+    return TokenLogprob(step.token, NO_TOKEN_ID if step.id is None else step.id, step.logprob, top)
 
 
 def _usage(told: _Usage | None) -> Usage:
@@ -276,7 +282,8 @@ def _usage(told: _Usage | None) -> Usage:
     cached = told.prompt_cache_hit_tokens
     if told.prompt_tokens_details is not None:
         cached = told.prompt_tokens_details.cached_tokens or cached
-    return Usage(told.prompt_tokens, told.completion_tokens or 0, min(cached or 0, told.prompt_tokens))
+    prompt_tokens = told.prompt_tokens or 0
+    return Usage(prompt_tokens, told.completion_tokens or 0, min(cached or 0, prompt_tokens))
 
 
 def _shared(total: int, weights: Sequence[int]) -> list[int]:
