@@ -174,7 +174,7 @@ async def test_a_stream_that_is_complete_and_does_not_end_is_hung_up(
         outcome = await engine.answer(ask("Hello?"))
         assert isinstance(outcome, Answered)
         assert outcome.text == "Hello."
-        await eventually(lambda: len(server.open) <= 1)
+        await eventually(lambda: not server.open)
 
 
 async def test_a_server_that_is_down_is_waited_for_and_said_to_be(
@@ -336,8 +336,7 @@ async def test_what_a_server_does_wrong_is_said_and_harms_nobody(
         assert said in outcome.detail
         server.act = saying(completion())
         assert isinstance(await engine.answer(ask("And now?")), Answered)
-        # At most one that is kept for the next call, and the one that asked for the models.
-        await eventually(lambda: len(server.open) <= 2)
+        await eventually(lambda: len(server.open) <= 1)  # the one that is kept for the next call
     async with asyncio.timeout(10):
         await server.none_open()
 
@@ -409,7 +408,7 @@ async def test_no_phase_of_a_call_lasts_for_ever(
         outcome = await failed(engine, streamed=streamed)
         assert outcome.cause is Cause.TIMED_OUT
         assert said in outcome.detail
-        await eventually(lambda: len(server.open) <= 1)  # the one that asked for the models
+        await eventually(lambda: not server.open)
 
 
 @pytest.mark.parametrize(
@@ -521,23 +520,32 @@ async def test_what_is_no_list_of_models_is_told(server: HostileServer, connect:
             await engine.ready()
 
 
-async def test_hanging_up_is_seen_by_the_server(server: HostileServer, connect: Connect) -> None:
-    """It is to stop writing what nobody waits for."""
-    server.act = streaming(event("Hel"), then=hang)
-    async with connect() as engine:
-        for interactive in (True, False):
+@pytest.mark.parametrize("interactive", [True, False])
+async def test_hanging_up_is_seen_by_the_server(
+    server: HostileServer, connect: Connect, interactive: bool
+) -> None:
+    """It is to stop writing what nobody waits for; and whoever worked on that works on."""
+    server.act = hang
+    outcomes: list[Outcome] = []
+
+    async def asking(engine: UpstreamEngine) -> None:
+        if interactive:
+            outcomes.append(await engine.answer(ask("Hello?"), interactive=True))
+        else:
+            await engine.answer_many([ask("Hello?")], lambda _, outcome: outcomes.append(outcome))
+
+    async with connect(concurrency_max=1) as engine:
+        for _ in range(4):
             server.arrived.clear()
-            work = (
-                engine.answer(ask("Hello?"), interactive=True)
-                if interactive
-                else engine.answer_many([ask("Hello?")], lambda *_: None)
-            )
-            asking = asyncio.create_task(work)
+            task = asyncio.create_task(asking(engine))
             await server.arrived.wait()
-            asking.cancel()
+            task.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await asking
-            await eventually(lambda: len(server.open) <= 1)
+                await task
+            await eventually(lambda: not server.open)
+        server.act = saying(completion())
+        await asking(engine)
+    assert [type(outcome) for outcome in outcomes] == [Answered]
 
 
 async def test_a_callback_that_raises_is_heard_of_and_ends_nothing(connect: Connect) -> None:
