@@ -102,11 +102,11 @@ class UpstreamEngine:
             self._hand_over(_Held(request, chunk, position))
         try:
             await chunk.complete
-        finally:
-            if not chunk.over:
-                chunk.over = True
-                for worker in self._workers:
-                    worker.let_go(chunk)
+        except BaseException:
+            chunk.over = True
+            for worker in self._workers:
+                worker.let_go(chunk)
+            raise
 
     async def count_tokens(self, request: AnyRequest) -> int:
         """The tokens of the prompt, as exactly as the facts say. Raise `EngineBroken`."""
