@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from halfrate.app import configured_engine
 from halfrate.config import Config, ModelConfig, UpstreamConfig, model_at
 from halfrate.domain.job import JobState
 from halfrate.engines.embedded import EmbeddedEngine
@@ -54,9 +53,7 @@ async def test_an_output_over_http_is_that_of_the_model_itself(tmp_path: Path) -
         here, source, direct, model="here", make_engine=lambda _: EmbeddedEngine(path, settings=QUICK)
     )
     async with upstream_server(tmp_path / "there", lambda: EmbeddedEngine(path, settings=QUICK)) as server:
-        job = await run_file(
-            in_front_of(server), source, over_http, model="front", make_engine=configured_engine
-        )
+        job = await run_file(in_front_of(server), source, over_http, model="front")
     assert job.counts.succeeded == COUNT
     assert read(over_http) == read(direct)
 
