@@ -177,6 +177,18 @@ async def test_a_stream_that_is_complete_and_does_not_end_is_hung_up(
         await eventually(lambda: not server.open)
 
 
+def test_what_comes_after_the_end_of_a_stream_says_nothing() -> None:
+    listener = OpenAIDialect(UpstreamSettings(urls=("http://nowhere/v1",))).listener(ask("Hello?"))
+    assert listener.hear(event("Hello.", "stop") + b"data: [DO") == [Delta("Hello.")]
+    assert not listener.done
+    assert listener.hear(b"NE]\n\n" + event("More.")) == []
+    assert listener.done
+    assert listener.hear(event("Still more.")) == []
+    outcome = listener.outcome()
+    assert isinstance(outcome, Answered)
+    assert outcome.text == "Hello."
+
+
 async def test_a_server_that_is_down_is_waited_for_and_said_to_be(
     server: HostileServer, connect: Connect
 ) -> None:
