@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from halfrate.clock import Clock, WallClock
-from halfrate.config import Config, ModelConfig, UrlsConfig, model_name
+from halfrate.config import Config, ModelConfig, UpstreamConfig, UrlsConfig, model_name
 from halfrate.dispatch.assembling import Assembler
 from halfrate.dispatch.assignments import Asked
 from halfrate.dispatch.bell import Bell
@@ -27,17 +27,18 @@ from halfrate.dispatch.dispatcher import Dispatcher
 from halfrate.dispatch.output import Output
 from halfrate.dispatch.planning import Planner
 from halfrate.dispatch.troubles import Troubles
-from halfrate.domain.errors import ConfigError, CorruptData
+from halfrate.domain.errors import ConfigError, CorruptData, Unreachable
 from halfrate.domain.job import Job
 from halfrate.domain.kind import Kind
 from halfrate.domain.line import Line
 from halfrate.domain.outcome import Failed
 from halfrate.domain.request import AnyRequest
 from halfrate.domain.result import Result
-from halfrate.engines.api import Engine
+from halfrate.engines.api import Ability, Engine, EngineFacts, EngineState
 from halfrate.engines.embedded.engine import EmbeddedEngine
 from halfrate.engines.embedded.loading import kind_of
 from halfrate.engines.embedded.settings import EmbeddedSettings
+from halfrate.engines.upstream.settings import Patience, UpstreamSettings
 from halfrate.ingest.inputs import Inputs
 from halfrate.ingest.worker import READING
 from halfrate.ingest.workers import ProcessWorkers, ThreadWorkers, Workers
@@ -89,6 +90,7 @@ SIGNING_KEY = "webhooks.pem"
 RESTART_SECONDS = 5.0
 PROMISES_EVERY_SECONDS = 30.0
 PRUNE_EVERY_SECONDS = 60.0
+LOOK_SECONDS = 0.01
 START_BYTES = 64 << 10
 """What a database needs beside it to be opened, with some room."""
 
@@ -167,7 +169,7 @@ async def open_app(
         fetcher = await stack.enter_async_context(_fetcher(config.urls))
         lookup = _lookup(stores, config, clock, chance, fetcher)
         stack.push_async_callback(lookup.close)
-        served = await _start_models(config, make_engine or embedded_engine, stack)
+        served = await _start_models(config, make_engine or configured_engine, stack)
         models = Models(served, lookup=lookup, clock=clock)
         parts = _Parts(config, stores, models, clock, chance, lookup=lookup, post=post, spill=spill)
         await stack.enter_async_context(stores.workers)
@@ -412,6 +414,70 @@ def open_inspector(
         store.close()
 
 
+def configured_engine(entry: ModelConfig) -> Engine:
+    """Return the Engine for a configured model. Raise `ConfigError` if its key is not there."""
+    return embedded_engine(entry) if entry.upstream is None else upstream_engine(entry, entry.upstream)
+
+
+def upstream_engine(entry: ModelConfig, upstream: UpstreamConfig) -> Engine:
+    """Return the Engine that asks another server. Raise `ConfigError` if its key is not there."""
+    # Imported here: only who has an upstream pays for an HTTP client.
+    from halfrate.engines.upstream.anthropic import AnthropicDialect  # noqa: PLC0415
+    from halfrate.engines.upstream.engine import MakeDialect, UpstreamEngine  # noqa: PLC0415
+    from halfrate.engines.upstream.gemini import GeminiDialect  # noqa: PLC0415
+    from halfrate.engines.upstream.openai import OpenAIDialect  # noqa: PLC0415
+
+    dialects: dict[str, MakeDialect] = {
+        "openai": OpenAIDialect,
+        "gemini": GeminiDialect,
+        "anthropic": AnthropicDialect,
+    }
+    return UpstreamEngine(upstream_settings(entry, upstream), dialects[upstream.api])
+
+
+async def look_at_upstream(entry: ModelConfig) -> EngineFacts:
+    """Return what an upstream says of itself now.
+
+    Raise `Unreachable` if it does not answer, `EngineBroken` if it refuses, `ConfigError` without its key.
+    """
+    async with configured_engine(entry) as engine:
+        # A server that is down is looked for again and again: its first trouble is the answer here.
+        while engine.state is EngineState.LOADING and engine.trouble is None:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(LOOK_SECONDS)
+        if engine.state is EngineState.LOADING:
+            raise Unreachable(str(engine.trouble))
+        return await engine.ready()
+
+
+def upstream_settings(entry: ModelConfig, upstream: UpstreamConfig) -> UpstreamSettings:
+    """Return what an Engine is told of an upstream. Raise `ConfigError` if its key is not there."""
+    return UpstreamSettings(
+        urls=upstream.urls,
+        model=upstream.model,
+        kind=entry.kind or Kind.GENERATION,
+        server=upstream.server,
+        key=upstream.key(),
+        key_env=upstream.key_env,
+        context_tokens=upstream.context_tokens,
+        abilities=None if upstream.abilities is None else frozenset(map(Ability, upstream.abilities)),
+        thinks=upstream.thinks,
+        stream=upstream.stream,
+        concurrency_max=upstream.concurrency_max,
+        patience=Patience(
+            connect_seconds=upstream.connect_seconds,
+            first_token_seconds=upstream.first_token_seconds,
+            between_tokens_seconds=upstream.between_tokens_seconds,
+            total_seconds=upstream.total_seconds,
+        ),
+        answer_bytes_max=upstream.answer_bytes,
+        proxy_from_env=upstream.proxy_from_env,
+        ca_file=upstream.ca_file,
+        body=upstream.body,
+        max_tokens=upstream.max_tokens,
+        cache_ttl=upstream.cache_ttl,
+    )
+
+
 def embedded_engine(entry: ModelConfig) -> Engine:
     """Return the embedded engine for a configured model."""
     settings = EmbeddedSettings(
@@ -497,15 +563,24 @@ async def _start_models(config: Config, make_engine: MakeEngine, stack: AsyncExi
         models.append(
             Model(
                 name=name,
-                version=model_name(entry.path),
+                version=_version(name, entry),
                 engine=await stack.enter_async_context(make_engine(entry)),
                 price=_price(entry),
                 aliases=entry.aliases,
                 description=entry.description,
-                kind=entry.kind or kind_of(entry.path),
+                kind=_kind(entry),
             )
         )
     return models
+
+
+def _version(name: str, entry: ModelConfig) -> str:
+    """Return what is told as the version of a model: what really answers, as far as the settings say it."""
+    return model_name(entry.path) if entry.upstream is None else entry.upstream.model or name
+
+
+def _kind(entry: ModelConfig) -> Kind:
+    return entry.kind or (kind_of(entry.path) if entry.upstream is None else Kind.GENERATION)
 
 
 def _price(entry: ModelConfig) -> Price:

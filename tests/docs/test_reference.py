@@ -9,7 +9,7 @@ import pytest
 
 from halfrate.cli.app import app
 from halfrate.cli.exits import Exit
-from halfrate.config import Config, ModelConfig
+from halfrate.config import Config, ModelConfig, UpstreamConfig
 from halfrate.domain import errors
 from halfrate.domain.job import JobState
 from halfrate.domain.outcome import Cause
@@ -45,6 +45,8 @@ def settings(struct: Any = Config, prefix: str = "") -> list[tuple[str, Any]]:
         name = prefix + field.name
         if field.type == dict[str, ModelConfig]:
             found += settings(ModelConfig, f"{name}.NAME.")
+        elif field.type == UpstreamConfig | None:
+            found += settings(UpstreamConfig, f"{name}.")
         elif isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
             found += settings(field.type, f"{name}.")
         else:

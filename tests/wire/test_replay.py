@@ -41,7 +41,7 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     config = Config(
         data_dir=str(tmp_path / "data"),
         models={
-            "scripted": ModelConfig(path="scripted-1", aliases=("stub-model", "gemini-*")),
+            "scripted": ModelConfig(path="scripted-1", aliases=("stub-model", "other-model", "gemini-*")),
             "embeds": ModelConfig(path="embeds", kind=Kind.EMBEDDING, aliases=("gemini-embedding-*",)),
         },
         limits=Limits(cache_tokens_min=0),

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,8 +20,12 @@ from halfrate.cli.connect import connect
 from halfrate.cli.console import write_json
 from halfrate.cli.exits import Exit
 from halfrate.cli.inspection import Finding, inspection
+from halfrate.cli.loop import run_async
 from halfrate.cli.options import DEFAULT_URL, Config, Data, Json, Url
 from halfrate.domain.errors import HalfrateError
+
+if TYPE_CHECKING:
+    from halfrate.config import ModelConfig
 
 FREE_BYTES_MIN = 2 << 30
 MEMORY_BYTES_MIN = 2 << 30
@@ -104,7 +108,7 @@ def _processor_abilities() -> str:
 
 
 def _settings(config: Path | None, data: Path | None) -> Iterator[Finding]:
-    from halfrate.cli.settings import check_model, settings  # noqa: PLC0415
+    from halfrate.cli.settings import settings  # noqa: PLC0415
 
     try:
         loaded = settings(config=config, data=data, model=None)
@@ -113,13 +117,34 @@ def _settings(config: Path | None, data: Path | None) -> Iterator[Finding]:
         return
     yield Finding("ok", "settings", f"from {config}" if config else "the defaults")
     for name, entry in loaded.models.items():
-        try:
-            check_model(entry.path)
-        except HalfrateError as error:
-            yield Finding("bad", "model", f"{name}: {error}")
-        else:
-            yield Finding("ok", "model", f"{name}: {entry.path}")
+        yield _model(name, entry)
     yield _data_directory(loaded.data_path)
+
+
+def _model(name: str, entry: ModelConfig) -> Finding:
+    from halfrate.cli.settings import check_model  # noqa: PLC0415
+
+    try:
+        if entry.upstream is not None:
+            return Finding("ok", "model", f"{name}: {_upstream(entry)}")
+        check_model(entry.path)
+    except HalfrateError as error:
+        return Finding("bad", "model", f"{name}: {error}")
+    return Finding("ok", "model", f"{name}: {entry.path}")
+
+
+def _upstream(entry: ModelConfig) -> str:
+    """Ask an upstream what it is. Raise `Unreachable`, `EngineBroken` or `ConfigError`."""
+    from halfrate.app import look_at_upstream  # noqa: PLC0415 - the HTTP client
+
+    facts = run_async(look_at_upstream(entry))
+    counts = "counted" if facts.counts_exactly else "estimated"
+    made = (
+        f"{facts.dimensions} dimensions"
+        if facts.dimensions
+        else f"{facts.context_tokens:,} tokens of context"
+    )
+    return f"{entry.where} answers with {facts.model_version}, {made}, prompts {counts}"
 
 
 def _data_directory(path: Path) -> Finding:

@@ -32,7 +32,7 @@ def run(
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Where the results go.")],
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="A model file, folder or hub name.")
+        str | None, typer.Option("--model", "-m", help="A model file, folder, hub name or server's URL.")
     ] = None,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="Make bad lines error results.")] = False,
     config: Config = None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,7 +25,7 @@ def serve(
     data: Data = None,
     config: Config = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="A model file, folder or hub name to serve alone.")
+        str | None, typer.Option("--model", "-m", help="The only model: file, folder, hub name or URL.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -51,5 +50,5 @@ def _tell(loaded: Settings, url: str, *, as_json: bool) -> None:
     say(f"halfrate listens at {url}, with its data in {loaded.data_path}")
     for name, entry in loaded.models.items():
         also = f" (also as {', '.join(entry.aliases)})" if entry.aliases else ""
-        say(f"  {name}{also}: {entry.description or Path(entry.path).name}")
+        say(f"  {name}{also}: {entry.description or entry.where}")
     say("Submit a batch with: halfrate submit FILE --watch. Ctrl-C stops.")

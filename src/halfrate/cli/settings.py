@@ -20,12 +20,13 @@ def settings(*, config: Path | None, data: Path | None, model: str | None) -> Co
 
     Raise `ConfigError` for a setting that is wrong, or a model that is not there.
     """
-    from halfrate.config import Config, model_at  # noqa: PLC0415 - msgspec takes 30 ms
+    from halfrate.config import Config, is_url, model_at  # noqa: PLC0415 - msgspec takes 30 ms
 
     loaded = Config.load(config, data_dir=None if data is None else str(data))
     if model is None or model in loaded.models:
         return loaded if model is None else loaded.serving_only(loaded.models[model], name=model)
-    check_model(model)
+    if not is_url(model):
+        check_model(model)
     name, entry = model_at(model)
     return loaded.serving_only(entry, name=name)
 
@@ -47,6 +48,6 @@ def check_model(model: str) -> None:
     looks_like_hub = _HUB_ID.fullmatch(model) and not model.endswith(".gguf")
     if not Path(model).expanduser().exists() and not looks_like_hub:
         raise ConfigError(
-            f"There is no model {model}. Give a GGUF file, a folder in OpenVINO format, or a hub name "
-            "such as owner/name."
+            f"There is no model {model}. Give a GGUF file, a folder in OpenVINO format, a hub name "
+            "such as owner/name, or the URL of a server that has it."
         )

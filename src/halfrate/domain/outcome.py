@@ -17,6 +17,9 @@ class Finish(StrEnum):
     STOP = "stop"
     LENGTH = "length"
     MALFORMED_CALL = "malformed_call"  # in the middle of a function call
+    BLOCKED = "blocked"  # a filter of the upstream let it say no more, or nothing at all
+    RECITATION = "recitation"  # it repeated what it was trained on, and the upstream stopped it
+    OTHER = "other"  # the upstream gives a reason of its own
 
 
 class Cause(StrEnum):
@@ -29,6 +32,7 @@ class Cause(StrEnum):
     OVERLOADED = "overloaded"  # the Engine has no room now
     TIMED_OUT = "timed_out"  # no answer within the time allowed for one Attempt
     ENGINE_DIED = "engine_died"  # the Engine's process ended while it held the Request
+    UPSTREAM = "upstream"  # the server behind the Engine failed, or its answer did not come whole
     INTERNAL = "internal"  # the Engine reported a fault of its own
     CANCELLED = "cancelled"  # the client cancelled the Job
     EXPIRED = "expired"  # the Job's deadline passed
@@ -39,7 +43,7 @@ class Cause(StrEnum):
         return self in _RETRIABLE
 
 
-_RETRIABLE = frozenset({Cause.OVERLOADED, Cause.TIMED_OUT, Cause.ENGINE_DIED})
+_RETRIABLE = frozenset({Cause.OVERLOADED, Cause.TIMED_OUT, Cause.ENGINE_DIED, Cause.UPSTREAM})
 
 
 @dataclass(frozen=True, slots=True)

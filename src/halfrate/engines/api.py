@@ -45,6 +45,7 @@ class EngineFacts:
     keep it busy: more gain nothing, fewer leave it hungry. ``logprobs_max`` bounds how many likely tokens
     it tells at each step, besides the one chosen. ``thinks`` is whether its model thinks before it answers.
     ``dimensions`` is how long the vectors are that it makes of texts; 0 is an Engine that writes texts.
+    ``counts_exactly`` is whether `Engine.count_tokens` counts: an upstream that cannot be asked estimates.
     """
 
     model_version: str
@@ -55,6 +56,7 @@ class EngineFacts:
     logprobs_max: int = 0
     thinks: bool = False
     dimensions: int = 0
+    counts_exactly: bool = True
 
 
 class Engine(Protocol):
@@ -105,7 +107,10 @@ class Engine(Protocol):
         ...
 
     async def count_tokens(self, request: AnyRequest) -> int:
-        """The tokens of the rendered prompt, exactly as `answer` would report ``input_tokens``."""
+        """The tokens of the rendered prompt, exactly as `answer` would report ``input_tokens``.
+
+        An Engine whose facts say that it does not count exactly gives an estimate.
+        """
         ...
 
     async def __aenter__(self) -> Self: ...

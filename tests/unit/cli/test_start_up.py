@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-HEAVY = ("rich", "google", "httpx", "msgspec", "openvino_genai", "starlette", "uvicorn", "apsw")
+HEAVY = ("rich", "google", "httpx", "msgspec", "openvino_genai", "starlette", "uvicorn", "apsw", "aiohttp")
 
 
 def test_help_loads_nothing_heavy() -> None:

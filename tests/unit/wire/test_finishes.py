@@ -14,6 +14,9 @@ SAID = {
     Finish.STOP: ("STOP", "stop"),
     Finish.LENGTH: ("MAX_TOKENS", "length"),
     Finish.MALFORMED_CALL: ("MALFORMED_FUNCTION_CALL", "length"),
+    Finish.BLOCKED: ("SAFETY", "content_filter"),
+    Finish.RECITATION: ("RECITATION", "content_filter"),
+    Finish.OTHER: ("OTHER", "stop"),
 }
 
 

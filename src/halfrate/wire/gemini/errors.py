@@ -42,6 +42,7 @@ _STATUS_OF_CAUSE: dict[Cause, tuple[int, str]] = {
     Cause.OVERLOADED: (503, "UNAVAILABLE"),
     Cause.TIMED_OUT: (504, "DEADLINE_EXCEEDED"),
     Cause.ENGINE_DIED: (503, "UNAVAILABLE"),
+    Cause.UPSTREAM: (503, "UNAVAILABLE"),
     Cause.INTERNAL: (500, "INTERNAL"),
     Cause.CANCELLED: (499, "CANCELLED"),
     Cause.EXPIRED: (504, "DEADLINE_EXCEEDED"),
@@ -113,6 +114,7 @@ _GRPC_CODES: dict[Cause, int] = {
     Cause.OVERLOADED: 14,  # UNAVAILABLE
     Cause.TIMED_OUT: 4,  # DEADLINE_EXCEEDED
     Cause.ENGINE_DIED: 14,
+    Cause.UPSTREAM: 14,
     Cause.INTERNAL: 13,  # INTERNAL
     Cause.CANCELLED: 1,  # CANCELLED
     Cause.EXPIRED: 4,

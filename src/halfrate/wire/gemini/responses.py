@@ -128,6 +128,9 @@ _FINISH_REASONS = {
     Finish.STOP: "STOP",
     Finish.LENGTH: "MAX_TOKENS",
     Finish.MALFORMED_CALL: "MALFORMED_FUNCTION_CALL",
+    Finish.BLOCKED: "SAFETY",
+    Finish.RECITATION: "RECITATION",
+    Finish.OTHER: "OTHER",
 }
 
 

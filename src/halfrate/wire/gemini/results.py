@@ -1,8 +1,9 @@
-"""Lines of an output read back, for those who write them in another dialect."""
+"""Responses and lines of outputs read back: those of this server, and those of another one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 import msgspec
 from msgspec import Raw
@@ -35,9 +36,9 @@ class _Content(_Read):
 
 
 class _Likely(_Read):
-    token: str
-    token_id: int
-    log_probability: float
+    token: str = ""
+    token_id: int = 0
+    log_probability: float = 0.0
 
 
 class _Top(_Read):
@@ -49,9 +50,12 @@ class _Logprobs(_Read):
     top_candidates: list[_Top] = []
 
 
-class _Candidate(_Read):
+class CandidateRead(_Read):
+    """One answer, or in a stream a piece of it: only the last says why it ends."""
+
     content: _Content = msgspec.field(default_factory=_Content)
-    finish_reason: str = "STOP"
+    finish_reason: str = ""
+    index: int = 0
     logprobs_result: _Logprobs = msgspec.field(default_factory=_Logprobs)
 
 
@@ -67,9 +71,17 @@ class _Vector(_Read):
     values: list[float] = []
 
 
-class _Response(_Read):
+class _PromptFeedback(_Read):
+    block_reason: str = ""
+
+
+class ResponseRead(_Read):
+    """What answers a Request. It has no candidates where the prompt was blocked."""
+
     embedding: _Vector | None = None
-    candidates: list[_Candidate] = []
+    candidates: list[CandidateRead] = []
+    prompt_feedback: _PromptFeedback | None = None
+    token_count: int | str = 0
     usage_metadata: _Usage = msgspec.field(default_factory=_Usage)
     model_version: str = ""
     response_id: str = ""
@@ -82,20 +94,32 @@ class _Error(_Read):
 
 class _ResultLine(_Read):
     key: str | None = None
-    response: _Response | None = None
+    response: ResponseRead | None = None
     error: _Error | None = None
 
 
 _decode = msgspec.json.Decoder(_ResultLine).decode
 _FINISHES = {
+    "": Finish.STOP,
+    "FINISH_REASON_UNSPECIFIED": Finish.STOP,
     "STOP": Finish.STOP,
     "MAX_TOKENS": Finish.LENGTH,
     "MALFORMED_FUNCTION_CALL": Finish.MALFORMED_CALL,
+    "UNEXPECTED_TOOL_CALL": Finish.MALFORMED_CALL,
+    "SAFETY": Finish.BLOCKED,
+    "BLOCKLIST": Finish.BLOCKED,
+    "PROHIBITED_CONTENT": Finish.BLOCKED,
+    "SPII": Finish.BLOCKED,
+    "IMAGE_SAFETY": Finish.BLOCKED,
+    "IMAGE_PROHIBITED_CONTENT": Finish.BLOCKED,
+    "RECITATION": Finish.RECITATION,
+    "IMAGE_RECITATION": Finish.RECITATION,
 }
 _CAUSES = {
     1: Cause.CANCELLED,
     3: Cause.INVALID,
     4: Cause.TIMED_OUT,
+    8: Cause.OVERLOADED,
     12: Cause.UNSUPPORTED,
     7: Cause.FORBIDDEN,
     14: Cause.OVERLOADED,
@@ -124,7 +148,7 @@ def read_result(line: bytes, *, expired: bool) -> ReadResult:
         raise CorruptData(f"A line of an output cannot be read ({error}). Run `halfrate doctor`.") from None
     if said.response is not None:
         response = said.response
-        return ReadResult(said.key, _outcome(response), response.response_id, response.model_version)
+        return ReadResult(said.key, outcome_of(response), response.response_id, response.model_version)
     failed = said.error or _Error(message="The line has neither a response nor an error.")
     cause = _CAUSES.get(failed.code, Cause.INTERNAL)
     if cause is Cause.TIMED_OUT and expired:
@@ -132,35 +156,37 @@ def read_result(line: bytes, *, expired: bool) -> ReadResult:
     return ReadResult(said.key, Failed(cause, failed.message))
 
 
-def _outcome(response: _Response) -> Outcome:
-    if response.embedding is None:
-        return _answered(response)
-    return Embedded.of(response.embedding.values, Usage(response.usage_metadata.prompt_token_count))
-
-
-def _answered(response: _Response) -> Answered:
-    usage = response.usage_metadata
-    thought_tokens = usage.thoughts_token_count
+def outcome_of(response: ResponseRead) -> Outcome:
+    """Return what a response says. A prompt that was blocked is answered with nothing, and blocked."""
+    if response.embedding is not None:
+        tokens = response.usage_metadata.prompt_token_count or int(response.token_count)
+        return Embedded.of(response.embedding.values, Usage(tokens))
+    if not response.candidates:
+        if response.prompt_feedback is None:
+            return Failed(Cause.UPSTREAM, "The answer has no candidates, and no reason why. Ask again.")
+        return Answered((Candidate("", Finish.BLOCKED),), _usage(response.usage_metadata))
+    thought_tokens = response.usage_metadata.thoughts_token_count
     candidates = tuple(
-        _candidate(candidate, thought_tokens if index == 0 else 0)
-        for index, candidate in enumerate(response.candidates)
+        _candidate(candidate, thought_tokens if nth == 0 else 0)
+        for nth, candidate in enumerate(sorted(response.candidates, key=attrgetter("index")))
     )
-    return Answered(
-        candidates,
-        Usage(
-            usage.prompt_token_count + usage.tool_use_prompt_token_count,
-            usage.candidates_token_count + thought_tokens,
-            usage.cached_content_token_count,
-        ),
+    return Answered(candidates, _usage(response.usage_metadata))
+
+
+def _usage(usage: _Usage) -> Usage:
+    return Usage(
+        usage.prompt_token_count + usage.tool_use_prompt_token_count,
+        usage.candidates_token_count + usage.thoughts_token_count,
+        usage.cached_content_token_count,
     )
 
 
-def _candidate(sent: _Candidate, thought_tokens: int) -> Candidate:
+def _candidate(sent: CandidateRead, thought_tokens: int) -> Candidate:
     parts = sent.content.parts
     return Candidate(
-        "".join(part.text for part in parts if not part.thought),
-        _FINISHES.get(sent.finish_reason, Finish.STOP),
-        "".join(part.text for part in parts if part.thought),
+        "".join([part.text for part in parts if not part.thought]),
+        _FINISHES.get(sent.finish_reason, Finish.OTHER),
+        "".join([part.text for part in parts if part.thought]),
         thought_tokens,
         tuple(_call(part.function_call) for part in parts if part.function_call is not None),
         _logprobs(sent.logprobs_result),
@@ -168,15 +194,16 @@ def _candidate(sent: _Candidate, thought_tokens: int) -> Candidate:
 
 
 def _call(sent: _Call) -> FunctionCall:
-    return FunctionCall(sent.name, bytes(sent.args).decode(), sent.id)
+    # Without its line breaks, which would end the line of the Result.
+    return FunctionCall(sent.name, msgspec.json.format(bytes(sent.args), indent=-1).decode(), sent.id)
 
 
 def _logprobs(sent: _Logprobs) -> tuple[TokenLogprob, ...]:
     tops = [tuple(map(_likely, top.candidates)) for top in sent.top_candidates]
-    tops = tops or [()] * len(sent.chosen_candidates)
+    tops += [()] * (len(sent.chosen_candidates) - len(tops))
     return tuple(
         TokenLogprob(chosen.token, chosen.token_id, chosen.log_probability, top)
-        for chosen, top in zip(sent.chosen_candidates, tops, strict=True)
+        for chosen, top in zip(sent.chosen_candidates, tops, strict=False)
     )
 
 

@@ -11,7 +11,14 @@ from halfrate.domain.usage import Usage
 from halfrate.wire.written import Written
 
 # A call can only be cut in two by the bound on the length.
-_FINISHES = {Finish.STOP: "stop", Finish.LENGTH: "length", Finish.MALFORMED_CALL: "length"}
+_FINISHES = {
+    Finish.STOP: "stop",
+    Finish.LENGTH: "length",
+    Finish.MALFORMED_CALL: "length",
+    Finish.BLOCKED: "content_filter",
+    Finish.RECITATION: "content_filter",
+    Finish.OTHER: "stop",
+}
 
 
 def completion(answered: Answered, *, id: str, model: str, created: float) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Engines that are servers elsewhere, asked over HTTP."""
