@@ -28,11 +28,16 @@ class MortalServer:
     """Serves what `open` gives at ``origin``. It lives from `start` to `stop`.
 
     `down` ends it as a crash would, as far as clients can tell; `up` has it back. ``calls`` are the methods
-    and paths it was called with.
+    and paths it was called with. By the beginning of such a call, as in ``GET /v1``: what is answered
+    ``instead`` (a status, a body, and how often), what is said to be the answer ``afterwards``, when it has
+    been done, and ``headers_instead`` of those it has.
     """
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
+        self.instead: dict[str, tuple[int, bytes, int]] = {}
+        self.afterwards: dict[str, tuple[int, bytes, int]] = {}
+        self.headers_instead: dict[str, dict[str, str]] = {}
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self._port = listener.getsockname()[1]
         self.origin = f"http://127.0.0.1:{self._port}"
@@ -131,9 +136,50 @@ class MortalServer:
             self.calls.append((scope["method"], scope["path"]))
             self._held += 1
             await self._answers.wait()
-            await inner(scope, receive, send)
+            call = f"{scope['method']} {scope['path']}"
+            if (instead := _next(self.instead, call)) is not None:
+                await _send(send, *instead)
+            elif (afterwards := _next(self.afterwards, call)) is not None:
+                await inner(scope, receive, _unheard)
+                await _send(send, *afterwards)
+            else:
+                headers = next((h for c, h in self.headers_instead.items() if call.startswith(c)), {})
+                await inner(scope, receive, _with(headers, send) if headers else send)
 
         return noting
+
+
+def _next(answers: dict[str, tuple[int, bytes, int]], call: str) -> tuple[int, bytes] | None:
+    """Return what is to be answered, as often as it is to be."""
+    for beginning, (status, body, times) in answers.items():
+        if call.startswith(beginning) and times:
+            answers[beginning] = (status, body, times - 1)
+            return status, body
+    return None
+
+
+async def _unheard(_: Any) -> None:
+    """Send nothing on."""
+
+
+async def _send(send: Any, status: int, body: bytes) -> None:
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _with(headers: dict[str, str], send: Any) -> Any:
+    """Send other headers than those that are sent."""
+    others = [(name.encode(), value.encode()) for name, value in headers.items()]
+    names = {name.lower() for name, _ in others}
+
+    async def sent(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            kept = [(n, v) for n, v in message["headers"] if n.lower() not in names]
+            message = {**message, "headers": [*kept, *others]}
+        await send(message)
+
+    return sent
 
 
 class UpstreamServer(MortalServer):
