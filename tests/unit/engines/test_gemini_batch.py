@@ -346,6 +346,18 @@ async def test_an_answer_that_did_not_come_makes_no_second_batch(
     assert answered(server) == sorted(TEXTS)
 
 
+async def test_a_connection_that_broke_makes_no_second_batch(server: UpstreamServer, tmp_path: Path) -> None:
+    server.hang_at = (f"POST /v1beta/models/{MODEL}:batchGenerateContent", "after")
+    async with front(server, tmp_path) as engine:
+        waiting = asyncio.create_task(many(engine, *asks()))
+        await asyncio.to_thread(server.hangs.wait, 30)
+        await server.down()
+        await server.up()
+        outcomes = await waiting
+    assert [o.text for o in outcomes] == TEXTS  # type: ignore[union-attr]
+    assert created(server) == 1
+
+
 async def test_a_batch_that_was_deleted_there_is_asked_again(server: UpstreamServer, tmp_path: Path) -> None:
     gone = json.dumps({"error": {"code": 404, "status": "NOT_FOUND", "message": "No such batch."}}).encode()
     server.instead["GET /v1beta/batches/"] = (404, gone, 1)
