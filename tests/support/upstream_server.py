@@ -31,7 +31,8 @@ class MortalServer:
     and paths it was called with. By the beginning of such a call, as in ``GET /v1``: what is answered
     ``instead`` (a status, a body, and how often), what is said to be the answer ``afterwards``, when it has
     been done, and ``headers_instead`` of those it has. At the first call that begins with ``hang_at`` it says
-    no more, before or after it has done it, or in the middle of its answer, and ``hangs``.
+    no more, before or after it has done it, or in the middle of its answer, and ``hangs``; or it hangs up,
+    and does it then.
     """
 
     def __init__(self) -> None:
@@ -39,7 +40,7 @@ class MortalServer:
         self.instead: dict[str, tuple[int, bytes, int]] = {}
         self.afterwards: dict[str, tuple[int, bytes, int]] = {}
         self.headers_instead: dict[str, dict[str, str]] = {}
-        self.hang_at: tuple[str, Literal["before", "after", "half"]] | None = None
+        self.hang_at: tuple[str, Literal["before", "after", "half", "hang up"]] | None = None
         self.hangs = threading.Event()
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self._port = listener.getsockname()[1]
@@ -128,8 +129,7 @@ class MortalServer:
             return
         for server in self._server.servers:
             server.close()
-        for connection in list(self._server.server_state.connections):
-            connection.transport.abort()  # type: ignore[union-attr]
+        self._hang_up()
         self._server.force_exit = self._server.should_exit = True
         await self._serving
         self._server = self._serving = None
@@ -139,11 +139,19 @@ class MortalServer:
     ) -> None:
         if when == "after":
             await inner(scope, receive, _unheard)
+        elif when == "hang up":
+            self._hang_up()
+            await inner(scope, receive, _unheard)
         elif when == "half":
             await inner(scope, receive, _half_of(send))
         self.hangs.set()
         while (await receive())["type"] != "http.disconnect":
             pass
+
+    def _hang_up(self) -> None:
+        assert self._server is not None
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()  # type: ignore[union-attr]
 
     def _noting(self, inner: Any) -> Asgi:
         async def noting(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:

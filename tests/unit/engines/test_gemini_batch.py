@@ -19,6 +19,7 @@ from halfrate.domain.request import AnyRequest
 from halfrate.engines.api import EngineState
 from halfrate.engines.scripted import ScriptedEngine, failing
 from halfrate.engines.upstream.gemini_batch.engine import GeminiBatchEngine
+from halfrate.engines.upstream.gemini_batch.room import Room
 from halfrate.engines.upstream.gemini_batch.settings import BatchSettings
 from halfrate.engines.upstream.settings import UpstreamSettings
 from tests.engines import ask, eventually
@@ -165,6 +166,33 @@ async def test_nothing_stays_of_what_was_taken(server: UpstreamServer, tmp_path:
     assert ("DELETE", "/v1beta/files/") in {(m, p[: len("/v1beta/files/")]) for m, p in server.calls}
 
 
+async def test_nothing_stays_of_what_was_taken_when_it_ends(server: UpstreamServer, tmp_path: Path) -> None:
+    """Else whoever asks the same after it would get an answer that was another's."""
+    async with front(server, tmp_path, settle_seconds=60.0) as engine:
+        await many(engine, *asks())
+        assert files(tmp_path) == {".json", ".jsonl", ".results"}
+    assert files(tmp_path) == set()
+
+
+async def test_there_is_room_for_so_many_tokens() -> None:
+    """And for a batch of more than that, when it is alone."""
+    room = Room(batches_max=9, tokens_max=10)
+    inside: list[int] = []
+    most: list[int] = []
+
+    async def stay(tokens: int) -> None:
+        async with room.of(tokens):
+            inside.append(tokens)
+            most.append(sum(inside))
+            await asyncio.sleep(0)
+            inside.remove(tokens)
+
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(stay(tokens) for tokens in (6, 4, 5, 20, 3)))
+    assert sorted(most)[-1] == 20
+    assert sorted(most)[-2] == 10, "together what fits, and no more"
+
+
 # Over a restart ---------------------------------------------------------------------------------------
 
 
@@ -271,11 +299,25 @@ async def test_what_is_let_go_before_it_is_sent_is_not_sent(server: UpstreamServ
 
 
 async def test_who_comes_back_in_time_finds_the_batch(server: UpstreamServer, tmp_path: Path) -> None:
-    async with front(server, tmp_path, abandon_seconds=60.0, poll_seconds=0.2) as engine:
+    """And it is not cancelled, though it had been left."""
+    async with front(server, tmp_path, abandon_seconds=0.2, poll_seconds=0.6) as engine:
         waiting = asyncio.create_task(many(engine, *asks()))
         await eventually(lambda: created(server) == 1)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
+        outcomes = await many(engine, *asks())
+    assert [o.text for o in outcomes] == TEXTS  # type: ignore[union-attr]
+    assert created(server) == 1
+
+
+async def test_who_comes_back_late_finds_the_results(server: UpstreamServer, tmp_path: Path) -> None:
+    slow = {"abandon_seconds": 60.0, "poll_seconds": 0.2}
+    async with front(server, tmp_path, **slow) as engine:
+        waiting = asyncio.create_task(many(engine, *asks()))
+        await eventually(lambda: created(server) == 1)
+        waiting.cancel()
+        await eventually(lambda: ".results" in files(tmp_path))
+        await asyncio.sleep(0.2)  # until they are read, of which nothing tells
         outcomes = await many(engine, *asks())
     assert [o.text for o in outcomes] == TEXTS  # type: ignore[union-attr]
     assert created(server) == 1
@@ -347,13 +389,10 @@ async def test_an_answer_that_did_not_come_makes_no_second_batch(
 
 
 async def test_a_connection_that_broke_makes_no_second_batch(server: UpstreamServer, tmp_path: Path) -> None:
-    server.hang_at = (f"POST /v1beta/models/{MODEL}:batchGenerateContent", "after")
-    async with front(server, tmp_path) as engine:
-        waiting = asyncio.create_task(many(engine, *asks()))
-        await asyncio.to_thread(server.hangs.wait, 30)
-        await server.down()
-        await server.up()
-        outcomes = await waiting
+    """Also one that had been kept, over which most calls would be made again at once."""
+    server.hang_at = (f"POST /v1beta/models/{MODEL}:batchGenerateContent", "hang up")
+    async with front(server, tmp_path, retry_seconds=1.0, retry_seconds_max=1.0) as engine:
+        outcomes = await many(engine, *asks())
     assert [o.text for o in outcomes] == TEXTS  # type: ignore[union-attr]
     assert created(server) == 1
 

@@ -75,9 +75,8 @@ class Batch:
         self._upstream = upstream
         self.record = record
         self.lines = lines
-        self._in_doubt = (
-            record.stage is Stage.UPLOADED
-        )  # whether it may have been created without our knowing
+        # Whether it may have been created without our knowing.
+        self._in_doubt = record.stage is Stage.UPLOADED
 
     async def run(self) -> None:
         """Have it answered, and tell the lines."""
@@ -238,8 +237,7 @@ class Batch:
         if key is None or not key.isdecimal() or int(key) >= len(self.lines.entries):
             return
         entry = self.lines.entries[int(key)]
-        to_ask_again = isinstance(outcome, Failed) and outcome.cause.retriable
-        if entry.chunk is not None or to_ask_again:
+        if entry.chunk is not None:
             entry.tell(outcome)
         else:
             entry.span = span
