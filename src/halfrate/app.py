@@ -421,8 +421,11 @@ def configured_engine(entry: ModelConfig, *, data: Path) -> Engine:
     return upstream_engine(entry, entry.upstream, folder=data / "upstream")
 
 
-def upstream_engine(entry: ModelConfig, upstream: UpstreamConfig, *, folder: Path) -> Engine:
-    """Return the Engine that asks another server. Raise `ConfigError` if its key is not there."""
+def upstream_engine(entry: ModelConfig, upstream: UpstreamConfig, *, folder: Path | None) -> Engine:
+    """Return the Engine that asks another server. Raise `ConfigError` if its key is not there.
+
+    Batches of an upstream are kept in ``folder``. Without one they are let alone, and it is only asked.
+    """
     # Imported here: only who has an upstream pays for an HTTP client.
     from halfrate.engines.upstream.anthropic import AnthropicDialect  # noqa: PLC0415
     from halfrate.engines.upstream.engine import MakeDialect, UpstreamEngine  # noqa: PLC0415
@@ -431,11 +434,12 @@ def upstream_engine(entry: ModelConfig, upstream: UpstreamConfig, *, folder: Pat
     from halfrate.engines.upstream.openai import OpenAIDialect  # noqa: PLC0415
 
     settings = upstream_settings(entry, upstream)
-    if upstream.api == "gemini-batch":
+    if upstream.api == "gemini-batch" and folder is not None:
         return GeminiBatchEngine(settings, batch_settings(upstream, kind=settings.kind, folder=folder))
     dialects: dict[str, MakeDialect] = {
         "openai": OpenAIDialect,
         "gemini": GeminiDialect,
+        "gemini-batch": GeminiDialect,
         "anthropic": AnthropicDialect,
     }
     return UpstreamEngine(settings, dialects[upstream.api])
@@ -468,7 +472,8 @@ async def look_at_upstream(entry: ModelConfig) -> EngineFacts:
 
     Raise `Unreachable` if it does not answer, `EngineBroken` if it refuses, `ConfigError` without its key.
     """
-    async with configured_engine(entry) as engine:
+    assert entry.upstream is not None, "looked at on its own account"
+    async with upstream_engine(entry, entry.upstream, folder=None) as engine:
         # A server that is down is looked for again and again: its first trouble is the answer here.
         while engine.state is EngineState.LOADING and engine.trouble is None:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(LOOK_SECONDS)

@@ -87,6 +87,7 @@ class Batch:
                 logger.warning("Batch %s was refused: %s", self.record.id, error)
                 await self._end(failed=str(error), cause=None if error.gone else Cause.INVALID)
         await self._tell()
+        await self._tidy()
 
     async def cancel(self) -> None:
         """Have the upstream stop it, if it runs there, and forget it."""
@@ -130,7 +131,6 @@ class Batch:
                 )
             else:
                 await self._end(failed=f"it is {ended.state} there, and has no results", cause=None)
-        await self._tidy()
 
     async def _upload(self) -> None:
         path = self._upstream.journal.lines(self.record.id)
