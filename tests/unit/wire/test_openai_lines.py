@@ -137,7 +137,11 @@ def test_a_failure_is_read_back_as_far_as_its_code_tells(cause):
     read = read_result(native(None, Failed(cause, "why")), expired=cause is Cause.EXPIRED)
     assert isinstance(read.outcome, Failed)
     assert read.outcome.detail == "why"
-    alike = {Cause.TOO_LONG: Cause.INVALID, Cause.ENGINE_DIED: Cause.OVERLOADED}
+    alike = {
+        Cause.TOO_LONG: Cause.INVALID,
+        Cause.ENGINE_DIED: Cause.OVERLOADED,
+        Cause.UPSTREAM: Cause.OVERLOADED,
+    }
     assert read.outcome.cause is alike.get(cause, cause)
 
 
