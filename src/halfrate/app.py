@@ -18,6 +18,8 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextma
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import xxhash
+
 from halfrate.clock import Clock, WallClock
 from halfrate.config import Config, ModelConfig, UpstreamConfig, UrlsConfig, model_name
 from halfrate.dispatch.assembling import Assembler
@@ -38,6 +40,7 @@ from halfrate.engines.api import Ability, Engine, EngineFacts, EngineState
 from halfrate.engines.embedded.engine import EmbeddedEngine
 from halfrate.engines.embedded.loading import kind_of
 from halfrate.engines.embedded.settings import EmbeddedSettings
+from halfrate.engines.upstream.gemini_batch.settings import BatchSettings
 from halfrate.engines.upstream.settings import Patience, UpstreamSettings
 from halfrate.ingest.inputs import Inputs
 from halfrate.ingest.worker import READING
@@ -169,7 +172,9 @@ async def open_app(
         fetcher = await stack.enter_async_context(_fetcher(config.urls))
         lookup = _lookup(stores, config, clock, chance, fetcher)
         stack.push_async_callback(lookup.close)
-        served = await _start_models(config, make_engine or configured_engine, stack)
+        served = await _start_models(
+            config, make_engine or functools.partial(configured_engine, data=data), stack
+        )
         models = Models(served, lookup=lookup, clock=clock)
         parts = _Parts(config, stores, models, clock, chance, lookup=lookup, post=post, spill=spill)
         await stack.enter_async_context(stores.workers)
@@ -414,25 +419,60 @@ def open_inspector(
         store.close()
 
 
-def configured_engine(entry: ModelConfig) -> Engine:
-    """Return the Engine for a configured model. Raise `ConfigError` if its key is not there."""
-    return embedded_engine(entry) if entry.upstream is None else upstream_engine(entry, entry.upstream)
+def configured_engine(entry: ModelConfig, *, data: Path) -> Engine:
+    """Return the Engine for a configured model. Raise `ConfigError` if its key is not there.
+
+    ``data`` is the data directory, for an Engine that has something to remember.
+    """
+    if entry.upstream is None:
+        return embedded_engine(entry)
+    return upstream_engine(entry, entry.upstream, folder=data / "upstream")
 
 
-def upstream_engine(entry: ModelConfig, upstream: UpstreamConfig) -> Engine:
-    """Return the Engine that asks another server. Raise `ConfigError` if its key is not there."""
+def upstream_engine(entry: ModelConfig, upstream: UpstreamConfig, *, folder: Path | None) -> Engine:
+    """Return the Engine that asks another server. Raise `ConfigError` if its key is not there.
+
+    Batches of an upstream are kept in ``folder``. Without one they are let alone, and it is only asked.
+    """
     # Imported here: only who has an upstream pays for an HTTP client.
     from halfrate.engines.upstream.anthropic import AnthropicDialect  # noqa: PLC0415
     from halfrate.engines.upstream.engine import MakeDialect, UpstreamEngine  # noqa: PLC0415
     from halfrate.engines.upstream.gemini import GeminiDialect  # noqa: PLC0415
+    from halfrate.engines.upstream.gemini_batch.engine import GeminiBatchEngine  # noqa: PLC0415
     from halfrate.engines.upstream.openai import OpenAIDialect  # noqa: PLC0415
 
+    settings = upstream_settings(entry, upstream)
+    if upstream.api == "gemini-batch" and folder is not None:
+        return GeminiBatchEngine(settings, batch_settings(upstream, kind=settings.kind, folder=folder))
     dialects: dict[str, MakeDialect] = {
         "openai": OpenAIDialect,
         "gemini": GeminiDialect,
+        "gemini-batch": GeminiDialect,
         "anthropic": AnthropicDialect,
     }
-    return UpstreamEngine(upstream_settings(entry, upstream), dialects[upstream.api])
+    return UpstreamEngine(settings, dialects[upstream.api])
+
+
+def batch_settings(upstream: UpstreamConfig, *, kind: Kind, folder: Path) -> BatchSettings:
+    """Return how Requests become batches. They are kept in a folder of their upstream and model."""
+    batch = upstream.batch
+    of = f"{upstream.urls[0].rstrip('/')} {upstream.model or ''} {kind.value}"
+    return BatchSettings(
+        folder=folder / f"{model_name(upstream.model or 'only')}-{xxhash.xxh64_hexdigest(of.encode())}",
+        lanes=batch.lanes,
+        requests_max=batch.requests,
+        bytes_max=batch.bytes,
+        wait_seconds=batch.wait_seconds,
+        active_max=batch.active,
+        tokens_max=batch.tokens,
+        poll_seconds=batch.poll_seconds,
+        poll_seconds_max=batch.poll_seconds_max,
+        retry_seconds=batch.retry_seconds,
+        retry_seconds_max=batch.retry_seconds_max,
+        abandon_seconds=batch.abandon_seconds,
+        settle_seconds=batch.settle_seconds,
+        keep_seconds=batch.keep_hours * 3_600,
+    )
 
 
 async def look_at_upstream(entry: ModelConfig) -> EngineFacts:
@@ -440,7 +480,8 @@ async def look_at_upstream(entry: ModelConfig) -> EngineFacts:
 
     Raise `Unreachable` if it does not answer, `EngineBroken` if it refuses, `ConfigError` without its key.
     """
-    async with configured_engine(entry) as engine:
+    assert entry.upstream is not None, "looked at on its own account"
+    async with upstream_engine(entry, entry.upstream, folder=None) as engine:
         # A server that is down is looked for again and again: its first trouble is the answer here.
         while engine.state is EngineState.LOADING and engine.trouble is None:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(LOOK_SECONDS)

@@ -41,6 +41,24 @@ class PriceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     batch_percent: int = 50
 
 
+class UpstreamBatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How requests become batches of an upstream that has its own (``gemini-batch``)."""
+
+    lanes: Annotated[int, msgspec.Meta(ge=1)] = 20_000
+    requests: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+    bytes: Annotated[int, msgspec.Meta(ge=1, le=2 * GIGABYTE)] = 64 << 20
+    wait_seconds: Seconds = 10
+    active: Annotated[int, msgspec.Meta(ge=1)] = 50
+    tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    poll_seconds: Seconds = 5
+    poll_seconds_max: Seconds = 60
+    retry_seconds: Seconds = 5
+    retry_seconds_max: Seconds = 300
+    abandon_seconds: Seconds = 30
+    settle_seconds: Seconds = 60
+    keep_hours: Seconds = 48
+
+
 class UpstreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A model that another server has.
 
@@ -48,7 +66,7 @@ class UpstreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     that ``key_env`` names, never in the file. ``body`` is added to the body of every call.
     """
 
-    api: Literal["openai", "gemini", "anthropic"]
+    api: Literal["openai", "gemini", "gemini-batch", "anthropic"]
     urls: tuple[str, ...]
     model: str | None = None
     key_env: str | None = None
@@ -71,6 +89,7 @@ class UpstreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     body: dict[str, Any] = {}
     max_tokens: Annotated[int, msgspec.Meta(ge=1)] = 8_192
     cache_ttl: Literal["5m", "1h"] | None = None
+    batch: UpstreamBatchConfig = UpstreamBatchConfig()
 
     def __post_init__(self) -> None:
         if not self.urls:

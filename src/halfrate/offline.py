@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from halfrate.app import App, MakeEngine, configured_engine, open_app
+from halfrate.app import App, MakeEngine, open_app
 from halfrate.clock import Clock
 from halfrate.config import Config
 from halfrate.domain.errors import ConfigError, HalfrateError, Refusal
@@ -41,7 +41,7 @@ async def run_file(
     model: str,
     keep_going: bool = False,
     on_progress: OnProgress = lambda job, outlook: None,
-    make_engine: MakeEngine = configured_engine,
+    make_engine: MakeEngine | None = None,
     clock: Clock | None = None,
 ) -> Job:
     """Answer every line of ``source`` into ``output``, which appears when it is complete.

@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
-from halfrate.app import App, MakeEngine, configured_engine, open_app
+from halfrate.app import App, MakeEngine, open_app
 from halfrate.config import Config
 from halfrate.domain.errors import ConfigError
 from halfrate.server.app import make_asgi
@@ -31,7 +31,7 @@ async def serve(
     port: int,
     public_url: str | None = None,
     on_started: Callable[[str], None] = lambda url: None,
-    make_engine: MakeEngine = configured_engine,
+    make_engine: MakeEngine | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM. ``port`` 0 takes any free one; ``on_started`` is told the URL.
 

@@ -32,6 +32,8 @@ from halfrate.engines.scripted import ScriptedEngine, always, echo
 from halfrate.engines.upstream.anthropic import AnthropicDialect
 from halfrate.engines.upstream.engine import UpstreamEngine
 from halfrate.engines.upstream.gemini import GeminiDialect
+from halfrate.engines.upstream.gemini_batch.engine import GeminiBatchEngine
+from halfrate.engines.upstream.gemini_batch.settings import BatchSettings
 from halfrate.engines.upstream.openai import OpenAIDialect
 from halfrate.engines.upstream.settings import UpstreamSettings
 from tests.engines import QUICK, alive, ask, real_model
@@ -115,6 +117,23 @@ async def anthropic(_: Path) -> AsyncIterator[Subject]:
             yield Subject(engine, stop, server.crash, deaths=SEEN_OF_A_DEATH)
 
 
+async def gemini_batch(tmp_path: Path) -> AsyncIterator[Subject]:
+    def playing() -> ScriptedEngine:
+        return ScriptedEngine(delay_seconds=0.002, word_seconds=0.001, lanes=4)
+
+    async with upstream_server(tmp_path / "there", playing) as server:
+        settings = UpstreamSettings(
+            urls=(server.url,), model=MODEL, concurrency_max=len(TEXTS), look_seconds=0.01
+        )
+        batches = BatchSettings(tmp_path / "journal", lanes=len(TEXTS), wait_seconds=0.01, poll_seconds=0.05)
+        async with GeminiBatchEngine(settings, batches) as engine:
+
+            async def kill() -> None:
+                pytest.skip("a server that dies is waited for: its batches are there when it comes back")
+
+            yield Subject(engine, stop=nothing, kill=kill)
+
+
 def obeying(request: Request) -> Outcome:
     """Answer with the first of what a schema leaves to choose from, as OpenAI's dialect has choices."""
     schema = json.loads(request.sampling.json_schema or "{}")
@@ -166,9 +185,9 @@ def one_llama_server() -> Iterator[LlamaServer]:
         yield server
 
 
-@pytest.fixture(params=[scripted, embedded, openai, llama, gemini, anthropic])
+@pytest.fixture(params=[scripted, embedded, openai, llama, gemini, gemini_batch, anthropic])
 async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
-    needs = [tmp_path] if request.param in {openai, gemini, anthropic} else []
+    needs = [tmp_path] if request.param in {openai, gemini, gemini_batch, anthropic} else []
     if request.param is llama:
         needs = [request.getfixturevalue("one_llama_server")]
     async for subject in request.param(*needs):

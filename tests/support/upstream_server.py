@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 
@@ -28,11 +28,20 @@ class MortalServer:
     """Serves what `open` gives at ``origin``. It lives from `start` to `stop`.
 
     `down` ends it as a crash would, as far as clients can tell; `up` has it back. ``calls`` are the methods
-    and paths it was called with.
+    and paths it was called with. By the beginning of such a call, as in ``GET /v1``: what is answered
+    ``instead`` (a status, a body, and how often), what is said to be the answer ``afterwards``, when it has
+    been done, and ``headers_instead`` of those it has. At the first call that begins with ``hang_at`` it says
+    no more, before or after it has done it, or in the middle of its answer, and ``hangs``; or it hangs up,
+    and does it then.
     """
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
+        self.instead: dict[str, tuple[int, bytes, int]] = {}
+        self.afterwards: dict[str, tuple[int, bytes, int]] = {}
+        self.headers_instead: dict[str, dict[str, str]] = {}
+        self.hang_at: tuple[str, Literal["before", "after", "half", "hang up"]] | None = None
+        self.hangs = threading.Event()
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self._port = listener.getsockname()[1]
         self.origin = f"http://127.0.0.1:{self._port}"
@@ -120,20 +129,93 @@ class MortalServer:
             return
         for server in self._server.servers:
             server.close()
-        for connection in list(self._server.server_state.connections):
-            connection.transport.abort()  # type: ignore[union-attr]
+        self._hang_up()
         self._server.force_exit = self._server.should_exit = True
         await self._serving
         self._server = self._serving = None
+
+    async def _hang(
+        self, when: str, inner: Any, scope: MutableMapping[str, Any], receive: Any, send: Any
+    ) -> None:
+        if when == "after":
+            await inner(scope, receive, _unheard)
+        elif when == "hang up":
+            self._hang_up()
+            await inner(scope, receive, _unheard)
+        elif when == "half":
+            await inner(scope, receive, _half_of(send))
+        self.hangs.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    def _hang_up(self) -> None:
+        assert self._server is not None
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()  # type: ignore[union-attr]
 
     def _noting(self, inner: Any) -> Asgi:
         async def noting(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
             self.calls.append((scope["method"], scope["path"]))
             self._held += 1
             await self._answers.wait()
-            await inner(scope, receive, send)
+            call = f"{scope['method']} {scope['path']}"
+            if self.hang_at is not None and call.startswith(self.hang_at[0]):
+                when, self.hang_at = self.hang_at[1], None
+                await self._hang(when, inner, scope, receive, send)
+            elif (instead := _next(self.instead, call)) is not None:
+                await _send(send, *instead)
+            elif (afterwards := _next(self.afterwards, call)) is not None:
+                await inner(scope, receive, _unheard)
+                await _send(send, *afterwards)
+            else:
+                headers = next((h for c, h in self.headers_instead.items() if call.startswith(c)), {})
+                await inner(scope, receive, _with(headers, send) if headers else send)
 
         return noting
+
+
+def _next(answers: dict[str, tuple[int, bytes, int]], call: str) -> tuple[int, bytes] | None:
+    """Return what is to be answered, as often as it is to be."""
+    for beginning, (status, body, times) in answers.items():
+        if call.startswith(beginning) and times:
+            answers[beginning] = (status, body, times - 1)
+            return status, body
+    return None
+
+
+def _half_of(send: Any) -> Any:
+    """Send the beginning of what is sent."""
+
+    async def sent(message: MutableMapping[str, Any]) -> None:
+        body = message.get("body", b"")
+        if message["type"] == "http.response.start" or body:
+            await send({**message, "body": body[: len(body) // 2], "more_body": True})
+
+    return sent
+
+
+async def _unheard(_: Any) -> None:
+    """Send nothing on."""
+
+
+async def _send(send: Any, status: int, body: bytes) -> None:
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _with(headers: dict[str, str], send: Any) -> Any:
+    """Send other headers than those that are sent."""
+    others = [(name.encode(), value.encode()) for name, value in headers.items()]
+    names = {name.lower() for name, _ in others}
+
+    async def sent(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            kept = [(n, v) for n, v in message["headers"] if n.lower() not in names]
+            message = {**message, "headers": [*kept, *others]}
+        await send(message)
+
+    return sent
 
 
 class UpstreamServer(MortalServer):

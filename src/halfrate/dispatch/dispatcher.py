@@ -81,7 +81,12 @@ class Dispatcher:
         facts = await self._await_engine()
         self._default_temperature = facts.default_temperature
         feed = self._feed = Feed(
-            self._engine, lanes=facts.lanes, clock=self._clock, chance=self._chance, config=self._config
+            self._engine,
+            lanes=facts.lanes,
+            patience_seconds=facts.patience_seconds,
+            clock=self._clock,
+            chance=self._chance,
+            config=self._config,
         )
         try:
             while True:

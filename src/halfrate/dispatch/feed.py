@@ -19,16 +19,24 @@ class Feed:
 
     First Attempts are made by the chunk. Only a Request whose Outcome may change costs a task of its own, in
     which it goes on alone. ``lanes`` bounds how many are on their way at once, over all Shards: take them
-    before a chunk is handed over.
+    before a chunk is handed over. An Engine may want more patience than the settings have.
     """
 
     def __init__(
-        self, engine: Engine, *, lanes: int, clock: Clock, chance: Callable[[], float], config: DispatchConfig
+        self,
+        engine: Engine,
+        *,
+        lanes: int,
+        patience_seconds: float | None = None,
+        clock: Clock,
+        chance: Callable[[], float],
+        config: DispatchConfig,
     ) -> None:
         self.engine = engine
         self._clock = clock
         self._chance = chance
         self._config = config
+        self._attempt_seconds = patience_seconds or config.attempt_seconds
         self._gate = Gate()
         self.lanes = Lanes(lanes)
 
@@ -105,7 +113,7 @@ class Feed:
             took(position, outcome)
 
         try:
-            async with asyncio.timeout(self._config.attempt_seconds):
+            async with asyncio.timeout(self._attempt_seconds):
                 await self.engine.answer_many(requests, one)
         except TimeoutError:
             for position in left:
@@ -114,7 +122,7 @@ class Feed:
     def _timed_out(self) -> Failed:
         return Failed(
             Cause.TIMED_OUT,
-            f"The model gave no answer in {self._config.attempt_seconds:g} s. Ask for fewer output "
+            f"The model gave no answer in {self._attempt_seconds:g} s. Ask for fewer output "
             "tokens, or raise dispatch.attempt_seconds.",
         )
 

@@ -46,6 +46,7 @@ class EngineFacts:
     it tells at each step, besides the one chosen. ``thinks`` is whether its model thinks before it answers.
     ``dimensions`` is how long the vectors are that it makes of texts; 0 is an Engine that writes texts.
     ``counts_exactly`` is whether `Engine.count_tokens` counts: an upstream that cannot be asked estimates.
+    ``patience_seconds`` is how long an Attempt may take, where it is not for whoever asks to say.
     """
 
     model_version: str
@@ -57,6 +58,7 @@ class EngineFacts:
     thinks: bool = False
     dimensions: int = 0
     counts_exactly: bool = True
+    patience_seconds: float | None = None
 
 
 class Engine(Protocol):

@@ -247,3 +247,12 @@ async def test_an_attempt_that_takes_too_long_is_given_up():
     async with ScriptedEngine(delay_seconds=0.001, lanes=1, clock=slow) as engine:
         outcomes = await answers(feed_of(engine, Hurried(), attempts=1, attempt_seconds=0.2), "a", "b")
     assert [type(outcome) for outcome in outcomes] == [Answered, Failed]
+
+
+async def test_an_engine_may_want_more_patience_than_the_settings_have():
+    """As one whose Requests wait for a batch elsewhere."""
+    config = DispatchConfig(attempts=1, attempt_seconds=0.01)
+    async with ScriptedEngine(delay_seconds=0.1) as engine:
+        feed = Feed(engine, lanes=8, patience_seconds=60, clock=Hurried(), chance=lambda: 0.0, config=config)
+        (outcome,) = await answers(feed, "hello")
+    assert isinstance(outcome, Answered)

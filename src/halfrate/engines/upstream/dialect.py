@@ -15,14 +15,18 @@ from halfrate.wire.rejected import Rejected
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What to send: a GET without a ``body``, else a POST of JSON.
+    """What to send: a GET without a ``body``, else a POST of JSON, unless ``method`` or ``headers`` say more.
 
-    ``path`` follows the upstream's base URL, or its bare origin where it is ``from_root``.
+    ``path`` follows the upstream's base URL, or its bare origin where it is ``from_root``. A call that does
+    something new each time goes out ``once``, also where it seems that a connection was stale.
     """
 
     path: str
     body: bytes | None = None
     from_root: bool = False
+    method: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ class Transport:
         """
         progress = _Progress(self._patience, streamed=heard is not None)
         reply = await self._send(call, heard, progress, keep=keep)
-        if not isinstance(reply, NoReply) or not progress.found_stale(reply):
+        if not isinstance(reply, NoReply) or call.once or not progress.found_stale(reply):
             return reply
         fresh = await self._send(
             call, heard, _Progress(self._patience, streamed=heard is not None), keep=keep
@@ -131,10 +131,10 @@ class Transport:
     ) -> Reply | NoReply:
         assert self._session is not None, "entered"
         response = await self._session.request(
-            "GET" if call.body is None else "POST",
+            call.method or ("GET" if call.body is None else "POST"),
             self._target(call),
             data=call.body,
-            headers=None if keep and call.body is None else _HEADERS[keep],
+            headers=call.headers or (None if keep and call.body is None else _HEADERS[keep]),
             allow_redirects=False,
             trace_request_ctx=progress,
         )

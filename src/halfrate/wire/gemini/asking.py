@@ -217,10 +217,10 @@ def fitting(outcome: Outcome, request: AnyRequest) -> Outcome:
         return outcome
     if isinstance(outcome, Embedded) is not isinstance(request, Embedding):
         return Failed(Cause.UPSTREAM, "The upstream's answer is not what was asked for. Is it this model?")
-    return _unit(outcome) if isinstance(outcome, Embedded) else outcome
+    return unit(outcome) if isinstance(outcome, Embedded) else outcome
 
 
-def _unit(embedded: Embedded) -> Embedded:
+def unit(embedded: Embedded) -> Embedded:
     """Return a vector of length 1: a shortened one may come as it was cut off."""
     values = embedded.values
     length = math.hypot(*values)
@@ -396,9 +396,12 @@ def failure_of(status: int, body: bytes, headers: Mapping[str, str] = {}) -> Fai
     if _rejects(status, error):
         return Rejected(message)
     cause = _CAUSES.get(status, Cause.UPSTREAM)
-    if cause is Cause.INVALID and _TOO_LONG.search(message):
-        cause = Cause.TOO_LONG
-    return Failed(cause, message, _retry_after(error, headers))
+    return Failed(exactly(cause, message), message, _retry_after(error, headers))
+
+
+def exactly(cause: Cause, message: str) -> Cause:
+    """Return the Cause that a message tells, where its status has one word for two."""
+    return Cause.TOO_LONG if cause is Cause.INVALID and _TOO_LONG.search(message) else cause
 
 
 def _rejects(status: int, error: ErrorRead) -> bool:
