@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -263,8 +264,9 @@ def radix(path: Path, *, token_bytes: int) -> dict[str, float]:
 
 
 def _tokens(text: bytes, token_bytes: int) -> list[int]:
-    whole = text[: len(text) // token_bytes * token_bytes]
-    return memoryview(whole).cast({2: "H", 4: "I"}[token_bytes]).tolist()
+    tokens = array({2: "H", 4: "I"}[token_bytes])
+    tokens.frombytes(text[: len(text) // token_bytes * token_bytes])
+    return tokens.tolist()
 
 
 # Both -------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from halfrate.domain.job import Counts, JobChange, JobEvent, JobState, Notify
 from halfrate.domain.listing import Comparison, Every, InState, JobField, Not, Relation, Some, microseconds
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef
+from halfrate.domain.sharing import Sharing
 from halfrate.domain.snapshot import Snapshot, stretches
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Ahead
@@ -495,6 +496,15 @@ async def test_a_plan_is_saved_once(store):
     assert await store.jobs_to_plan() == []
     with pytest.raises(IllegalTransition):
         await store.save_plan("job-1", [1])
+
+
+async def test_a_job_keeps_how_its_requests_are_put_in_order(store):
+    await store.create_job(make_job("job-1"), active_jobs_max=9)
+    await store.create_job(make_job("job-2"), active_jobs_max=9)
+    await store.note_order("job-1", 7, Sharing(prompt_bytes=100, shared_bytes=70, groups=2))
+    first, second = [await store.get_job(f"job-{number}") for number in (1, 2)]
+    assert (first.order_version, first.sharing) == (7, Sharing(100, 70, 2))
+    assert second.sharing == Sharing()
 
 
 async def test_publishing_makes_the_job_final_with_its_output(store, clock):

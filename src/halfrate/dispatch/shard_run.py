@@ -24,6 +24,7 @@ from halfrate.engines.api import Took
 from halfrate.ingest.inputs import Inputs
 from halfrate.lookup.lookup import Lookup, is_whole
 from halfrate.metering.price import Price
+from halfrate.planner.prefix import SORT_KEY_VERSION
 from halfrate.results.segment import SegmentWriter, read_segment
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.blob.names import segment_blob, segment_blob_of
@@ -159,6 +160,11 @@ class ShardRun:
         job = await self._store.get_job(self.lease.job_id)
         if job is None:
             raise LeaseLost(f"Job {self.lease.job_id} was deleted.")
+        if job.order_version != SORT_KEY_VERSION:
+            raise CorruptData(
+                f"It was planned in order {job.order_version} by another halfrate, and this one makes "
+                f"{SORT_KEY_VERSION}: run it there to its end, or create it again here."
+            )
         return job
 
     async def _pending(self, job: Job) -> list[Assignment]:

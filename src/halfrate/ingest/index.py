@@ -2,7 +2,7 @@
 
 ::
 
-    header    magic, version
+    header    magic, version of this format, version of what lines are sorted by
     blocks    of `BLOCK_ROWS` lines each, the last one shorter: the columns of `Rows`, xxh3 over them
     summary   msgpack
     trailer   length of the summary, xxh3 of the summary, magic
@@ -23,7 +23,9 @@ from xxhash import xxh3_64_intdigest
 
 from halfrate.domain.errors import CorruptData
 from halfrate.domain.kind import Kind
+from halfrate.domain.sharing import Sharing
 from halfrate.ingest.runs import ROW_BYTES, Rows
+from halfrate.planner.prefix import SORT_KEY_VERSION
 from halfrate.store.blob.api import BlobReader, BlobWriter
 
 STRANGERS_MAX = 20
@@ -34,6 +36,9 @@ ERRORS_MAX = 1_000
 
 CACHES_MAX = 100
 """How many Caches the lines of one input may name."""
+
+SHARING_ALL_MAX = 1 << 16
+"""Up to so many lines, what all of them share is looked at. To look at ten million would take long."""
 
 BLOCK_ROWS = 2_048
 
@@ -53,7 +58,8 @@ class IndexSummary:
     ``embeddings`` are lines that ask for one; the numbers of the first of them, and of the first others, are
     in ``first_embeddings`` and ``first_generations``.
     ``caches`` are those that lines name, each with the number of the first line that does; ``reads_files`` is
-    whether a line points at a File.
+    whether a line points at a File. ``sharing`` is what prompts have in common with the one before in the
+    order; of more than `SHARING_ALL_MAX` lines a sample tells it.
     """
 
     requests: int
@@ -71,6 +77,7 @@ class IndexSummary:
     first_generations: tuple[int, ...] = ()
     caches: tuple[tuple[str, int], ...] = ()
     reads_files: bool = False
+    sharing: Sharing = Sharing()
 
     def strangers(self, kind: Kind) -> tuple[int, tuple[int, ...]]:
         """Return how many lines have no place in a Job of this kind, and the numbers of the first of them."""
@@ -102,7 +109,7 @@ class IndexWriter:
         self._into = into
         self._waiting = Rows()
         self._blocks = 0
-        into.write(_HEADER.pack(_MAGIC, _VERSION))
+        into.write(_HEADER.pack(_MAGIC, _VERSION, SORT_KEY_VERSION))
 
     def add(self, rows: Rows) -> None:
         """Add rows."""
@@ -183,9 +190,11 @@ class IndexReader:
         header = self._reader.read(0, _HEADER.size)
         if len(header) < _HEADER.size or not header.startswith(_MAGIC):
             raise self._corrupt("it does not begin like one")
-        _, version = _HEADER.unpack(header)
+        _, version, sorted_by = _HEADER.unpack(header)
         if version != _VERSION:
             raise self._corrupt(f"it has format {version}, and this halfrate reads {_VERSION}")
+        if sorted_by != SORT_KEY_VERSION:
+            raise self._corrupt(f"it has order {sorted_by}, and this halfrate makes {SORT_KEY_VERSION}")
 
     def _read_summary(self) -> IndexSummary:
         stop = self._reader.size_bytes - _TRAILER.size
@@ -210,8 +219,8 @@ class IndexReader:
 
 
 _MAGIC = b"HALFRIDX"
-_VERSION = 2
-_HEADER = struct.Struct("<8sI")
+_VERSION = 3
+_HEADER = struct.Struct("<8sII")
 _CHECKSUM = struct.Struct("<Q")
 _TRAILER = struct.Struct("<IQ8s")
 

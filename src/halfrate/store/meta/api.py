@@ -12,6 +12,7 @@ from halfrate.domain.job import Counts, Job, JobChange, JobEvent, JobState
 from halfrate.domain.listing import Condition
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef, Shard
+from halfrate.domain.sharing import Sharing
 from halfrate.domain.snapshot import Snapshot
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Ahead
@@ -96,6 +97,10 @@ class MetaStore(Protocol):
 
     async def set_requests(self, job_id: str, requests: int) -> None:
         """Note how many Requests a Job has, once its input is indexed."""
+        ...
+
+    async def note_order(self, job_id: str, order_version: int, sharing: Sharing) -> None:
+        """Note what a Job's Requests are sorted by, and what they have in common then."""
         ...
 
     async def note_files_read(self, job_id: str) -> None:

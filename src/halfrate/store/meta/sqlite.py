@@ -32,6 +32,7 @@ from halfrate.domain.kind import Kind
 from halfrate.domain.listing import Condition
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, SegmentRef, Shard
+from halfrate.domain.sharing import Sharing
 from halfrate.domain.snapshot import Snapshot
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Ahead
@@ -177,6 +178,11 @@ class SqliteStore(SqliteWebhooks, SqliteCaches):
         """Note how many Requests a Job has, once its input is indexed."""
         values = {"id": job_id, "requests": requests, "now": self._clock.now()}
         await self._change(lambda connection: _execute(connection, "set_requests", values))
+
+    async def note_order(self, job_id: str, order_version: int, sharing: Sharing) -> None:
+        """Note what a Job's Requests are sorted by, and what they have in common then."""
+        values = {"id": job_id, "order_version": order_version, **asdict(sharing)}
+        await self._change(lambda connection: _execute(connection, "note_order", values))
 
     async def note_files_read(self, job_id: str) -> None:
         """Note that lines of a Job point at Files: those that expire from now on are kept for it."""
@@ -700,6 +706,8 @@ def _job(row: Row) -> Job:
         cost_picos=row["cost_picos"],
         interactive_cost_picos=row["interactive_cost_picos"],
         notify=Notify(tuple(json.loads(row["webhook_uris"])), row["user_metadata"]),
+        order_version=row["order_version"],
+        sharing=Sharing(row["prompt_bytes"], row["shared_bytes"], row["prompt_groups"]),
     )
 
 
