@@ -24,7 +24,8 @@ from halfrate.engines.api import Took
 from halfrate.ingest.inputs import Inputs
 from halfrate.lookup.lookup import Lookup, is_whole
 from halfrate.metering.price import Price
-from halfrate.planner.prefix import SORT_KEY_VERSION
+from halfrate.planner.longest import longest_first
+from halfrate.planner.prefix import SORT_KEY_VERSION, sort_key
 from halfrate.results.segment import SegmentWriter, read_segment
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.blob.names import segment_blob, segment_blob_of
@@ -65,6 +66,8 @@ class ShardRun:
         self._clock = clock
         self._config = config
         self._on_settled = settled
+        self.tail = b""
+        """The sort key of the last Request that is to be answered, once that is known."""
 
     async def run(self, handed_out: Callable[[], None]) -> None:
         """Answer and settle, then close the Shard. Call ``handed_out`` when the last Request has a lane.
@@ -76,6 +79,7 @@ class ShardRun:
         try:
             job = await self._job()
             pending = await self._pending(job)
+            self.tail = sort_key(pending[-1].request) if pending else b""
         except BaseException:
             await self._store.release_shard(lease)
             raise
@@ -195,7 +199,10 @@ class ShardRun:
                 asked=self._asked,
                 default_temperature=self._default_temperature,
             )
-        return [left for assignment in whole if (left := _without(assignment, settled))]
+        pending = [left for assignment in whole if (left := _without(assignment, settled))]
+        # While another Shard follows, nothing waits for the end of this one.
+        is_last = shard.first + shard.requests == job.counts.requests
+        return longest_first(pending) if is_last else pending
 
 
 def _add_failed(pending: list[Assignment], sink: Sink) -> deque[Assignment]:
