@@ -273,6 +273,19 @@ async def test_cancelling_a_finished_job_changes_nothing(start):
         assert (await app.jobs.get(job.id)).state is JobState.SUCCEEDED
 
 
+async def test_more_twins_than_a_shard_holds_are_asked_once_for_each_shard(start):
+    """A Shard is twice as large as it should be at most, for their sake."""
+    engine = ScriptedEngine()
+    twins = [line("the same", f"twin{n}", temperature=0) for n in range(30)]
+    async with start(engine, dispatch=DispatchConfig(shard_requests=4)) as app:
+        job = await ended(app, await submit(app, line("another", "first"), *twins, line("other", "last")))
+        answers = await results(app, job)
+    assert job.counts == Counts(32, 32, 0)
+    assert [answer["key"] for answer in answers] == ["first", *(f"twin{n}" for n in range(30)), "last"]
+    assert len({text_of(answer) for answer in answers[1:-1]}) == 1
+    assert engine.calls == 2 + 4
+
+
 async def test_a_planned_job_knows_what_its_prompts_have_in_common(start):
     async with start(ScriptedEngine(broken="no")) as app:
         job = await submit(app, *[line(f"a document, and question {n}") for n in range(10)])
