@@ -37,7 +37,7 @@ ERRORS_MAX = 1_000
 CACHES_MAX = 100
 """How many Caches the lines of one input may name."""
 
-SHARING_ALL_MAX = 1 << 16
+SHARING_ALL_MAX = 1 << 14
 """Up to so many lines, what all of them share is looked at. To look at ten million would take long."""
 
 BLOCK_ROWS = 2_048
