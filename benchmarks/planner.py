@@ -16,7 +16,9 @@ import argparse
 import asyncio
 import json
 import math
+import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -78,6 +80,8 @@ class Workload:
                 question = _tail(number) + _piece(pool, number, _QUESTION_CHARS)
                 request = {"contents": [{"parts": [{"text": f"{document}\n{question}"}]}]}
                 file.write(msgspec.json.encode({"key": f"question-{number}", "request": request}) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())  # or the disk writes it while others are measured
 
     def shared_chars(self) -> int:
         """Return how many characters the trie of all prompts has shared: what a prompt begins with like an
@@ -126,16 +130,18 @@ async def plan(folder: Path) -> dict[str, float]:
         # A server has its workers running: to start them is no part of what grows with the lines.
         await asyncio.gather(*map(inputs.read_summary, _WARM_UP))
         began, used = time.perf_counter(), time.process_time()
-        summary = await inputs.read_summary(_BLOB)
+        await inputs.read_summary(_BLOB)
         indexed = time.perf_counter()
         shards = await inputs.cut(_BLOB, requests_max=config.shard_requests, bytes_max=config.shard_bytes)
-        return {
-            "lines": summary.requests,
+        told = {
             "shards": len(shards),
             "seconds": time.perf_counter() - began,
             "index_seconds": indexed - began,
             "server_cpu_seconds": time.process_time() - used,
         }
+    # Of workers that have ended, with their start.
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return told | {"workers_cpu_seconds": ended.ru_utime + ended.ru_stime}
 
 
 def _inputs(folder: Path, workers: ProcessWorkers) -> Inputs:
@@ -303,7 +309,7 @@ def measure(lines: int, rounds: int, folder: Path) -> dict[str, Any]:
     return figures
 
 
-_MEASURED = ("seconds", "index_seconds", "server_cpu_seconds", "peak_rss_mb")
+_MEASURED = ("seconds", "index_seconds", "server_cpu_seconds", "workers_cpu_seconds", "peak_rss_mb")
 
 
 def slope(figures: dict[int, dict[str, Any]]) -> float:
