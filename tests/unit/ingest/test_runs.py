@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from halfrate.ingest import runs
-from halfrate.ingest.runs import EVERYTHING, Rows, RowsWriter, Run, halves, merge, read_rows, write_run
+from halfrate.ingest.runs import EVERYTHING, Range, Rows, RowsWriter, Run, halves, merge, read_rows, write_run
 
 KEYS = st.lists(st.text("abc", max_size=4).map(str.encode), max_size=40)
 
@@ -82,6 +82,16 @@ def test_halves_are_of_about_one_size_and_only_their_blocks_are_read(tmp_path):
 def _damage_first_block(path):
     with path.open("r+b") as file:
         file.write(b"\xff" * 16)
+
+
+def test_a_range_may_begin_before_a_block_of_whose_first_key_little_is_known(tmp_path, monkeypatch):
+    """Of "ab" the "a" is kept: that is below "aa", and what follows "aa" lies in the block before."""
+    monkeypatch.setattr(runs, "_BLOCK_ROWS_MAX", 3)
+    monkeypatch.setattr(runs, "_TOLD_APART_BYTES", 1)
+    keys = [b"", b"aa", b"aab", b"ab", b"abc"]
+    written = [write(tmp_path, 0, keys)]
+    assert [key for key, _ in _pairs(written, Range(low=b"aa"))] == keys[1:]
+    assert [key for key, _ in _pairs(written, Range(high=b"aa"))] == keys[:1]
 
 
 def test_rows_are_read_as_they_were_written(tmp_path):
