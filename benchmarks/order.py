@@ -38,7 +38,7 @@ from pathlib import Path
 from benchmarks import models, workloads
 from benchmarks.engine_feed import Shared
 from benchmarks.harness import alternating, answer_as_job, check, report
-from benchmarks.workloads import WORKLOADS, Spec, Workload
+from benchmarks.workloads import WORKLOADS, Workload
 from halfrate.app import open_app
 from halfrate.config import Config, ModelConfig
 from halfrate.domain.outcome import Answered
@@ -135,13 +135,10 @@ class Cell:
         }
 
 
-def cells(specs: Sequence[Spec]) -> Iterator[Cell]:
-    """Yield what is to be measured."""
-    for spec in specs:
-        workload = workloads.make(spec, seed=1)
-        tenth = max(BLOCKS_MIN, workload.prefix_tokens // 10 // BLOCK_TOKENS)
-        yield Cell(workload, "tenth", tenth)
-        yield Cell(workload, "default", None)
+def cells(workload: Workload) -> tuple[Cell, Cell]:
+    """Return what is to be measured of a workload."""
+    tenth = max(BLOCKS_MIN, workload.prefix_tokens // 10 // BLOCK_TOKENS)
+    return Cell(workload, "tenth", tenth), Cell(workload, "default", None)
 
 
 @asynccontextmanager
@@ -236,9 +233,8 @@ async def measure(cell: Cell, rounds: int, *, first: str) -> None:
     )
 
 
-async def measure_all(specs: Sequence[Spec], rounds: int) -> int:
-    """Measure every workload with every size of cache, report, and say whether the claims hold."""
-    done = list(cells(specs))
+async def measure_all(done: Sequence[Cell], rounds: int) -> int:
+    """Measure what is to be measured, report, and say whether the claims hold."""
     for number, cell in enumerate(done):
         await measure(cell, rounds, first=("arrival", "service")[number % 2])
     small = [cell for cell in done if cell.cache == "tenth"]
@@ -281,12 +277,14 @@ def main() -> int:
     )
     parser.add_argument("workloads", nargs="*", help="only these", metavar="WORKLOAD")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="a quarter of the Requests: not to be believed")
+    parser.add_argument("--quick", action="store_true", help="a quarter of it, with the small cache only")
     options = parser.parse_args()
     specs = [WORKLOADS[name] for name in options.workloads or WORKLOADS]
     if options.quick:
-        specs = [spec.smaller(4) for spec in specs]
-    return asyncio.run(measure_all(specs, options.rounds))
+        todo = [cells(workloads.make(spec.smaller(4), seed=1))[0] for spec in specs]
+    else:
+        todo = [cell for spec in specs for cell in cells(workloads.make(spec, seed=1))]
+    return asyncio.run(measure_all(todo, options.rounds))
 
 
 if __name__ == "__main__":

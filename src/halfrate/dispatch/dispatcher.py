@@ -135,8 +135,12 @@ class Dispatcher:
             price=self._price,
             clock=self._clock,
             config=self._config,
-            settled=lambda results, seconds: self._meter.settled(
-                lease.job_id, results, seconds=seconds, now=self._clock.now()
+            settled=lambda tally, seconds: self._meter.settled(
+                lease.job_id,
+                tally.counts.succeeded + tally.counts.failed,
+                usage=tally.usage,
+                seconds=seconds,
+                now=self._clock.now(),
             ),
         )
         self._meter.begin(lease.job_id, self._clock.now())

@@ -13,7 +13,7 @@ from halfrate.crashpoints import CrashPoint, reach
 from halfrate.dispatch.assignments import Asked, assignments
 from halfrate.dispatch.feed import Feed
 from halfrate.dispatch.lanes import Taken
-from halfrate.dispatch.sink import Sink
+from halfrate.dispatch.sink import Settled, Sink
 from halfrate.domain.errors import CorruptData, LeaseLost
 from halfrate.domain.job import Job
 from halfrate.domain.outcome import Failed, Outcome
@@ -52,7 +52,7 @@ class ShardRun:
         price: Price,
         clock: Clock,
         config: DispatchConfig,
-        settled: Callable[[int, float], None],
+        settled: Settled,
     ) -> None:
         self.lease = lease
         self._feed = feed
