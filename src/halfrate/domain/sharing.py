@@ -16,6 +16,16 @@ class Sharing:
     shared_bytes: int = 0
     groups: int = 0
 
+    @property
+    def part(self) -> float:
+        """How much of all prompts is shared, from 0 to less than 1."""
+        return self.shared_bytes / self.prompt_bytes if self.prompt_bytes else 0.0
+
+    @property
+    def times_less(self) -> float:
+        """By which factor there is less of prompts to compute when nothing shared is computed twice."""
+        return 1 / (1 - self.part)
+
     def __add__(self, other: Sharing) -> Sharing:
         return Sharing(
             self.prompt_bytes + other.prompt_bytes,
