@@ -44,6 +44,9 @@ class Row(msgspec.Struct, frozen=True):
     """One run of the benchmark."""
 
     benchmark: str
+    at: str
+    commit: str
+    machine: str
     cells: list[Cell]
 
 
@@ -65,7 +68,11 @@ def write(row: Row, page: Path) -> None:
         page.with_name(f"ordering-{name}.svg").write_text(picture, "utf-8")
     before, _, rest = page.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n{table(row.cells)}\n{END}{after}", "utf-8")
+    page.write_text(f"{before}{BEGIN}\n{table(row.cells)}\n\n{_told(row)}\n{END}{after}", "utf-8")
+
+
+def _told(row: Row) -> str:
+    return f"Measured on {row.at[:10]}, commit {row.commit}, {row.machine}."
 
 
 def table(cells: Sequence[Cell]) -> str:

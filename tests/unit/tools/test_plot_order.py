@@ -27,7 +27,9 @@ CELL = {
 
 def row(**changes: object) -> str:
     cells = [CELL | changes, CELL | changes | {"cache": "default", "speedup": 1.0}]
-    return json.dumps({"benchmark": "order", "at": "2026", "cells": cells})
+    return json.dumps(
+        {"benchmark": "order", "at": "2026-01-02T03", "commit": "abc", "machine": "here", "cells": cells}
+    )
 
 
 def page_in(folder: Path) -> Path:
@@ -43,6 +45,7 @@ def test_the_last_row_is_drawn(tmp_path: Path) -> None:
     text = page.read_text()
     assert "| documents | a tenth | 84% | 5% | 79% | 3.21 | 3.50 |" in text
     assert "| documents | all of it | 84% | 5% | 79% | 1.00 | 3.50 |" in text
+    assert "Measured on 2026-01-02, commit abc, here." in text
     assert (text.startswith("before\n"), text.endswith("after\n"), "old" in text) == (True, True, False)
     again = text
     write(read(history), page)
