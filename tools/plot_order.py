@@ -95,7 +95,7 @@ def speedups(cells: Sequence[Cell]) -> str:
     for bar in frame.bars([cell.workload for cell in cells]):
         cell = cells[bar.number]
         frame.rect(bar.left, bar.width, cell.speedup, STRONG)
-        frame.text(bar.middle, frame.y(cell.speedup) - 6, f"{cell.speedup:.2f}", size=11)
+        frame.text(bar.middle, frame.y(max(cell.speedup, cell.bound)) - 6, f"{cell.speedup:.2f}", size=11)
         frame.mark(bar.left - 4, bar.width + 8, cell.bound, SECOND)
     frame.level(1.0)
     return frame.svg([("measured", STRONG), ("bound", SECOND)])
@@ -193,7 +193,8 @@ class _Frame:
     def dot(self, x: float, y: float, name: str) -> None:
         """Draw a point with a name."""
         self._drawn.append(f'<circle cx="{self.x(x):.1f}" cy="{self.y(y):.1f}" r="4" fill="{SECOND}"/>')
-        self.text(self.x(x) + 7, self.y(y) + 4, name, size=11, anchor="start")
+        aside, anchor = (7, "start") if x < 0.85 else (-7, "end")
+        self.text(self.x(x) + aside, self.y(y) + 4, name, size=11, anchor=anchor)
 
     def text(self, x: float, y: float, text: str, *, size: int, anchor: str = "middle") -> None:
         """Write."""
