@@ -12,7 +12,7 @@ TRAINER := .cache/train
 TRAINER_READY := $(TRAINER)/.ready-$(PYTHON_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format simulate crash fuzz schemathesis big sdk bench pocket-eval pocket-train constraints clean
+.PHONY: help setup demo test check format simulate crash fuzz schemathesis big sdk bench plots pocket-eval pocket-train constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ sdk: $(READY) ## drive a server with the official SDKs, LangChain, Inspect, and 
 
 bench: $(READY) ## run the benchmarks; each prints a row of JSON
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+plots: $(READY) ## draw the pictures of docs/explanation/ordering.md from the last row of its benchmark
+	@$(BIN)/python -m tools.plot_order $(ARGS)
 
 pocket-eval: $(READY) ## measure what the demonstration model can do
 	@$(BIN)/python -m tools.pocket.evaluate $(ARGS)

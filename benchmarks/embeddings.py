@@ -14,10 +14,9 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-from benchmarks.harness import alternating, check, read_output, report, spread
+from benchmarks.harness import alternating, answer_as_job, check, report, spread
 from halfrate.app import App, open_app
 from halfrate.config import MINILM, Config, minilm_model
 from halfrate.domain.embedding import Embedded, Embedding
@@ -75,23 +74,8 @@ def direct(model: encoder.Encoder, encoded: list[encoder.Encoded]) -> tuple[floa
 async def service(app: App, asked: list[str]) -> tuple[float, list[list[float]]]:
     """Embed every text as a Job; return seconds from its creation to its output, and the vectors."""
     data = "\n".join(json.dumps({"request": {"content": {"parts": [{"text": text}]}}}) for text in asked)
-
-    async def arriving() -> AsyncIterator[bytes]:
-        yield data.encode()
-
-    upload = await app.uploads.begin(
-        file_id=None, display_name="", mime_type="jsonl", declared_bytes=len(data)
-    )
-    await app.uploads.append(upload.id, offset=0, chunks=arriving())
-    file = await app.uploads.finish(upload.id)
-    began = time.perf_counter()
-    job = await app.jobs.create_from_file(model=MINILM, file_id=file.id, display_name="", priority=0)
-    while not job.state.final:
-        await asyncio.sleep(0.005)
-        job = await app.jobs.get(job.id)
-    seconds = time.perf_counter() - began
-    output = await read_output(app, job)
-    return seconds, [json.loads(line)["response"]["embedding"]["values"] for line in output.splitlines()]
+    seconds, lines = await answer_as_job(app, model=MINILM, data=data.encode())
+    return seconds, [json.loads(line)["response"]["embedding"]["values"] for line in lines]
 
 
 def written(packed: bytes) -> list[float]:

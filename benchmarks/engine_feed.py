@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from benchmarks.harness import alternating, check, read_output, report, spread
+from benchmarks.harness import alternating, answer_as_job, check, report, spread
 from halfrate.app import App, open_app
 from halfrate.config import Config, pocket_model
 from halfrate.domain.outcome import Answered
@@ -98,24 +98,8 @@ async def service(app: App, texts: list[str]) -> tuple[float, Counter[str]]:
         json.dumps({"request": {"contents": [{"parts": [{"text": text}]}], "generationConfig": config}})
         for text in texts
     ]
-    data = "\n".join(lines).encode()
-
-    async def arriving() -> AsyncIterator[bytes]:
-        yield data
-
-    upload = await app.uploads.begin(
-        file_id=None, display_name="", mime_type="jsonl", declared_bytes=len(data)
-    )
-    await app.uploads.append(upload.id, offset=0, chunks=arriving())
-    file = await app.uploads.finish(upload.id)
-    began = time.perf_counter()
-    job = await app.jobs.create_from_file(model="pocket-1", file_id=file.id, display_name="", priority=0)
-    while not job.state.final:
-        await asyncio.sleep(0.005)
-        job = await app.jobs.get(job.id)
-    seconds = time.perf_counter() - began
-    output = await read_output(app, job)
-    responses = [json.loads(line)["response"] for line in output.splitlines()]
+    seconds, output = await answer_as_job(app, model="pocket-1", data="\n".join(lines).encode())
+    responses = [json.loads(line)["response"] for line in output]
     return seconds, Counter(
         response["candidates"][0]["content"]["parts"][0]["text"] for response in responses
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import platform
@@ -9,7 +10,8 @@ import statistics
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +39,26 @@ def spread(values: Sequence[float]) -> dict[str, float]:
         "min": round(min(values), 4),
         "max": round(max(values), 4),
     }
+
+
+async def answer_as_job(app: App, *, model: str, data: bytes) -> tuple[float, list[bytes]]:
+    """Run a file as a Job; return the seconds from its creation to its output, and the lines of that."""
+
+    async def arriving() -> AsyncIterator[bytes]:
+        yield data
+
+    upload = await app.uploads.begin(
+        file_id=None, display_name="", mime_type="jsonl", declared_bytes=len(data)
+    )
+    await app.uploads.append(upload.id, offset=0, chunks=arriving())
+    file = await app.uploads.finish(upload.id)
+    began = time.perf_counter()
+    job = await app.jobs.create_from_file(model=model, file_id=file.id, display_name="", priority=0)
+    while not job.state.final:
+        await asyncio.sleep(0.005)
+        job = await app.jobs.get(job.id)
+    seconds = time.perf_counter() - began
+    return seconds, (await read_output(app, job)).splitlines()
 
 
 async def read_output(app: App, job: Job) -> bytes:

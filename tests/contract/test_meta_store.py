@@ -20,6 +20,7 @@ from halfrate.domain.job import Counts, JobChange, JobEvent, JobState, Notify
 from halfrate.domain.listing import Comparison, Every, InState, JobField, Not, Relation, Some, microseconds
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, Section, SegmentRef, Shard, Share
+from halfrate.domain.sharing import Sharing
 from halfrate.domain.snapshot import Snapshot, stretches
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Ahead
@@ -608,6 +609,41 @@ async def test_a_plan_is_saved_once(store):
         await store.save_plan("job-1", [Section("pocket-1", 0, (1,))])
 
 
+async def test_the_next_shard_of_each_job_is_listed_as_they_go(store):
+    await planned_job(store, 1, 2, job_id="later", created_at=3.0)
+    await planned_job(store, 3, 4, job_id="first", created_at=1.0)
+    await planned_job(store, 5, job_id="second", created_at=2.0)
+    assert (await claim(store)).job_id == "first"
+    shards = await store.next_shards("pocket-1", limit=2)
+    assert [(shard.job_id, shard.number, shard.requests) for shard in shards] == [
+        ("first", 1, 4),
+        ("second", 0, 5),
+    ]
+    assert await store.next_shards("another", limit=9) == []
+
+
+async def test_a_job_may_be_taken_ahead_while_it_has_a_shard_to_claim(store):
+    await planned_job(store, 1, job_id="first", created_at=1.0)
+    await planned_job(store, 1, job_id="later", created_at=2.0)
+    lease = await store.claim_shard("pocket-1", "worker-a", lease_seconds=30, job_id="later")
+    assert lease.job_id == "later"
+    lease = await store.claim_shard("pocket-1", "worker-a", lease_seconds=30, job_id="later")
+    assert lease.job_id == "first"
+    assert await store.claim_shard("pocket-1", "worker-a", lease_seconds=30, job_id="later") is None
+
+
+async def test_a_job_keeps_how_its_requests_are_put_in_order(store):
+    await store.create_job(make_job("job-1"), active_jobs_max=9)
+    await store.create_job(make_job("job-2"), active_jobs_max=9)
+    await store.note_order("job-1", 7, Sharing(prompt_bytes=100, shared_bytes=70, groups=2))
+    first, second = [await store.get_job(f"job-{number}") for number in (1, 2)]
+    assert (first.order_version, first.sharing) == (7, Sharing(100, 70, 2))
+    assert second.sharing == Sharing()
+    await store.fail_job("job-2", "for a reason")
+    await store.note_order("job-2", 7, Sharing(1, 1, 1))
+    assert (await store.get_job("job-2")).sharing == Sharing()
+
+
 async def test_publishing_makes_the_job_final_with_its_output(store, clock):
     await planned_job(store, 1)
     lease = await claim(store)
@@ -635,7 +671,16 @@ async def test_a_final_state_never_moves(store):
     assert await state_of(store) == JobState.SUCCEEDED
 
 
-STEPS = ["take_plan", "set_requests", "start_job", "stop_job", "drain_job", "fail_job", "publish_job"]
+STEPS = [
+    "take_plan",
+    "set_requests",
+    "start_job",
+    "stop_job",
+    "drain_job",
+    "fail_job",
+    "publish_job",
+    "note_order",
+]
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -647,6 +692,7 @@ async def test_no_statement_moves_a_job_that_has_ended(step, tmp_path, clock):
     before = await store.get_job("job-1")
     store.close()
     values = {"id": "job-1", "now": 1.0, "requests": 9, "cause": "cancelled", "error": "x", "missing": 0}
+    values |= {"order_version": 9, "prompt_bytes": 9, "shared_bytes": 9, "groups": 9}
     values |= {"state": "FAILED", "output_bytes": 1, "output_expires_at": 9.0}
     connection = apsw.Connection(str(tmp_path / "x.db"))
     connection.execute(query(step), values)

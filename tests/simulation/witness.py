@@ -87,8 +87,10 @@ class WitnessedStore(SqliteStore):
         self._witness.job_names[job.id] = job.display_name
         await super().create_job(job, active_jobs_max=active_jobs_max)
 
-    async def claim_shard(self, engine: str, worker: str, *, lease_seconds: float) -> Lease | None:
-        lease = await super().claim_shard(engine, worker, lease_seconds=lease_seconds)
+    async def claim_shard(
+        self, engine: str, worker: str, *, lease_seconds: float, job_id: str | None = None
+    ) -> Lease | None:
+        lease = await super().claim_shard(engine, worker, lease_seconds=lease_seconds, job_id=job_id)
         if lease is not None:
             self._witness.claimed(lease)
         return lease

@@ -98,7 +98,8 @@ def money_and_tokens(job: JobView) -> list[str]:
     """Return tokens and cost so far, as far as the server says."""
     parts = []
     if job.usage and job.usage.total_tokens:
-        cached = f" ({job.usage.cached_tokens:,} cached)" if job.usage.cached_tokens else ""
+        share = job.usage.cached_tokens / max(1, job.usage.input_tokens)
+        cached = f" ({job.usage.cached_tokens:,} cached: {share:.0%})" if job.usage.cached_tokens else ""
         parts.append(f"{job.usage.input_tokens:,}{cached} + {job.usage.output_tokens:,} tokens")
     if job.cost_usd:
         saving = ""

@@ -16,6 +16,7 @@ from halfrate.cli.options import Config, Json
 
 if TYPE_CHECKING:
     from halfrate.config import Limits
+    from halfrate.domain.sharing import Sharing
     from halfrate.ingest.index import IndexSummary
 
 
@@ -60,6 +61,8 @@ def _errors(summary: IndexSummary) -> tuple[str, ...]:
 
 
 def _tell(file: Path, summary: IndexSummary) -> None:
+    from halfrate.planner.longest import BLOCK_BYTES  # noqa: PLC0415 - as above
+
     errors, bad = _errors(summary), summary.bad + summary.bad_keys
     for sentence in (*errors, *summary.warnings):
         print(sentence)
@@ -70,10 +73,19 @@ def _tell(file: Path, summary: IndexSummary) -> None:
         say(f"{file}: {bad:,} of {summary.requests:,} lines are bad.")
         return
     say(f"{file}: {summary.requests:,} requests, none of them bad.")
+    if summary.sharing.shared_bytes >= BLOCK_BYTES * summary.requests:
+        say(_shared(summary.sharing))
     if summary.doomed:
         say(f"{summary.doomed:,} of them ask for what cannot be done here, and will get error results.")
     if summary.keyless:
         say(f"{summary.keyless:,} have no key: their results can be told apart only by their order.")
+
+
+def _shared(sharing: Sharing) -> str:
+    return (
+        f"{sharing.part:.0%} of their text is alike at the beginning of another, in {sharing.groups:,} "
+        f"groups: run in order, up to {sharing.times_less:.1f} times less to compute."
+    )
 
 
 def _document(summary: IndexSummary) -> dict[str, object]:
@@ -84,6 +96,9 @@ def _document(summary: IndexSummary) -> dict[str, object]:
         "willFail": summary.doomed,
         "withoutKey": summary.keyless,
         "warnings": summary.warnings,
+        "promptBytes": summary.sharing.prompt_bytes,
+        "sharedBytes": summary.sharing.shared_bytes,
+        "groups": summary.sharing.groups,
     }
 
 

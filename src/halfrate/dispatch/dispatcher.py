@@ -11,6 +11,7 @@ from halfrate.config import DispatchConfig
 from halfrate.dispatch.assignments import Asked
 from halfrate.dispatch.bell import Bell
 from halfrate.dispatch.feed import Feed
+from halfrate.dispatch.joint import JointWalk
 from halfrate.dispatch.shard_run import ShardRun
 from halfrate.dispatch.troubles import Troubles
 from halfrate.domain.errors import CorruptData, EngineBroken, IllegalTransition, LeaseLost
@@ -71,6 +72,7 @@ class Dispatcher:
         self._troubles = troubles
         self._drained = drained
         self._meter = meter
+        self._walk = JointWalk(name, store=store, inputs=inputs, asked=asked)
         self._feed: Feed | None = None
         self._runs: dict[asyncio.Task[None], str] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -92,7 +94,10 @@ class Dispatcher:
             while True:
                 await self._await_engine()
                 lease = await self._store.claim_shard(
-                    self._name, worker=self._name, lease_seconds=self._config.lease_seconds
+                    self._name,
+                    worker=self._name,
+                    lease_seconds=self._config.lease_seconds,
+                    job_id=await self._walk.step(),
                 )
                 if lease is None:
                     await self.bell.wait(seconds=LOOK_SECONDS)
@@ -136,13 +141,22 @@ class Dispatcher:
             price=self._price,
             clock=self._clock,
             config=self._config,
-            settled=lambda results, seconds: self._meter.settled(
-                lease.job_id, results, seconds=seconds, now=self._clock.now()
+            settled=lambda tally, seconds: self._meter.settled(
+                lease.job_id,
+                tally.counts.succeeded + tally.counts.failed,
+                usage=tally.usage,
+                seconds=seconds,
+                now=self._clock.now(),
             ),
         )
         self._meter.begin(lease.job_id, self._clock.now())
+
+        def all_handed_out() -> None:
+            self._walk.passed(run.tail)
+            handed_out.set()
+
         try:
-            await run.run(handed_out.set)
+            await run.run(all_handed_out)
         except BaseException as error:
             await self._explain(lease, error)
         else:

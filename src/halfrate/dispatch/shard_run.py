@@ -13,7 +13,7 @@ from halfrate.dispatch.ahead import Ahead
 from halfrate.dispatch.assignments import Asked, assignments
 from halfrate.dispatch.feed import Feed
 from halfrate.dispatch.lanes import Taken
-from halfrate.dispatch.sink import Sink
+from halfrate.dispatch.sink import Settled, Sink
 from halfrate.domain.errors import CorruptData, LeaseLost
 from halfrate.domain.job import Job
 from halfrate.domain.outcome import Failed, Outcome
@@ -25,6 +25,8 @@ from halfrate.ingest.inputs import Inputs
 from halfrate.lookup.lookup import Lookup, is_whole
 from halfrate.lookup.web import Informed
 from halfrate.metering.price import Price
+from halfrate.planner.longest import longest_first
+from halfrate.planner.prefix import SORT_KEY_VERSION, sort_key
 from halfrate.results.segment import SegmentWriter, read_segment
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.blob.names import segment_blob, segment_blob_of
@@ -52,7 +54,7 @@ class ShardRun:
         price: Price,
         clock: Clock,
         config: DispatchConfig,
-        settled: Callable[[int, float], None],
+        settled: Settled,
     ) -> None:
         self.lease = lease
         self._engine = engine
@@ -67,6 +69,8 @@ class ShardRun:
         self._clock = clock
         self._config = config
         self._on_settled = settled
+        self.tail = b""
+        """The sort key of the last Request that is to be answered, once that is known."""
 
     async def run(self, handed_out: Callable[[], None]) -> None:
         """Answer and settle, then close the Shard. Call ``handed_out`` when the last Request has a lane.
@@ -78,6 +82,7 @@ class ShardRun:
         try:
             job = await self._job()
             pending = await self._pending(job)
+            self.tail = sort_key(pending[-1].request) if pending else b""
         except BaseException:
             await self._store.release_shard(lease)
             raise
@@ -194,6 +199,11 @@ class ShardRun:
         job = await self._store.get_job(self.lease.job_id)
         if job is None:
             raise LeaseLost(f"Job {self.lease.job_id} was deleted.")
+        if job.order_version != SORT_KEY_VERSION:
+            raise CorruptData(
+                f"It was planned in order {job.order_version} by another halfrate, and this one makes "
+                f"{SORT_KEY_VERSION}: run it there to its end, or create it again here."
+            )
         return job
 
     async def _pending(self, job: Job) -> list[Assignment]:
@@ -226,7 +236,10 @@ class ShardRun:
                 default_temperature=self._default_temperature,
                 refusal=shard.refusal,
             )
-        return [left for assignment in whole if (left := _without(assignment, settled))]
+        pending = [left for assignment in whole if (left := _without(assignment, settled))]
+        # While another Shard follows, nothing waits for the end of this one.
+        is_last = shard.first + shard.requests == job.counts.requests
+        return longest_first(pending) if is_last else pending
 
 
 def _give_back(lanes: Taken, _: asyncio.Task[None]) -> None:

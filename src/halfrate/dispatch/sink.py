@@ -22,6 +22,8 @@ WAITING_MAX = 4_096
 LINGER_SECONDS = 0.05
 """How long a group gathers: each costs two syncs and a transaction, on cores that an Engine could use."""
 
+Settled = Callable[[Tally, float], None]
+
 GROUP_ENOUGH = 512
 """A group that large does not wait for more."""
 
@@ -30,7 +32,7 @@ class Sink:
     """Settles Results behind the lanes' backs: while one group is synced, the next one gathers.
 
     `add` never waits. Await `room` before starting what will add more, and watch `failure` meanwhile.
-    ``settled`` hears of each group: how many Results, and how many seconds.
+    ``settled`` hears of each group: what it came to, and how many seconds it took.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class Sink:
         store: MetaStore,
         price: Price,
         clock: Clock,
-        settled: Callable[[int, float], None] = lambda results, seconds: None,
+        settled: Settled = lambda tally, seconds: None,
     ) -> None:
         self._lease = lease
         self._writer = writer
@@ -125,8 +127,9 @@ class Sink:
             settled_bytes=settled_bytes,
             results=self._results,
         )
-        await self._store.settle(self._lease, segment, tally(group, self._price))
-        self._settled(len(group), max(0.0, self._clock.now() - began))
+        comes_to = tally(group, self._price)
+        await self._store.settle(self._lease, segment, comes_to)
+        self._settled(comes_to, max(0.0, self._clock.now() - began))
 
     def _write(self, group: list[Result]) -> int:
         settled_bytes = self._writer.append(group)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from halfrate.domain.errors import IllegalTransition
 from halfrate.domain.kind import Kind
 from halfrate.domain.outcome import Cause
+from halfrate.domain.sharing import Sharing
 from halfrate.domain.usage import Usage
 
 
@@ -127,7 +128,8 @@ class Job:
     ``error`` is set on FAILED Jobs only. ``input_file`` is the id of the File given, or None for a
     Job whose Requests came inline. ``deadline`` is when the Job expires, ``promised_at`` by when it is to be
     done. ``retry_of`` is the id of the Job whose failed Requests it tries again. ``output_expires_at`` is set
-    when the output is published, and stays when that is gone.
+    when the output is published, and stays when that is gone. ``order_version`` is that of the order
+    which its Shards are ranges of, ``sharing`` what prompts have in common there: known with the plan.
     """
 
     id: str
@@ -158,6 +160,8 @@ class Job:
     interactive_cost_picos: int = 0
     notify: Notify = Notify()
     other_engines: tuple[str, ...] = ()
+    order_version: int = 1
+    sharing: Sharing = Sharing()
 
     @property
     def engines(self) -> tuple[str, ...]:

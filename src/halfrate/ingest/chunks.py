@@ -169,9 +169,9 @@ class _Chunk:
 
     def take_texts(self, stretch: Stretch) -> bool:
         """Take whole lines if every one of them is one user's text, else leave them and return False."""
-        if b"\n\n" in stretch.text:
+        if stretch.newlines is None:
             return False
-        starts, stops = _borders(stretch.text)
+        starts, stops = _borders(stretch.text, stretch.newlines)
         lengths = list(map(sub, stops, starts))
         if max(lengths) > self._line_bytes_max:
             return False
@@ -313,12 +313,8 @@ class _Chunk:
             self.warnings.append((number, shortened(message, MESSAGE_CHARS_MAX)))
 
 
-def _borders(text: bytes) -> tuple[list[int], list[int]]:
-    """Return where each line starts and where it stops. This makes no object of a line, as `split` would."""
-    newlines: list[int] = []
-    find, add, at = text.find, newlines.append, -1
-    while (at := find(b"\n", at + 1)) >= 0:
-        add(at)
+def _borders(text: bytes, newlines: list[int]) -> tuple[list[int], list[int]]:
+    """Return where each line starts and where it stops."""
     starts = [0, *[newline + 1 for newline in newlines[:-1]]]
     if b"\r" in text:
         return starts, [stop - (text[stop - 1] == CARRIAGE_RETURN) for stop in newlines]

@@ -2,7 +2,7 @@
 
 ::
 
-    header    magic, version
+    header    magic, version of this format, version of what lines are sorted by
     blocks    of `BLOCK_ROWS` lines each, the last one shorter: the columns of `Rows`, xxh3 over them
     summary   msgpack
     trailer   length of the summary, xxh3 of the summary, magic
@@ -24,7 +24,9 @@ from xxhash import xxh3_64_intdigest
 
 from halfrate.domain.errors import CorruptData
 from halfrate.domain.kind import Kind
+from halfrate.domain.sharing import Sharing
 from halfrate.ingest.runs import ROW_BYTES, Rows
+from halfrate.planner.prefix import SORT_KEY_VERSION
 from halfrate.store.blob.api import BlobReader, BlobWriter
 
 STRANGERS_MAX = 20
@@ -38,6 +40,9 @@ CACHES_MAX = 100
 
 MODELS_MAX = 100
 """How many models the lines of one input may name."""
+
+SHARING_ALL_MAX = 1 << 14
+"""Up to so many lines, what all of them share is looked at. To look at ten million would take long."""
 
 BLOCK_ROWS = 2_048
 
@@ -70,6 +75,8 @@ class IndexSummary:
     File.
     ``models`` are those that lines name, in the order in which their lines come; None in an index of before,
     where such lines are among all others.
+    ``sharing`` is what prompts have in common with the one before in the order; of more than
+    `SHARING_ALL_MAX` lines a sample tells it.
     """
 
     requests: int
@@ -89,6 +96,7 @@ class IndexSummary:
     reads_files: bool = False
     cache_models: tuple[str | None, ...] = ()
     models: tuple[NamedModel, ...] | None = None
+    sharing: Sharing = Sharing()
 
     @property
     def named_caches(self) -> list[tuple[str, int, str | None]]:
@@ -126,7 +134,7 @@ class IndexWriter:
         self._into = into
         self._waiting = Rows()
         self._blocks = 0
-        into.write(_HEADER.pack(_MAGIC, _VERSION))
+        into.write(_HEADER.pack(_MAGIC, _VERSION, SORT_KEY_VERSION))
 
     def add(self, rows: Rows) -> None:
         """Add rows."""
@@ -207,9 +215,11 @@ class IndexReader:
         header = self._reader.read(0, _HEADER.size)
         if len(header) < _HEADER.size or not header.startswith(_MAGIC):
             raise self._corrupt("it does not begin like one")
-        _, version = _HEADER.unpack(header)
+        _, version, sorted_by = _HEADER.unpack(header)
         if version != _VERSION:
             raise self._corrupt(f"it has format {version}, and this halfrate reads {_VERSION}")
+        if sorted_by != SORT_KEY_VERSION:
+            raise self._corrupt(f"it has order {sorted_by}, and this halfrate makes {SORT_KEY_VERSION}")
 
     def _read_summary(self) -> IndexSummary:
         stop = self._reader.size_bytes - _TRAILER.size
@@ -234,8 +244,8 @@ class IndexReader:
 
 
 _MAGIC = b"HALFRIDX"
-_VERSION = 2
-_HEADER = struct.Struct("<8sI")
+_VERSION = 3
+_HEADER = struct.Struct("<8sII")
 _CHECKSUM = struct.Struct("<Q")
 _TRAILER = struct.Struct("<IQ8s")
 

@@ -4,16 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from halfrate.config import Limits
 from halfrate.domain.kind import Kind
+from halfrate.domain.sharing import Sharing
 from halfrate.ingest.chunks import CHUNK_BYTES_MIN, CHUNK_LINES_MIN, WARNINGS_MAX, ChunkReport
 from halfrate.ingest.hints import EXAMPLE
-from halfrate.ingest.index import CACHES_MAX, MODELS_MAX, STRANGERS_MAX, IndexSummary, NamedModel
+from halfrate.ingest.index import (
+    CACHES_MAX,
+    MODELS_MAX,
+    SHARING_ALL_MAX,
+    STRANGERS_MAX,
+    IndexSummary,
+    NamedModel,
+)
 from halfrate.ingest.runs import Run
-from halfrate.ingest.tasks import Chunk, FindRepeated, IndexChunk, Repeated, WriteIndex, first_errors
+from halfrate.ingest.tasks import (
+    Chunk,
+    FindRepeated,
+    Half,
+    IndexChunk,
+    Merged,
+    MergePrompts,
+    Repeated,
+    Report,
+    Task,
+    WriteIndex,
+    first_errors,
+)
 from halfrate.ingest.workers import Workers
 from halfrate.planner.prefix import section_key
 from halfrate.store.blob.names import index_blob
@@ -23,6 +44,13 @@ SMALL_BYTES = 256 << 10
 
 _UNDER_WAY_MAX = 2
 """Chunks of one input that workers have at a time: a large file is not to keep a small one waiting."""
+
+
+_MERGED_WHOLE_MAX = 8
+"""Chunks whose lines one worker merges. Those of more are merged by halves."""
+
+_SHARING_EVERY = 17
+"""A prime: groups of prompts are often of a size that a round number goes with."""
 
 
 class Indexing:
@@ -142,24 +170,35 @@ class Indexing:
         if summary.refusal is not None:
             await self._write(summary, [], marks=None)
             return summary
-        prompts = self._runs("prompts", reports)
         marks = str(self._folder / "repeated")
         find = FindRepeated(
             blob=self._blob, keys=self._runs("keys", reports), requests=summary.requests, marks=marks
         )
-        # Both at once: hardly any file has a key twice.
-        repeated, _ = await asyncio.gather(
-            self._workers.perform(find), self._write(summary, prompts, marks=None)
-        )
+        merges = self._merges(reports, summary.requests)
+        tasks: list[Task] = [*merges, find]
+        *merged, repeated = await asyncio.gather(*map(self._workers.perform, tasks))
         assert isinstance(repeated, Repeated)
+        summary = replace(summary, sharing=_sharing(merged))
         if repeated.count:
             summary = findings.with_repeated(summary, repeated)
-            await self._write(summary, prompts, marks=marks)
+        parts = [merge.into for merge in merges]
+        await self._write(summary, parts, marks=marks if repeated.count else None)
         return summary
 
-    async def _write(self, summary: IndexSummary, prompts: list[Run], *, marks: str | None) -> None:
+    def _merges(self, reports: list[ChunkReport], requests: int) -> list[MergePrompts]:
+        """Return what is to be merged: of a large input halves, at the same time."""
+        halves = (Half.LOWER, Half.UPPER) if len(reports) > _MERGED_WHOLE_MAX else (Half.ALL,)
+        prompts, every = self._runs("prompts", reports), _SHARING_EVERY if requests > SHARING_ALL_MAX else 1
+        return [
+            MergePrompts(
+                blob=self._blob, prompts=prompts, half=half, into=str(self._folder / half), every=every
+            )
+            for half in halves
+        ]
+
+    async def _write(self, summary: IndexSummary, parts: list[str], *, marks: str | None) -> None:
         await self._workers.perform(
-            WriteIndex(blob=index_blob(self._blob), prompts=prompts, marks=marks, summary=summary)
+            WriteIndex(blob=index_blob(self._blob), parts=parts, marks=marks, summary=summary)
         )
 
     def _runs(self, kind: str, reports: list[ChunkReport]) -> list[Run]:
@@ -173,6 +212,17 @@ class Indexing:
 
     def _run_path(self, kind: str, number: int) -> str:
         return str(self._folder / f"{kind}-{number}")
+
+
+def _sharing(merged: Sequence[Report]) -> Sharing:
+    """Return what the parts of an order share together."""
+    found, rows, looked_at = Sharing(), 0, 0
+    for part in merged:
+        assert isinstance(part, Merged)
+        found += part.sharing
+        rows += part.rows
+        looked_at += part.looked_at
+    return found if rows == looked_at else found.times(rows / looked_at)
 
 
 class _Findings:

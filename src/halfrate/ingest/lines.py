@@ -66,12 +66,14 @@ class LineBatch:
 class Stretch(NamedTuple):
     """Whole lines as they lie in the file, each with its newline.
 
-    ``number`` is that of the first, ``offset`` where it begins in the file.
+    ``number`` is that of the first, ``offset`` where it begins in the file. ``newlines`` are the places of
+    those newlines in ``text``, None where some lines are empty: there may be millions of those.
     """
 
     number: int
     offset: int
     text: bytes
+    newlines: list[int] | None
 
 
 class LineScanner:
@@ -109,8 +111,10 @@ class LineScanner:
             self._hold(chunk[: start - 1])
             self._complete(batch)
         if not self._held_length and (stop := chunk.rfind(b"\n") + 1) > start:
-            stretch = Stretch(self.lines + 1, self._offset, chunk[start:stop])
-            self.lines += stretch.text.count(b"\n")
+            text = chunk[start:stop]
+            newlines = None if b"\n\n" in text else _newlines(text)
+            stretch = Stretch(self.lines + 1, self._offset, text, newlines)
+            self.lines += text.count(b"\n") if newlines is None else len(newlines)
             self._offset += stop - start
             start = stop
         self._hold(chunk[start:])
@@ -128,7 +132,7 @@ class LineScanner:
 
     def split(self, stretch: Stretch, batch: LineBatch) -> None:
         """Add the lines of a stretch to a batch."""
-        if b"\n\n" in stretch.text or stretch.text[0] in b" \t\r\n":
+        if stretch.newlines is None or stretch.text[0] in b" \t\r\n":
             self._split_between_blanks(stretch, batch)
             return
         lines: list[bytes] = stretch.text.split(b"\n")
@@ -199,3 +203,12 @@ class LineScanner:
             self._offset = len(_BOM)
             return head[len(_BOM) :]
         return head
+
+
+def _newlines(text: bytes) -> list[int]:
+    """Return the places of newlines. This makes no object of a line, as `split` would."""
+    newlines: list[int] = []
+    find, take, at = text.find, newlines.append, -1
+    while (at := find(b"\n", at + 1)) >= 0:
+        take(at)
+    return newlines

@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, Self
 
-MERGE_BYTES = 6 << 20
+from halfrate.planner.prefix import common_bytes
+
+MERGE_BYTES = 10 << 20
 """Memory for the rows of one batch, and their keys, while runs are merged."""
 
 _ROW_OVERHEAD_BYTES = 120  # what CPython needs for a row beside its key's bytes
@@ -96,6 +98,7 @@ class Run:
 # A run's file is blocks of rows in order (key lengths, columns, keys), and a footer that says where they are.
 
 _COUNTS = struct.Struct("<II")
+_COUNT = struct.Struct("<I")
 _TRAILER = struct.Struct("<QI")
 
 
@@ -157,8 +160,8 @@ def write_run(path: Path, keys: Sequence[bytes], rows: Rows) -> None:
             file.write(rows.part(start, stop).tobytes())
             file.write(text)
             # As much as tells it apart from the first key before, which often is alike for long.
-            told = block[0][: _shared_bytes(last_first, block[0]) + _TOLD_APART_BYTES]
-            shared = _shared_bytes(last_told, told)
+            told = block[0][: common_bytes(last_first, block[0]) + _TOLD_APART_BYTES]
+            shared = common_bytes(last_told, told)
             weight = len(text) + len(block) * _ROW_OVERHEAD_BYTES
             footer.add(end=file.tell(), weight=weight, shared=shared, following=told[shared:])
             last_first, last_told = block[0], told
@@ -168,14 +171,67 @@ def write_run(path: Path, keys: Sequence[bytes], rows: Rows) -> None:
         file.write(_TRAILER.pack(len(packed), len(footer.ends)))
 
 
-def merge(runs: Sequence[Run]) -> Iterator[tuple[list[bytes], Rows]]:
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Keys from ``low`` on and below ``high``, where that is given. All rows of one key are in one range."""
+
+    low: bytes = b""
+    high: bytes | None = None
+
+
+EVERYTHING = Range()
+
+
+class RowsWriter:
+    """Writes rows into a file, without their keys."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=_WRITE_BYTES)
+        self.rows = 0
+
+    def add(self, rows: Rows) -> None:
+        """Add rows."""
+        self._file.write(_COUNT.pack(len(rows)))
+        self._file.write(rows.tobytes())
+        self.rows += len(rows)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()
+
+
+def read_rows(path: Path) -> Iterator[Rows]:
+    """Yield what a `RowsWriter` was given, in the same pieces."""
+    with path.open("rb", buffering=_WRITE_BYTES) as file:
+        while head := file.read(_COUNT.size):
+            (rows,) = _COUNT.unpack(head)
+            yield Rows.frombytes(file.read(rows * ROW_BYTES), rows)
+
+
+def merge(runs: Sequence[Run], within: Range = EVERYTHING) -> Iterator[tuple[list[bytes], Rows]]:
     """Yield keys and rows in order, a batch at a time.
 
     Rows of equal keys come in the order of the runs, and within a run in its own. About `MERGE_BYTES` are
     held at once, and a block of every run.
     """
-    for batch in batches(runs):
+    for batch in batches(runs, within):
         yield batch.in_order()
+
+
+def halves(runs: Sequence[Run]) -> tuple[Range, Range]:
+    """Return two ranges with about as many rows in each. The same runs give the same ranges."""
+    with ExitStack() as stack:
+        readers = [stack.enter_context(_RunReader(run)) for run in runs if run.rows]
+        half = sum(sum(weight for _, weight in reader.firsts()) for reader in readers) / 2
+        middle = b""
+        for first, weight in heapq.merge(*(reader.firsts() for reader in readers)):
+            middle = first
+            half -= weight
+            if half <= 0:
+                break
+    return Range(high=middle), Range(low=middle)
 
 
 class Batch:
@@ -199,11 +255,11 @@ class Batch:
         return [self.keys[position] for position in order], rows.taken(order)
 
 
-def batches(runs: Sequence[Run]) -> Iterator[Batch]:
+def batches(runs: Sequence[Run], within: Range = EVERYTHING) -> Iterator[Batch]:
     """Yield what `merge` yields, to be put in order by whoever needs it."""
     with ExitStack() as stack:
-        readers = [stack.enter_context(_RunReader(run)) for run in runs if run.rows]
-        for border, crowded in _borders(readers):
+        readers = [stack.enter_context(_RunReader(run, low=within.low)) for run in runs if run.rows]
+        for border, crowded in _borders(readers, within.high):
             pieces = [piece for reader in readers for piece in reader.below(border)]
             if pieces:
                 yield Batch(pieces)
@@ -225,14 +281,16 @@ def _block_borders(keys: Sequence[bytes]) -> Iterator[int]:
         start, before = stop, ends[stop - 1]
 
 
-def _borders(readers: Sequence[_RunReader]) -> Iterator[tuple[bytes | None, bool]]:
+def _borders(readers: Sequence[_RunReader], high: bytes | None) -> Iterator[tuple[bytes | None, bool]]:
     """Yield keys that part all rows into batches, and whether there is more than a batch of that one key.
 
-    The last border is None: there is none.
+    The last border is ``high``, or None: there is none.
     """
     weight = 0
     border, crowded = b"", False
-    for first, more in heapq.merge(*(reader.firsts() for reader in readers)):
+    for first, more in heapq.merge(*(reader.unread_firsts() for reader in readers)):
+        if high is not None and first >= high:
+            break
         if weight >= MERGE_BYTES:
             weight = 0
             if first != border:
@@ -244,19 +302,7 @@ def _borders(readers: Sequence[_RunReader]) -> Iterator[tuple[bytes | None, bool
         weight += more
     if border:
         yield border, crowded
-    yield None, False
-
-
-def _shared_bytes(one: bytes, other: bytes) -> int:
-    """Return how many bytes two keys begin with alike."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    yield high, False
 
 
 class _Block:
@@ -294,16 +340,17 @@ class _Piece(NamedTuple):
 
 
 class _RunReader:
-    """Reads one run from its beginning to its end, a block at a time."""
+    """Reads one run from the key ``low`` to its end, a block at a time."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, *, low: bytes = b"") -> None:
         self._run = run
+        self._low = low
         self._file = Path(run.path).open("rb", buffering=0)  # noqa: SIM115 (`__exit__` does)
         self._footer = self._read_footer()
-        self._unread = self.firsts()
+        self._first_block = self._next_block = self._block_of(low)
+        self._unread = self.unread_firsts()
         self._next_first = next(self._unread, None)
-        self._next_block = 0
-        self._next_offset = 0
+        self._next_offset = self._footer.ends[self._next_block - 1] if self._next_block else 0
         self._block = _Block(run, _COUNTS.pack(0, 0))
         self._position = 0
 
@@ -314,6 +361,10 @@ class _RunReader:
             first = first[:shared] + footer.following[at : at + length]
             at += length
             yield first, weight
+
+    def unread_firsts(self) -> Iterator[tuple[bytes, int]]:
+        """Yield what `firsts` does, of the blocks that are read."""
+        return islice(self.firsts(), self._first_block, None)
 
     def below(self, border: bytes | None) -> Iterator[_Piece]:
         """Take what comes before ``border``, or all that is left."""
@@ -350,10 +401,16 @@ class _RunReader:
             return False
         start, stop = self._next_offset, self._footer.ends[self._next_block]
         self._block = _Block(self._run, self._read(start, stop - start))
-        self._position = 0
+        self._position = bisect_left(self._block.keys, self._low)
         self._next_block, self._next_offset = self._next_block + 1, stop
         self._next_first = next(self._unread, None)
         return True
+
+    def _block_of(self, low: bytes) -> int:
+        """Return the number of a block before which all keys are below ``low``."""
+        # Of a first key only the beginning is known: one that ``low`` begins with may be above it.
+        below = (n for n, (first, _) in enumerate(self.firsts()) if first < low and not low.startswith(first))
+        return max(below, default=0)
 
     def _read_footer(self) -> _Footer:
         end = self._file.seek(0, os.SEEK_END) - _TRAILER.size

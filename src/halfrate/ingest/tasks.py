@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from enum import StrEnum
 from itertools import islice
 from operator import eq
 from pathlib import Path
@@ -17,10 +18,12 @@ import msgspec
 
 from halfrate.crashpoints import CrashPoint, reach
 from halfrate.domain.line import Rejection
+from halfrate.domain.sharing import Sharing
 from halfrate.ingest.chunks import UNASKED_KEY, ChunkReport, Reading, index_chunk, shortened
 from halfrate.ingest.index import ERRORS_MAX, REPEATED, TWIN, IndexReader, IndexSummary, IndexWriter
-from halfrate.ingest.runs import Rows, Run, batches, merge
+from halfrate.ingest.runs import EVERYTHING, Range, Rows, RowsWriter, Run, batches, halves, merge, read_rows
 from halfrate.planner.shards import cut_sections
+from halfrate.planner.sharing import sharing
 from halfrate.store.blob.api import BlobStore
 
 KEY_CHARS_MAX = 60
@@ -54,11 +57,40 @@ class Repeated(msgspec.Struct, frozen=True, tag=True):
     errors: list[tuple[int, str]]
 
 
-class WriteIndex(msgspec.Struct, frozen=True, tag=True):
-    """Merge the runs by prompt into the index ``blob``. ``marks`` is a bitmap of repeated ordinals."""
+class Half(StrEnum):
+    """Which part of an order is meant."""
+
+    ALL = "all"
+    LOWER = "lower"
+    UPPER = "upper"
+
+
+class MergePrompts(msgspec.Struct, frozen=True, tag=True):
+    """Merge the runs by prompt of ``blob``, or a half of them, into a file of rows at ``into``.
+
+    What they share is told by every so manieth prompt.
+    """
 
     blob: str
     prompts: list[Run]
+    half: Half
+    into: str
+    every: int
+
+
+class Merged(msgspec.Struct, frozen=True, tag=True):
+    """How many rows were merged, how many of them were looked at, and what those share."""
+
+    rows: int
+    looked_at: int
+    sharing: Sharing
+
+
+class WriteIndex(msgspec.Struct, frozen=True, tag=True):
+    """Put files of rows, in turn, into the index ``blob``. ``marks`` is a bitmap of repeated ordinals."""
+
+    blob: str
+    parts: list[str]
     marks: str | None
     summary: IndexSummary
 
@@ -82,7 +114,7 @@ class Nothing(msgspec.Struct, frozen=True, tag=True):
     """It is done."""
 
 
-Task = IndexChunk | FindRepeated | WriteIndex | CutShards
+Task = IndexChunk | FindRepeated | MergePrompts | WriteIndex | CutShards
 
 
 class Chunk(msgspec.Struct, frozen=True, tag=True):
@@ -91,7 +123,7 @@ class Chunk(msgspec.Struct, frozen=True, tag=True):
     report: ChunkReport
 
 
-Report = Chunk | Repeated | Sizes | Nothing
+Report = Chunk | Repeated | Merged | Sizes | Nothing
 
 
 def perform(task: Task, blobs: BlobStore, read: Reading) -> Report:
@@ -103,6 +135,8 @@ def perform(task: Task, blobs: BlobStore, read: Reading) -> Report:
             repeated = _find_repeated(task, blobs, read)
             reach(CrashPoint.KEYS_COMPARE_AFTER)
             return repeated
+        case MergePrompts():
+            return _merge_prompts(task)
         case WriteIndex():
             _write_index(task, blobs)
             return Nothing()
@@ -188,21 +222,46 @@ def _repetition_message(key: str, first_number: int) -> str:
 # The index --------------------------------------------------------------------------------------------
 
 
+def _merge_prompts(task: MergePrompts) -> Merged:
+    found, last_key, looked_at = Sharing(), b"", 0
+    with RowsWriter(Path(task.into)) as writer:
+        for keys, rows in merge(task.prompts, _range(task)):
+            found += sharing(keys, last_key, every=task.every)
+            looked_at += -(-len(keys) // task.every)
+            last_key = _mark_twins(keys, rows, last_key)
+            writer.add(rows)
+    reach(CrashPoint.RUN_WRITE_AFTER)
+    return Merged(writer.rows, looked_at, found)
+
+
+def _range(task: MergePrompts) -> Range:
+    match task.half:
+        case Half.ALL:
+            return EVERYTHING
+        case Half.LOWER:
+            return halves(task.prompts)[0]
+        case Half.UPPER:
+            return halves(task.prompts)[1]
+
+
 def _write_index(task: WriteIndex, blobs: BlobStore) -> None:
     marks = Path(task.marks).read_bytes() if task.marks else b""
     with blobs.writer(task.blob) as into:
         writer = IndexWriter(into)
-        last_key = b""
-        for keys, rows in merge(task.prompts):
-            last_key = _mark_twins(keys, rows, last_key)
-            if marks:
-                for position, ordinal in enumerate(rows.ordinals):
-                    if marks[ordinal >> 3] >> (ordinal & 7) & 1:
-                        rows.flags[position] |= REPEATED
-            writer.add(rows)
+        for path in task.parts:
+            for rows in read_rows(Path(path)):
+                if marks:
+                    _mark_repeated(rows, marks)
+                writer.add(rows)
         reach(CrashPoint.INDEX_COMMIT_BEFORE)
         writer.finish(task.summary)
     reach(CrashPoint.INDEX_COMMIT_AFTER)
+
+
+def _mark_repeated(rows: Rows, marks: bytes) -> None:
+    for position, ordinal in enumerate(rows.ordinals):
+        if marks[ordinal >> 3] >> (ordinal & 7) & 1:
+            rows.flags[position] |= REPEATED
 
 
 def _mark_twins(keys: list[bytes], rows: Rows, last_key: bytes) -> bytes:

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from halfrate.domain.usage import Usage
 from halfrate.metering.pace import Pace
 
 JOBS_MAX = 256
@@ -36,6 +37,7 @@ class Meter:
         self.pace = Pace()
         self.group_sizes = Histogram(GROUP_SIZES)
         self.settle_seconds = Histogram(SETTLE_SECONDS)
+        self.usage = Usage()
         self._jobs: OrderedDict[str, Pace] = OrderedDict()
 
     def remember(self, job_id: str, results: int, *, seconds: float) -> None:
@@ -58,11 +60,14 @@ class Meter:
         if job_id in self._jobs:
             self._jobs[job_id].end(now)
 
-    def settled(self, job_id: str, results: int, *, seconds: float, now: float) -> None:
-        """Note that a group of Results was settled, which took this long."""
+    def settled(
+        self, job_id: str, results: int, *, seconds: float, now: float, usage: Usage = Usage()
+    ) -> None:
+        """Note that a group of Results was settled, which took this long, and the tokens it came to."""
         self.pace.note(results, now)
         if job_id in self._jobs:
             self._jobs[job_id].note(results, now)
+        self.usage += usage
         self.group_sizes.add(results)
         self.settle_seconds.add(seconds)
 

@@ -12,6 +12,13 @@ from halfrate.domain.embedding import Embedding
 from halfrate.domain.outcome import Failed
 from halfrate.domain.request import UNASKED, AnyRequest, Message, Role, Sampling
 
+SORT_KEY_VERSION = 1
+"""Grows with every change of what `sort_key` returns.
+
+Indexes of another version are made again. Shards are ranges of an order: Jobs that are planned in another one
+are failed rather than run, unless a migration has them start over.
+"""
+
 # No UTF-8 text contains the bytes F8 to FF, so these marks cannot be mistaken for a prompt's own.
 _END_OF_MESSAGE = b"\xff"
 _END_OF_PROMPT = b"\xfe"
@@ -107,6 +114,29 @@ def _repr_of(sampling: Sampling) -> bytes:
 
 
 _UNASKED_KEY = _repr_of(UNASKED)
+
+
+def prompt_length(key: bytes) -> int:
+    """Return how many bytes of a `sort_key` stand for a prompt that others can begin like.
+
+    That is 0 where there is none: of a Failed, and of an Embedding, whose text is computed as a whole.
+    """
+    if key.startswith((_WITHOUT_PROMPT, _EMBEDDING)):
+        return 0
+    end = key.rfind(_END_OF_PROMPT)
+    return end if end >= 0 else len(key)
+
+
+def common_bytes(one: bytes, other: bytes) -> int:
+    """Return how many bytes two keys begin with alike."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def prompt_bytes(request: AnyRequest | Failed) -> int:

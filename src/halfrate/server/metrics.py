@@ -118,6 +118,9 @@ def _engines(engines: Iterable[EngineReading]) -> Iterator[Metric]:
     pace = GaugeMetricFamily(
         "halfrate_engine_requests_per_second", "Results of Jobs in a second of work.", labels=["engine"]
     )
+    tokens = CounterMetricFamily(
+        "halfrate_engine_tokens", "Tokens of Jobs; cached ones are input too.", labels=["engine", "kind"]
+    )
     groups = HistogramMetricFamily(
         "halfrate_settle_group_results", "Results settled together.", labels=["engine"]
     )
@@ -130,12 +133,16 @@ def _engines(engines: Iterable[EngineReading]) -> Iterator[Metric]:
         lanes.add_metric([engine.name], engine.lanes)
         in_use.add_metric([engine.name], engine.lanes_in_use)
         pace.add_metric([engine.name], engine.requests_per_second)
+        usage = engine.meter.usage
+        tokens.add_metric([engine.name, "input"], usage.input_tokens)
+        tokens.add_metric([engine.name, "cached"], usage.cached_tokens)
+        tokens.add_metric([engine.name, "output"], usage.output_tokens)
         for family, histogram in (
             (groups, engine.meter.group_sizes),
             (settling, engine.meter.settle_seconds),
         ):
             family.add_metric([engine.name], buckets=_buckets(histogram), sum_value=histogram.sum)
-    yield from (states, lanes, in_use, pace, groups, settling)
+    yield from (states, lanes, in_use, pace, tokens, groups, settling)
 
 
 def _deliveries(reading: Reading) -> Iterator[Metric]:

@@ -14,6 +14,15 @@ def test_a_running_job_shows_rate_and_time_left() -> None:
     assert line == "RUNNING, 250 of 1,000 done, 12.3/s, about 10 min left"
 
 
+def test_tokens_are_told_with_the_part_that_came_from_the_cache() -> None:
+    usage = {"promptTokenCount": "4000", "cachedContentTokenCount": "3000", "candidatesTokenCount": "50"}
+    line = status_line(JobView.of(operation(halfrate={"usage": usage})), requests_per_second=None)
+    assert "4,000 (3,000 cached: 75%) + 50 tokens" in line
+    usage["cachedContentTokenCount"] = "0"
+    line = status_line(JobView.of(operation(halfrate={"usage": usage})), requests_per_second=None)
+    assert "4,000 + 50 tokens" in line
+
+
 def test_a_job_that_is_late_says_so_and_within_what_range_it_ends() -> None:
     own = {
         "eta": "600s",

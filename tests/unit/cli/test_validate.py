@@ -68,6 +68,23 @@ def test_what_cannot_be_done_is_a_warning_on_the_right_line(halfrate: Run, file:
     assert "Warning on line 3: it will get an error result" in ended.out
 
 
+def test_a_good_file_is_told_what_its_order_is_worth(halfrate: Run, file: Path) -> None:
+    lines = [GOOD.replace("Hello", f"{n % 2} {'the document ' * 40} {n}") % n for n in range(8)]
+    file.write_text("".join(lines))
+    ended = halfrate("validate", file)
+    assert "75% of their text is alike at the beginning of another, in 2 groups" in ended.err
+    assert "up to 4.0 times less to compute" in ended.err
+    document = halfrate("validate", file, "--json").document
+    assert document["groups"] == 2
+    assert document["sharedBytes"] / document["promptBytes"] == pytest.approx(0.745, abs=0.005)
+
+
+def test_nothing_is_said_of_prompts_that_have_nothing_in_common(halfrate: Run, file: Path) -> None:
+    file.write_text(GOOD.replace("Hello", "one") % "a" + GOOD.replace("Hello", "two") % "b")
+    ended = halfrate("validate", file)
+    assert (ended.code, "less to compute" in ended.err) == (0, False)
+
+
 def test_lines_without_a_key_are_counted(halfrate: Run, file: Path) -> None:
     file.write_text('{"request": {"contents": [{"parts": [{"text": "Hello"}]}]}}\n' + GOOD % "a")
     ended = halfrate("validate", file)

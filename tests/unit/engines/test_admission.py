@@ -50,6 +50,52 @@ def test_others_pass_those_who_wait_for_a_leader() -> None:
     assert entered(admission) == [0, 2]
 
 
+def test_who_passes_those_who_wait_leaves_them_their_room() -> None:
+    """Else the cache is filled with what is needed later, and what is needed next is overwritten."""
+    for blocks_total, passing in ((32, []), (33, [3])):
+        admission = Admission(sequences_max=8, blocks_total=blocks_total)
+        for id in range(3):  # 10 blocks in common, and 4 for each of its own
+            admission.offer(applicant(id, words(1, 10) + words(10 + id, 2)))
+        admission.offer(applicant(3, words(2, 9)))  # 11 blocks
+        assert entered(admission) == [0, *passing]
+        admission.prefilled(0)
+        assert entered(admission)[:2] == [1, 2]
+
+
+def test_what_is_computed_and_in_use_is_cached() -> None:
+    """However many blocks have come and gone since: nothing that is in use is overwritten."""
+    admission = Admission(sequences_max=8, blocks_total=16)
+    admission.offer(applicant(0, words(1, 8)))
+    assert entered(admission) == [0]
+    admission.offer(applicant(1, words(1, 8)))
+    admission.prefilled(0)
+    for id in range(2, 9):
+        admission.withdraw(1)
+        admission.offer(applicant(id, words(id, 2)))
+        assert entered(admission) == [id]
+        admission.left(id)
+    admission.offer(applicant(1, words(1, 8)))
+    (entry,) = admission.admit()
+    assert entry.cached_tokens == 8 * BLOCK_TOKENS - 1
+
+
+def test_what_was_computed_twice_is_not_surely_there_while_it_is_in_use() -> None:
+    """The pipeline finds the later of the two only, and that may be overwritten when its owner is out."""
+    admission = Admission(sequences_max=8, blocks_total=16)
+    for id in range(2):
+        admission.offer(applicant(id, words(1, 1) + words(10 + id, 2)))
+    assert entered(admission) == [0, 1]
+    admission.prefilled(0)
+    admission.prefilled(1)
+    admission.left(1)
+    for id in range(2, 9):
+        admission.offer(applicant(id, words(20 + id, 4)))
+        assert entered(admission) == [id]
+        admission.left(id)
+    admission.offer(applicant(9, words(1, 1) + words(19, 2)))
+    assert [entry.cached_tokens for entry in admission.admit()] == [0]
+
+
 def test_a_short_common_beginning_is_not_worth_waiting_for() -> None:
     admission = Admission(sequences_max=8, blocks_total=100)
     for id in range(3):

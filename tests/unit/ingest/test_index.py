@@ -6,6 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from halfrate.domain.errors import CorruptData, InvalidArgument
+from halfrate.domain.sharing import Sharing
+from halfrate.ingest import indexing
 from halfrate.ingest.chunks import Reading, index_chunk
 from halfrate.ingest.index import (
     BLOCK_ROWS,
@@ -17,7 +19,7 @@ from halfrate.ingest.index import (
     NamedModel,
 )
 from halfrate.ingest.inputs import refuse_bad_input
-from halfrate.planner.prefix import sort_key
+from halfrate.planner.prefix import SORT_KEY_VERSION, sort_key
 from halfrate.store.blob.local import LocalBlobStore
 from halfrate.store.blob.names import index_blob
 from tests.unit.ingest.conftest import parse, parse_lines
@@ -40,6 +42,8 @@ async def test_every_line_has_its_entry_in_the_order_to_run_them(index):
         keyless=2,
         first_generations=(1, 3, 5),
         models=(),
+        # A mark, a letter and the end of the message.
+        sharing=Sharing(prompt_bytes=9, shared_bytes=4, groups=2),
     )
 
 
@@ -179,7 +183,7 @@ async def test_an_index_of_another_format_says_so(index):
     path.write_bytes(data)
     with (
         indexed.store.reader(index_blob("inputs/x")) as reader,
-        pytest.raises(CorruptData, match="it has format 1, and this halfrate reads 2"),
+        pytest.raises(CorruptData, match="it has format 1, and this halfrate reads 3"),
     ):
         IndexReader(reader)
 
@@ -259,7 +263,7 @@ async def test_a_block_in_the_place_of_another_is_noticed(index):
     indexed = await index(b"{}\n" * (2 * BLOCK_ROWS), piece_bytes=1 << 16, chunk_bytes_min=1 << 20)
     path = indexed.store._root / index_blob("inputs/x")
     whole = path.read_bytes()
-    start = 12
+    start = 16
     size = BLOCK_ROWS * 21 + 8
     first, second = whole[start : start + size], whole[start + size : start + 2 * size]
     path.write_bytes(whole[:start] + second + first + whole[start + 2 * size :])
@@ -326,3 +330,39 @@ async def test_a_first_line_that_is_too_long_is_guessed_at_too(index):
     objects = b'{"text": "' + b"x" * 10_000 + b'"}\n'
     indexed = await index(objects, line_bytes=100)
     assert "looks like" not in indexed.summary.errors[0]
+
+
+async def test_an_index_is_the_same_whether_it_was_merged_whole_or_by_halves(index):
+    data = b"".join(
+        b'{"key": "%d", "text": "%s %05d"}\n' % (n, b"abc"[n % 3 : n % 3 + 1] * 100, n * 7919 % 3_000)
+        for n in range(3_000)
+    )
+    data += b'{"key": "7", "text": "again"}\n'
+    whole = await index(data, piece_bytes=1 << 16, chunk_bytes_min=len(data))
+    entries = whole.entries()
+    halved = await index(data, piece_bytes=1 << 12, chunk_bytes_min=1 << 15)
+    assert halved.entries() == entries
+    assert [entry.repeated for entry in entries].count(True) == 1
+    # The first prompt of the second half has none before it.
+    sharing = whole.summary.sharing
+    assert 0 < sharing.shared_bytes - halved.summary.sharing.shared_bytes <= sharing.prompt_bytes / 3_000
+
+
+async def test_what_many_lines_share_is_told_by_a_sample(index, monkeypatch):
+    data = b"".join(b'{"text": "%05d %s"}\n' % (n // 10, b"xyz"[n % 3 : n % 3 + 1]) for n in range(4_000))
+    exact = (await index(data, piece_bytes=1 << 16)).summary.sharing
+    monkeypatch.setattr(indexing, "SHARING_ALL_MAX", 1_000)
+    sampled = (await index(data, piece_bytes=1 << 16)).summary.sharing
+    assert sampled != exact
+    assert sampled.prompt_bytes == pytest.approx(exact.prompt_bytes, rel=0.02)
+    assert sampled.shared_bytes == pytest.approx(exact.shared_bytes, rel=0.02)
+
+
+async def test_an_index_in_another_order_is_not_read(index, monkeypatch):
+    indexed = await index(b'{"text": "a"}\n')
+    monkeypatch.setattr("halfrate.ingest.index.SORT_KEY_VERSION", SORT_KEY_VERSION + 1)
+    with (
+        indexed.store.reader(index_blob("inputs/x")) as reader,
+        pytest.raises(CorruptData, match=f"has order {SORT_KEY_VERSION}"),
+    ):
+        IndexReader(reader)

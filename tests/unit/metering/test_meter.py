@@ -2,6 +2,7 @@
 
 import pytest
 
+from halfrate.domain.usage import Usage
 from halfrate.metering.meter import JOBS_MAX, Histogram, Meter
 
 
@@ -17,7 +18,8 @@ def test_each_job_has_a_pace_of_its_own_and_all_together_one():
     for job_id, start, results in (("quick", 0.0, 10), ("slow", 100.0, 1)):
         meter.begin(job_id, start)
         for second in range(100):
-            meter.settled(job_id, results, seconds=0.01, now=start + second + 0.5)
+            usage = Usage(100 * results, results, 50 * results)
+            meter.settled(job_id, results, usage=usage, seconds=0.01, now=start + second + 0.5)
         meter.end(job_id, start + 100)
     quick, slow = meter.pace_of("quick"), meter.pace_of("slow")
     assert quick is not None
@@ -27,6 +29,7 @@ def test_each_job_has_a_pace_of_its_own_and_all_together_one():
     assert meter.pace.results == 1_100
     assert meter.group_sizes.counts[:3] == [100, 0, 100]
     assert sum(meter.settle_seconds.counts) == 200
+    assert meter.usage == Usage(110_000, 1_100, 55_000)
 
 
 def test_it_remembers_a_bounded_number_of_jobs():

@@ -1,10 +1,12 @@
+from hashlib import blake2b
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from halfrate.domain.embedding import Embedding
 from halfrate.domain.outcome import Cause, Failed
 from halfrate.domain.request import UNASKED, Message, Request, Role, Sampling
-from halfrate.planner.prefix import prompt_bytes, sort_key, text_keys
+from halfrate.planner.prefix import SORT_KEY_VERSION, prompt_bytes, sort_key, text_keys
 from tests.unit.planner.strategies import EMBEDDINGS, REQUESTS, TEXTS
 
 
@@ -69,3 +71,15 @@ def test_a_prompt_is_measured_in_bytes_of_text(request):
 def test_lines_of_one_text_have_the_keys_of_their_requests(asked):
     keys = text_keys([text for text, _ in asked], [sampling for _, sampling in asked])
     assert keys == [sort_key(Request((Message(Role.USER, text),), sampling)) for text, sampling in asked]
+
+
+def test_a_key_that_changes_takes_another_version():
+    """Orders are kept with this version, and Shards are ranges of them: raise it if this fails."""
+    requests = [
+        Request((Message(Role.SYSTEM, "Be brief."), Message(Role.USER, "Grüße?")), Sampling(seed=1)),
+        Request((Message(Role.USER, "Hello"),), cache="c"),
+        Embedding("Hello"),
+        Failed(Cause.INVALID, ""),
+    ]
+    digest = blake2b(b"".join(map(sort_key, requests)), digest_size=8).hexdigest()
+    assert (SORT_KEY_VERSION, digest) == (1, "b49592e74b55b1aa")

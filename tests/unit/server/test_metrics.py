@@ -53,6 +53,9 @@ async def test_what_was_answered_is_counted(client):
     assert samples["halfrate_engine_lanes", "scripted"] == 8
     assert samples["halfrate_engine_lanes_in_use", "scripted"] == 0
     assert samples["halfrate_engine_requests_per_second", "scripted"] > 0
+    assert samples["halfrate_engine_tokens_total", "scripted input"] == 5
+    assert samples["halfrate_engine_tokens_total", "scripted cached"] == 0
+    assert samples["halfrate_engine_tokens_total", "scripted output"] == 3
     assert samples["halfrate_settle_group_results_sum", "scripted"] == 3
     assert samples["halfrate_settle_seconds_count", "scripted"] >= 1
 

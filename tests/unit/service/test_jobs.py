@@ -6,11 +6,13 @@ import json
 import pytest
 
 from halfrate.config import DispatchConfig, Limits
+from halfrate.dispatch import shard_run
 from halfrate.domain.errors import Forbidden, InvalidArgument, LeaseLost, NotFound, ResourceExhausted
 from halfrate.domain.job import Counts, JobState
 from halfrate.domain.outcome import Cause
 from halfrate.engines.scripted import ScriptedEngine, failing
 from halfrate.ingest.inputs import Inputs
+from halfrate.planner.prefix import SORT_KEY_VERSION
 from tests.fakes import FakeClock, ended, line, results, submit, text_of, until, upload
 
 
@@ -24,12 +26,13 @@ async def answered(app, job, *, at_least):
 
 
 async def planned(app, job):
-    """Wait until a Job has its Shards."""
+    """Wait until a Job has its Shards, and return it."""
 
     async def has_plan() -> bool:
         return (await app.jobs.get(job.id)).planned
 
     await until(has_plan)
+    return await app.jobs.get(job.id)
 
 
 async def test_every_line_gets_its_answer_in_input_order(start):
@@ -258,6 +261,41 @@ async def test_cancelling_a_finished_job_changes_nothing(start):
         job = await ended(app, await submit(app, line("x")))
         await app.jobs.cancel(job.id)
         assert (await app.jobs.get(job.id)).state is JobState.SUCCEEDED
+
+
+async def test_more_twins_than_a_shard_holds_are_asked_once_for_each_shard(start):
+    """A Shard is twice as large as it should be at most, for their sake."""
+    engine = ScriptedEngine()
+    twins = [line("the same", f"twin{n}", temperature=0) for n in range(30)]
+    async with start(engine, dispatch=DispatchConfig(shard_requests=4)) as app:
+        job = await ended(app, await submit(app, line("another", "first"), *twins, line("other", "last")))
+        answers = await results(app, job)
+    assert job.counts == Counts(32, 32, 0)
+    assert [answer["key"] for answer in answers] == ["first", *(f"twin{n}" for n in range(30)), "last"]
+    assert len({text_of(answer) for answer in answers[1:-1]}) == 1
+    assert engine.calls == 2 + 4
+
+
+async def test_a_planned_job_knows_what_its_prompts_have_in_common(start):
+    async with start(ScriptedEngine(broken="no")) as app:
+        job = await submit(app, *[line(f"a document, and question {n}") for n in range(10)])
+        job = await planned(app, job)
+    assert job.order_version == SORT_KEY_VERSION
+    assert (job.sharing.groups, job.sharing.prompt_bytes) == (1, 10 * (2 + len("a document, and question 0")))
+    assert job.sharing.shared_bytes == 9 * (1 + len("a document, and question "))
+
+
+async def test_a_job_that_is_planned_in_another_order_is_not_run_in_this_one(start, monkeypatch):
+    """Its Shards would be other lines than they were."""
+    async with start(ScriptedEngine(broken="no")) as app:
+        job = await planned(app, await submit(app, line("x")))
+    monkeypatch.setattr(shard_run, "SORT_KEY_VERSION", SORT_KEY_VERSION + 1)
+    engine = ScriptedEngine()
+    async with start(engine) as app:
+        job = await ended(app, job)
+    assert job.state is JobState.FAILED
+    assert job.error.startswith(f"It was planned in order {SORT_KEY_VERSION} by another halfrate")
+    assert engine.calls == 0
 
 
 async def test_a_waiting_job_says_why(start):

@@ -12,6 +12,7 @@ from halfrate.domain.file import output_file_id
 from halfrate.domain.job import FINAL_STATES, Counts, Job, JobState, Notify
 from halfrate.domain.outcome import Answered, Finish
 from halfrate.domain.outlook import Eta, Outlook, Promise
+from halfrate.domain.sharing import Sharing
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Waiting, WaitingCode
 from halfrate.wire.gemini.batches import (
@@ -222,6 +223,7 @@ def test_a_finished_job_shows_its_output_twice():
         ended_at=JOB.created_at,
         counts=Counts(3, 2, 1),
         usage=Usage(100, 20, 30),
+        sharing=Sharing(900, 600, 2),
         cost_picos=1_250_000_300_000,
         interactive_cost_picos=2_500_000_600_000,
     )
@@ -238,6 +240,7 @@ def test_a_finished_job_shows_its_output_twice():
         "failedRequestCount": "1",
     }
     assert operation_["metadata"]["halfrate"] == {
+        "sharing": {"promptBytes": "900", "sharedBytes": "600", "groups": "2"},
         "usage": {
             "promptTokenCount": "100",
             "cachedContentTokenCount": "30",

@@ -6,6 +6,8 @@ someone has computed it. And when its KV cache runs full it throws out a Request
 computes it again. So:
 
 * of Requests that begin with the same blocks, one leader goes ahead, and the others wait for its first token;
+* who comes after those who wait for a leader passes them only if the cache has room for them too: what they
+  are to find there is not overwritten for what is needed later;
 * a Request enters only when the cache has room for its prompt and the longest answer it may give;
 * apart from that the order is first come, first served, and interactive Requests go ahead of batch ones.
 
@@ -17,7 +19,6 @@ for at most `HOLDS_MAX` leaders, and while interactive Requests pour in, a batch
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from halfrate.engines.embedded.prefix import BLOCK_TOKENS, PrefixMirror, Stamp
@@ -79,6 +80,7 @@ class Admission:
         self._interactive_in_a_row = 0
         self._running: dict[int, _Running] = {}
         self._references: Counter[int] = Counter()
+        self._doubled: set[int] = set()  # of those, the ones that somebody computed once more
         self._private_blocks = 0
         self._leaders: dict[int, int] = {}  # key of a block being computed -> who computes it
         self._mirror = PrefixMirror(blocks_total)
@@ -147,23 +149,29 @@ class Admission:
         for key in running.counted:
             if not self._references[key]:
                 del self._references[key]
+                self._doubled.discard(key)
 
     def _next(self) -> Applicant | None:
-        """The first of the preferred queue, or of the other, that is not held and has room."""
+        """The first of the preferred queue, or of the other, that is not held and has room.
+
+        Whoever passes some that are held leaves them the room that they will need: else what they wait for
+        would be overwritten, to make way for what is needed after them.
+        """
+        kept = 0
         for queue in self._preference():
-            applicant = next(self._not_held(queue), None)
-            if applicant is not None:
-                # One without room holds back everyone, the other queue too: else it might never find room.
-                return applicant if self._fits(applicant) else None
+            for applicant in queue.waiting.values():
+                if not self._held(queue, applicant):
+                    # One without room holds back everyone, the other queue too: else it might never find it.
+                    return applicant if self._room >= kept + self._blocks_to_take(applicant) else None
+                kept += self._blocks_left_to_take(applicant)
+                if kept > self._room:
+                    return None
         return None
 
     def _preference(self) -> tuple[_Queue, _Queue]:
         if self._interactive_in_a_row >= INTERACTIVE_RUN:
             return self._batch, self._interactive
         return self._interactive, self._batch
-
-    def _not_held(self, queue: _Queue) -> Iterator[Applicant]:
-        return (applicant for applicant in queue.waiting.values() if not self._held(queue, applicant))
 
     def _held(self, queue: _Queue, applicant: Applicant) -> bool:
         """Whether waiting for a leader saves it the computing of at least `HELD_BLOCKS_MIN` blocks."""
@@ -184,12 +192,34 @@ class Admission:
         leading = [key for key in applicant.keys if key in self._leaders]
         return self._leaders[leading[-1]] if len(leading) >= HELD_BLOCKS_MIN else None
 
-    def _fits(self, applicant: Applicant) -> bool:
-        shared = sum(1 for key in applicant.keys[: self._cached_blocks(applicant)] if key in self._references)
-        return self.blocks_in_use + applicant.blocks - shared <= self._blocks_total
+    @property
+    def _room(self) -> int:
+        return self._blocks_total - self.blocks_in_use
+
+    def _blocks_to_take(self, applicant: Applicant) -> int:
+        """Return how many blocks more are in use when it has entered."""
+        cached = applicant.keys[: self._cached_blocks(applicant)]
+        return applicant.blocks - sum(map(self._references.__contains__, cached))
+
+    def _blocks_left_to_take(self, applicant: Applicant) -> int:
+        """Return how many blocks one that is held will take when its leader is done."""
+        return applicant.blocks - sum(map(self._references.__contains__, applicant.keys))
 
     def _cached_blocks(self, applicant: Applicant) -> int:
-        return self._mirror.depth(applicant.keys) if self._prefix_caching else 0
+        """How many of its leading blocks are surely there."""
+        if not self._prefix_caching:
+            return 0
+        for depth, key in enumerate(applicant.keys):
+            if not self._in_use(key) and not self._mirror.holds(key):
+                return depth
+        return len(applicant.keys)
+
+    def _in_use(self, key: int) -> bool:
+        """Whether somebody inside holds this block, computed.
+
+        One that was computed twice may be lost while it is in use: the pipeline finds the later one only.
+        """
+        return key in self._references and key not in self._leaders and key not in self._doubled
 
     def _enter(self, applicant: Applicant) -> Entry:
         self._interactive_in_a_row = self._interactive_in_a_row + 1 if applicant.interactive else 0
@@ -198,6 +228,7 @@ class Admission:
         counted = tuple(
             key for depth, key in enumerate(applicant.keys) if depth < cached or key not in self._references
         )
+        self._doubled.update(key for key in applicant.keys[cached:] if key in self._references)
         new = sum(1 for key in counted if key not in self._references)
         private = applicant.blocks - len(counted)
         running = _Running(

@@ -1,10 +1,10 @@
-"""Just enough of the GGUF format: read what a file says of itself, and write models of a few kilobytes."""
+"""Just enough of the GGUF format: read what a file says of itself, and write models that were made here."""
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -181,37 +181,55 @@ def write_toy(
     one for each of the ``words``, which it may write, and of the ``marks``, which are read in prompts too.
     With ``follows`` it knows which token follows which.
     """
-    tokens = [*_byte_tokens(), "aa", *words, *marks, END]
+    tokens = [*byte_tokens(), "aa", *words, *marks, END]
     width = _aligned(len(tokens)) if follows else 32
     heads = width // 32
-    metadata: dict[str, tuple[int, object]] = {
-        "general.architecture": (_STRING, "llama"),
-        "general.file_type": (_U32, 0),
-        "llama.context_length": (_U32, 4096),
-        "llama.embedding_length": (_U32, width),
-        "llama.block_count": (_U32, 1),
-        "llama.feed_forward_length": (_U32, width),
-        "llama.attention.head_count": (_U32, heads),
-        "llama.attention.head_count_kv": (_U32, heads),
-        "llama.attention.layer_norm_rms_epsilon": (_F32, 1e-6),
-        "tokenizer.ggml.model": (_STRING, "gpt2"),
-        "tokenizer.ggml.pre": (_STRING, "gpt-2"),
-        "tokenizer.ggml.tokens": (_ARRAY, tokens),
-        "tokenizer.ggml.token_type": (_ARRAY, [1] * (257 + len(words)) + [4] * len(marks) + [3]),
-        "tokenizer.ggml.merges": (_ARRAY, ["a a"]),
-        "tokenizer.ggml.eos_token_id": (_U32, len(tokens) - 1),
-        "tokenizer.ggml.bos_token_id": (_U32, len(tokens) - 1),
-        "tokenizer.ggml.padding_token_id": (_U32, len(tokens) - 1),
-        "tokenizer.ggml.add_bos_token": (_BOOL, False),
+    metadata: dict[str, object] = {
+        "general.architecture": "llama",
+        "general.file_type": 0,
+        "llama.context_length": 4096,
+        "llama.embedding_length": width,
+        "llama.block_count": 1,
+        "llama.feed_forward_length": width,
+        "llama.attention.head_count": heads,
+        "llama.attention.head_count_kv": heads,
+        "llama.attention.layer_norm_rms_epsilon": 1e-6,
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "gpt-2",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [1] * (257 + len(words)) + [4] * len(marks) + [3],
+        "tokenizer.ggml.merges": ["a a"],
+        "tokenizer.ggml.eos_token_id": len(tokens) - 1,
+        "tokenizer.ggml.bos_token_id": len(tokens) - 1,
+        "tokenizer.ggml.padding_token_id": len(tokens) - 1,
+        "tokenizer.ggml.add_bos_token": False,
     }
     if template is not None:
-        metadata["tokenizer.chat_template"] = (_STRING, template)
+        metadata["tokenizer.chat_template"] = template
     square, vocabulary = (width, width), (width, len(tokens))
     shapes: dict[str, Sequence[int]] = {"token_embd.weight": vocabulary, "output.weight": vocabulary}
     shapes |= {f"blk.0.attn_{name}.weight": square for name in ("q", "k", "v", "output")}
     shapes |= {f"blk.0.ffn_{name}.weight": square for name in ("gate", "up", "down")}
     shapes |= {f"{name}_norm.weight": (width,) for name in ("blk.0.attn", "blk.0.ffn", "output")}
-    path.write_bytes(_file(metadata, shapes, _successors(tokens, follows, width) if follows else {}))
+    values = _successors(tokens, follows, width) if follows else {}
+    write(path, metadata, shapes, lambda name: values.get(name, b""))
+
+
+def write(
+    path: Path,
+    metadata: Mapping[str, object],
+    shapes: Mapping[str, Sequence[int]],
+    value: Callable[[str], bytes],
+) -> None:
+    """Write a model: what it says of itself, and tensors of these shapes, neighbours in memory first.
+
+    ``value`` is asked for the bytes of each tensor, in turn: vectors in 32 bits, matrices in 16, as their
+    reader wants them. What it leaves out at the end is zero.
+    """
+    with path.open("wb") as file:
+        file.write(_described(metadata, shapes))
+        for name, shape in shapes.items():
+            file.write(value(name).ljust(_tensor_bytes(shape), b"\0"))
 
 
 def _successors(tokens: Sequence[str], follows: Mapping[str, str], width: int) -> dict[str, bytes]:
@@ -232,39 +250,45 @@ def _halves(rows: Sequence[Sequence[float]]) -> bytes:
     return b"".join(struct.pack(f"<{len(row)}e", *row) for row in rows)
 
 
-def _byte_tokens() -> list[str]:
-    """The 256 bytes as GPT-2 spells them: printable ones as themselves, the others as letters from 256 on."""
+def byte_tokens() -> list[str]:
+    """Return the 256 bytes as GPT-2 spells them: printable ones as themselves, others as letters from 256."""
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     spare = iter(range(256, 512))
     return [chr(byte) if byte in printable else chr(next(spare)) for byte in range(256)]
 
 
-def _file(
-    metadata: Mapping[str, tuple[int, object]],
-    shapes: Mapping[str, Sequence[int]],
-    values: Mapping[str, bytes],
-) -> bytes:
-    """A whole GGUF file: vectors in 32 bits, matrices in 16, as its reader wants them; zero without value."""
+def _described(metadata: Mapping[str, object], shapes: Mapping[str, Sequence[int]]) -> bytes:
+    """Return what comes before the tensors."""
     out = bytearray(MAGIC + struct.pack("<IQQ", 3, len(shapes), len(metadata)))
-    for name, (kind, value) in metadata.items():
-        out += _pack_string(name) + struct.pack("<I", kind) + _pack_value(kind, value)
+    for name, value in metadata.items():
+        out += _pack_string(name) + struct.pack("<I", _type_of(value)) + _pack_value(value)
     offset = 0
-    tensors = bytearray()
     for name, shape in shapes.items():
-        kind, size = (_TENSOR_F16, 2) if len(shape) > 1 else (_TENSOR_F32, 4)
+        kind = _TENSOR_F16 if len(shape) > 1 else _TENSOR_F32
         out += _pack_string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
-        offset += _aligned(size * math.prod(shape))
-        tensors = (tensors + values.get(name, b"")).ljust(offset, b"\0")
-    return bytes(out).ljust(_aligned(len(out)), b"\0") + bytes(tensors)
+        offset += _tensor_bytes(shape)
+    return bytes(out).ljust(_aligned(len(out)), b"\0")
 
 
-def _pack_value(kind: int, value: object) -> bytes:
+def _tensor_bytes(shape: Sequence[int]) -> int:
+    return _aligned((2 if len(shape) > 1 else 4) * math.prod(shape))
+
+
+def _type_of(value: object) -> int:
+    for kind, type_ in ((_BOOL, bool), (_U32, int), (_F32, float), (_STRING, str)):
+        if isinstance(value, type_):
+            return kind
+    return _ARRAY
+
+
+def _pack_value(value: object) -> bytes:
     if isinstance(value, list):
         of = _STRING if isinstance(value[0], str) else _I32
-        return struct.pack("<IQ", of, len(value)) + b"".join(_pack_value(of, member) for member in value)
+        packed = map(_pack_string, value) if of == _STRING else (struct.pack("<i", each) for each in value)
+        return struct.pack("<IQ", of, len(value)) + b"".join(packed)
     if isinstance(value, str):
         return _pack_string(value)
-    return struct.pack("<" + _NUMBERS[kind], value)
+    return struct.pack("<" + _NUMBERS[_type_of(value)], value)
 
 
 def _pack_string(text: str) -> bytes:

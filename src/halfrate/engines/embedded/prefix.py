@@ -41,12 +41,10 @@ class PrefixMirror:
         self._allocated = 0
         self._stamps: OrderedDict[int, Stamp] = OrderedDict()
 
-    def depth(self, keys: Sequence[int]) -> int:
-        """How many leading blocks of this chain are surely cached."""
-        for depth, key in enumerate(keys):
-            if not self._holds(key):
-                return depth
-        return len(keys)
+    def holds(self, key: int) -> bool:
+        """Whether this block is surely cached."""
+        stamp = self._stamps.get(key)
+        return stamp is not None and not self._overwritten(stamp)
 
     def stamp(self, in_use: int) -> Stamp:
         """The present moment, to be given to `use` later."""
@@ -64,10 +62,6 @@ class PrefixMirror:
                 self._stamps[key] = stamp
                 self._stamps.move_to_end(key)
         self._forget_overwritten()
-
-    def _holds(self, key: int) -> bool:
-        stamp = self._stamps.get(key)
-        return stamp is not None and not self._overwritten(stamp)
 
     def _overwritten(self, stamp: Stamp) -> bool:
         return self._allocated - stamp.allocated + stamp.in_use >= self._blocks_total

@@ -12,6 +12,7 @@ from halfrate.domain.job import Counts, Job, JobChange, JobEvent, JobState
 from halfrate.domain.listing import Condition
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, Section, SegmentRef, Shard, Share
+from halfrate.domain.sharing import Sharing
 from halfrate.domain.snapshot import Snapshot
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Ahead
@@ -96,6 +97,10 @@ class MetaStore(Protocol):
 
     async def set_requests(self, job_id: str, requests: int) -> None:
         """Note how many Requests a Job has, once its input is indexed."""
+        ...
+
+    async def note_order(self, job_id: str, order_version: int, sharing: Sharing) -> None:
+        """Note what a PENDING Job's Requests are sorted by, and what they have in common then."""
         ...
 
     async def note_files_read(self, job_id: str) -> None:
@@ -186,11 +191,18 @@ class MetaStore(Protocol):
 
     # Shards
 
-    async def claim_shard(self, engine: str, worker: str, *, lease_seconds: float) -> Lease | None:
+    async def claim_shard(
+        self, engine: str, worker: str, *, lease_seconds: float, job_id: str | None = None
+    ) -> Lease | None:
         """Take the Engine's Shard that goes first under a new Lease; the Job's first claim starts it.
 
-        The highest priority goes first, then the earliest deadline, then the oldest Job.
+        The highest priority goes first, then the earliest deadline, then the oldest Job; before all of them
+        the Job ``job_id``, if that has a Shard to claim. The Shards of a Job go in their order.
         """
+        ...
+
+    async def next_shards(self, engine: str, *, limit: int) -> list[Shard]:
+        """Return the next Shard of each of up to ``limit`` Jobs, those that go first at the front."""
         ...
 
     async def renew_lease(self, lease: Lease, *, lease_seconds: float) -> Lease:

@@ -33,6 +33,7 @@ from halfrate.domain.kind import Kind
 from halfrate.domain.listing import Condition
 from halfrate.domain.outcome import Cause
 from halfrate.domain.shard import Lease, Section, SegmentRef, Shard, Share
+from halfrate.domain.sharing import Sharing
 from halfrate.domain.snapshot import Snapshot
 from halfrate.domain.usage import Usage
 from halfrate.domain.waiting import Ahead
@@ -187,6 +188,11 @@ class SqliteStore(SqliteWebhooks, SqliteCaches):
         values = {"id": job_id, "requests": requests, "now": self._clock.now()}
         await self._change(lambda connection: _execute(connection, "set_requests", values))
 
+    async def note_order(self, job_id: str, order_version: int, sharing: Sharing) -> None:
+        """Note what a PENDING Job's Requests are sorted by, and what they have in common then."""
+        values = {"id": job_id, "order_version": order_version, **asdict(sharing)}
+        await self._change(lambda connection: _execute(connection, "note_order", values))
+
     async def note_files_read(self, job_id: str) -> None:
         """Note that lines of a Job point at Files: those that expire from now on are kept for it."""
         await self._change(lambda connection: _execute(connection, "note_files_read", {"id": job_id}))
@@ -332,11 +338,15 @@ class SqliteStore(SqliteWebhooks, SqliteCaches):
 
     # Shards
 
-    async def claim_shard(self, engine: str, worker: str, *, lease_seconds: float) -> Lease | None:
+    async def claim_shard(
+        self, engine: str, worker: str, *, lease_seconds: float, job_id: str | None = None
+    ) -> Lease | None:
         """Take the Shard that goes first under a new Lease; the Job's first claim starts it."""
+        first = {"engine": engine, "job_id": None, "limit": 1}
 
         def change(connection: apsw.Connection) -> Lease | None:
-            rows = _rows(connection, "find_open_shard", {"engine": engine})
+            rows = _rows(connection, "find_open_shard", first | {"job_id": job_id})
+            rows = rows or _rows(connection, "find_open_shard", first)
             if not rows:
                 return None
             (shard,) = rows
@@ -347,12 +357,17 @@ class SqliteStore(SqliteWebhooks, SqliteCaches):
             return Lease(shard["job_id"], shard["number"], leased["token"], worker, lapses_at)
 
         # Most looks find nothing: look on this thread first, and pay for a transaction only to claim.
-        if not self._read("find_open_shard", {"engine": engine}):
+        if not self._read("find_open_shard", first):
             return None
         reach(CrashPoint.LEASE_CLAIM_BEFORE)
         lease = await self._change(change)
         reach(CrashPoint.LEASE_CLAIM_AFTER)
         return lease
+
+    async def next_shards(self, engine: str, *, limit: int) -> list[Shard]:
+        """Return the next Shard of each of up to ``limit`` Jobs, those that go first at the front."""
+        rows = self._read("find_open_shard", {"engine": engine, "job_id": None, "limit": limit})
+        return [await self.get_shard(**row) for row in rows]
 
     async def renew_lease(self, lease: Lease, *, lease_seconds: float) -> Lease:
         """Put off the lapse of a Lease. Raise `LeaseLost` if it is not the Shard's newest."""
@@ -757,6 +772,8 @@ def _job(row: Row) -> Job:
         interactive_cost_picos=row["interactive_cost_picos"],
         notify=Notify(tuple(json.loads(row["webhook_uris"])), row["user_metadata"]),
         other_engines=tuple(json.loads(row["other_engines"])),
+        order_version=row["order_version"],
+        sharing=Sharing(row["prompt_bytes"], row["shared_bytes"], row["prompt_groups"]),
     )
 
 

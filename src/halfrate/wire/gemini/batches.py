@@ -337,6 +337,11 @@ def _own_figures(job: Job, outlook: Outlook) -> dict[str, Any]:
             candidatesTokenCount=job.usage.output_tokens,
             totalTokenCount=job.usage.total_tokens,
         ),
+        "sharing": _int64s(
+            promptBytes=job.sharing.prompt_bytes,
+            sharedBytes=job.sharing.shared_bytes,
+            groups=job.sharing.groups,
+        ),
         "costUsd": _usd(job.cost_picos),
         "interactiveCostUsd": _usd(job.interactive_cost_picos),
         "deadline": timestamp(job.deadline),

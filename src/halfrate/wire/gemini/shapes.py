@@ -155,6 +155,14 @@ class BatchUsage(Shape):
     total_token_count: Int64 | None = None
 
 
+class PromptSharing(Shape):
+    """What the prompts of a batch have in common with the one before, in the order they are run in."""
+
+    prompt_bytes: Int64
+    shared_bytes: Int64 | None = None
+    groups: Int64 | None = None
+
+
 class EtaRange(Shape):
     """Between these instants a batch ends, four times in five."""
 
@@ -177,6 +185,7 @@ class OwnFigures(Shape):
     cost_usd: Usd
     interactive_cost_usd: Usd
     usage: BatchUsage | None = None
+    sharing: PromptSharing | None = None
     retry_of: str | None = None
     waiting_code: WaitingCode | None = None
     waiting_reason: str | None = None
