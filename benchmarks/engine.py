@@ -190,7 +190,7 @@ class Setting:
 @asynccontextmanager
 async def service(setting: Setting, blocks: int) -> AsyncIterator[Arm]:
     """Open an application over one engine, in a data directory of its own."""
-    settings = EmbeddedSettings(threads=setting.threads, kv_blocks=blocks)
+    settings = EmbeddedSettings(threads=setting.threads, kv_blocks=blocks, keep_in=str(setting.folder))
     config = Config(
         data_dir=tempfile.mkdtemp(dir=setting.folder),
         models={"counting": ModelConfig(path=str(setting.gguf))},

@@ -49,6 +49,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     kv_cache_gigabytes: int | None = None
     threads: int | None = None
     hang_seconds: float = 300
+    calibrate: bool | None = None
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -118,8 +118,15 @@ def _settings(config: Path | None, data: Path | None) -> Iterator[Finding]:
         except HalfrateError as error:
             yield Finding("bad", "model", f"{name}: {error}")
         else:
-            yield Finding("ok", "model", f"{name}: {entry.path}")
+            yield Finding("ok", "model", f"{name}: {entry.path}{_tuning(entry.path)}")
     yield _data_directory(loaded.data_path)
+
+
+def _tuning(model: str) -> str:
+    from halfrate.engines.embedded.loading import known_tuning  # noqa: PLC0415 - msgspec takes 30 ms
+
+    found = known_tuning(model)
+    return "" if found is None else f", measured to run best with {found}"
 
 
 def _data_directory(path: Path) -> Finding:
