@@ -10,7 +10,7 @@ from halfrate.domain.outcome import Answered
 from halfrate.engines.embedded import protocol
 from halfrate.engines.embedded.settings import EmbeddedSettings
 from tests.batchers import Bench
-from tests.engines import QUICK, ask, real_model
+from tests.engines import QUICK, real_model
 
 
 def answered(folder: Path, texts: list[str], settings: EmbeddedSettings) -> list[Answered]:
