@@ -38,6 +38,7 @@ from halfrate.domain.request import AnyRequest
 from halfrate.domain.result import Result
 from halfrate.engines.api import Ability, Engine, EngineFacts, EngineState
 from halfrate.engines.embedded.engine import EmbeddedEngine
+from halfrate.engines.embedded.kept import kept_folder
 from halfrate.engines.embedded.loading import kind_of
 from halfrate.engines.embedded.settings import EmbeddedSettings
 from halfrate.engines.upstream.gemini_batch.settings import BatchSettings
@@ -522,7 +523,11 @@ def upstream_settings(entry: ModelConfig, upstream: UpstreamConfig) -> UpstreamS
 def embedded_engine(entry: ModelConfig) -> Engine:
     """Return the embedded engine for a configured model."""
     settings = EmbeddedSettings(
-        threads=entry.threads, cache_gib=entry.kv_cache_gigabytes, hang_seconds=entry.hang_seconds
+        threads=entry.threads,
+        cache_gib=entry.kv_cache_gigabytes,
+        hang_seconds=entry.hang_seconds,
+        keep_in=str(kept_folder()),
+        calibrate=entry.calibrate,
     )
     return EmbeddedEngine(entry.path, kind=entry.kind or kind_of(entry.path), settings=settings)
 

@@ -145,6 +145,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     kv_cache_gigabytes: int | None = None
     threads: int | None = None
     hang_seconds: float = 300
+    calibrate: bool | None = None
 
     def __post_init__(self) -> None:
         if bool(self.path) == (self.upstream is not None):

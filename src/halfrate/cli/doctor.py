@@ -130,7 +130,7 @@ def _model(name: str, entry: ModelConfig) -> Finding:
         check_model(entry.path)
     except HalfrateError as error:
         return Finding("bad", "model", f"{name}: {error}")
-    return Finding("ok", "model", f"{name}: {entry.path}")
+    return Finding("ok", "model", f"{name}: {entry.path}{_tuning(entry.path)}")
 
 
 def _upstream(entry: ModelConfig) -> str:
@@ -145,6 +145,13 @@ def _upstream(entry: ModelConfig) -> str:
         else f"{facts.context_tokens:,} tokens of context"
     )
     return f"{entry.where} answers with {facts.model_version}, {made}, prompts {counts}"
+
+
+def _tuning(model: str) -> str:
+    from halfrate.engines.embedded.loading import known_tuning  # noqa: PLC0415 - msgspec takes 30 ms
+
+    found = known_tuning(model)
+    return "" if found is None else f", measured to run best with {found}"
 
 
 def _data_directory(path: Path) -> Finding:

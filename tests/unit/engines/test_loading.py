@@ -88,14 +88,14 @@ def test_threads_are_cores_that_this_process_may_use() -> None:
 
 def test_the_cache_is_bounded_by_the_memory_there_is(tmp_path: Path) -> None:
     """A model of 28 layers with 8 heads of 128 takes 3.5 MiB a block; the toy's blocks would be too many."""
-    large = loading.Source(tmp_path, "large", 4096, kv_values=2 * 28 * 8 * 128)
+    large = loading.Source(tmp_path, "large", 4096, kv_values=2 * 28 * 8 * 128, weights=tmp_path / "none")
     settings = EmbeddedSettings(cache_gib=2, precision="bf16")
     assert loading._scheduler(large, settings).num_kv_blocks == 2 * 1024 // 3.5
     assert loading._scheduler(large, EmbeddedSettings(kv_blocks=77)).num_kv_blocks == 77
     toy = loading.find(str(toy_model(tmp_path)))
     assert toy.kv_values == 2 * 32
     assert loading._scheduler(toy, settings).num_kv_blocks == 4096
-    unknown = loading.Source(tmp_path, "unknown", 4096, kv_values=None)
+    unknown = loading.Source(tmp_path, "unknown", 4096, kv_values=None, weights=tmp_path / "none")
     assert loading._scheduler(unknown, settings).cache_size == 2
 
 

@@ -2,7 +2,8 @@
 
 Everything here runs in one thread, on purpose. The pipeline's ``step()`` and its tokenizer hold Python's
 interpreter lock from beginning to end, so a second thread would run only between steps anyway; and
-``add_request`` changes the block tables that ``step()`` reads.
+``add_request`` changes the block tables that ``step()`` reads. Nor is there much to win: all but one to three
+hundredths of the time are spent in ``step()``.
 """
 
 from __future__ import annotations

@@ -59,14 +59,15 @@ def _serve(inbox: Inbox, send: Send) -> int:
 
 
 def _batcher(load: protocol.Load, send: Send) -> tuple[Batcher, protocol.Loaded]:
-    model = loading.load(loading.find(load.model), load.settings)
-    batcher = Batcher(model, load.settings, send)
+    source, settings = loading.prepare(loading.find(load.model), load.settings)
+    model = loading.load(source, settings)
+    batcher = Batcher(model, settings, send)
     loaded = protocol.Loaded(
         model_version=model.name,
         context_tokens=model.context_tokens,
         default_temperature=model.default_temperature,
         # Twice what is decoded together: whenever one leaves, the next has long been encoded.
-        lanes=2 * load.settings.sequences_max,
+        lanes=2 * settings.sequences_max,
         abilities=ABILITIES,
         thinks=batcher.thinks,
     )

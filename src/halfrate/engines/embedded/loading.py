@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from halfrate.domain.kind import Kind
-from halfrate.engines.embedded import gguf, native
+from halfrate.engines.embedded import calibration, footprint, gguf, native
+from halfrate.engines.embedded.calibration import Tuning
+from halfrate.engines.embedded.kept import Kept, kept_folder
 from halfrate.engines.embedded.prefix import BLOCK_TOKENS
 from halfrate.engines.embedded.settings import EmbeddedSettings
 
@@ -34,13 +37,20 @@ class Unloadable(Exception):
 class Source:
     """A model on disk. ``context_tokens`` is what it was made for.
 
-    ``kv_values`` is how many numbers its cache holds per token; None if the files do not say.
+    ``kv_values`` is how many numbers its cache holds per token; None if the files do not say. ``weights`` is
+    the file that most of it is in.
     """
 
     path: Path
     name: str
     context_tokens: int
     kv_values: int | None
+    weights: Path
+
+    @property
+    def weights_bytes(self) -> int:
+        """The size of that file; 0 if there is none."""
+        return self.weights.stat().st_size if self.weights.exists() else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +103,8 @@ def kind_of(model: str) -> Kind:
 
 def load(source: Source, settings: EmbeddedSettings) -> Model:
     """Bring it into memory and answer one token, so the first Request finds it warm. Raise `Unloadable`."""
-    try:
-        pipeline = native.genai().ContinuousBatchingPipeline(
-            str(source.path), _scheduler(source, settings), "CPU", _properties(settings)
-        )
-    except native.ERRORS as error:
-        raise Unloadable(f"The model at {source.path} cannot be loaded: {reason(error)}") from error
-    except ImportError as error:
-        raise Unloadable(
-            f"OpenVINO cannot be imported: {error}. Its three packages must be of one release: "
-            "pip install --upgrade openvino openvino-tokenizers openvino-genai"
-        ) from error
+    _refuse_what_does_not_fit(source, settings)
+    pipeline = _pipeline(source, settings)
     blocks_total = _warm_up(pipeline)
     defaults = pipeline.get_config()
     return Model(
@@ -114,6 +115,74 @@ def load(source: Source, settings: EmbeddedSettings) -> Model:
         default_temperature=float(defaults.temperature) if defaults.do_sample else 0.0,
         blocks_total=blocks_total,
     )
+
+
+def prepare(source: Source, settings: EmbeddedSettings) -> tuple[Source, EmbeddedSettings]:
+    """Where to load it from, and with which settings: what is kept of an earlier time, or found and kept now.
+
+    A tiny model, and one for which nothing may be kept, stays as it is. Raise `Unloadable`.
+    """
+    if settings.keep_in is None:
+        return source, settings
+    kept = Kept(Path(settings.keep_in), source.weights)
+    large = source.weights_bytes >= calibration.WEIGHTS_BYTES_MIN
+    if large and source.path.suffix == ".gguf":
+        source = _with_graph(source, settings, kept)
+    if large if settings.calibrate is None else settings.calibrate:
+        settings = calibration.tuned(
+            settings, kept, lambda tried: _pipeline(source, tried), again=bool(settings.calibrate)
+        )
+    return source, settings
+
+
+def _with_graph(source: Source, settings: EmbeddedSettings, kept: Kept) -> Source:
+    """The same model, loaded from what is kept of it. Raise `Unloadable` for one that does not fit."""
+    _refuse_what_does_not_fit(source, settings)
+    try:
+        graph = kept.graph(lambda link: _save_graph(replace(source, path=link), settings))
+    except Unloadable:
+        return source  # what is wrong with it is told when it is loaded
+    return source if graph is None else replace(source, path=graph)
+
+
+def known_tuning(model: str) -> Tuning | None:
+    """How a local model was found to run best on this machine; None if nobody measured it."""
+    path = Path(model).expanduser()
+    weights = path / "openvino_model.bin" if path.is_dir() else path
+    return calibration.known_tuning(Kept(kept_folder(), weights)) if weights.is_file() else None
+
+
+def _save_graph(source: Source, settings: EmbeddedSettings) -> None:
+    """Write a GGUF file's graph beside it: from there it loads faster, and takes less memory."""
+    _pipeline(source, settings, {"enable_save_ov_model": True})
+
+
+def _pipeline(
+    source: Source, settings: EmbeddedSettings, more: Mapping[str, bool] | None = None
+) -> ContinuousBatchingPipeline:
+    """The model in memory. Raise `Unloadable`."""
+    properties = {**_properties(settings), **(more or {})}
+    try:
+        return native.genai().ContinuousBatchingPipeline(
+            str(source.path), _scheduler(source, settings), "CPU", properties, more or {}
+        )
+    except native.ERRORS as error:
+        raise Unloadable(f"The model at {source.path} cannot be loaded: {reason(error)}") from error
+    except ImportError as error:
+        raise Unloadable(
+            f"OpenVINO cannot be imported: {error}. Its three packages must be of one release: "
+            "pip install --upgrade openvino openvino-tokenizers openvino-genai"
+        ) from error
+
+
+def _refuse_what_does_not_fit(source: Source, settings: EmbeddedSettings) -> None:
+    taken = footprint.Footprint(source.weights_bytes, _cache_bytes(source, settings))
+    shortage = taken.shortage(native.available_bytes())
+    if shortage is not None:
+        raise Unloadable(
+            f"The model at {source.path} does not fit: {shortage}. Lower models.NAME.kv_cache_gigabytes, use "
+            "a model with fewer or smaller weights, or end what else takes memory."
+        )
 
 
 def reason(error: Exception) -> str:
@@ -136,7 +205,13 @@ def _folder(path: Path, *, name: str) -> Source:
     heads = config.get("num_attention_heads", 0)
     head = config.get("head_dim") or config.get("hidden_size", 0) // max(1, heads)
     values = 2 * config.get("num_hidden_layers", 0) * config.get("num_key_value_heads", heads) * head
-    return Source(path, name, config.get("max_position_embeddings", _CONTEXT_TOKENS_UNKNOWN), values or None)
+    return Source(
+        path=path,
+        name=name,
+        context_tokens=config.get("max_position_embeddings", _CONTEXT_TOKENS_UNKNOWN),
+        kv_values=values or None,
+        weights=path / "openvino_model.bin",
+    )
 
 
 def _config_of(path: Path) -> dict[str, int]:
@@ -171,7 +246,13 @@ def _gguf_file(path: Path) -> Source:
     heads = number("attention.head_count", 1)
     head = number("attention.key_length", number("embedding_length", 0) // heads)
     values = 2 * number("block_count", 0) * number("attention.head_count_kv", heads) * head
-    return Source(path, path.stem, number("context_length", _CONTEXT_TOKENS_UNKNOWN), values or None)
+    return Source(
+        path=path,
+        name=path.stem,
+        context_tokens=number("context_length", _CONTEXT_TOKENS_UNKNOWN),
+        kv_values=values or None,
+        weights=path,
+    )
 
 
 def _download(model: str) -> Path:
@@ -192,13 +273,10 @@ def _download(model: str) -> Path:
 
 def _scheduler(source: Source, settings: EmbeddedSettings) -> SchedulerConfig:
     scheduler = native.genai().SchedulerConfig()
-    cache_gib = settings.cache_gib or max(1, native.memory_bytes() // 4 // 2**30)
-    if settings.kv_blocks is not None:
-        scheduler.num_kv_blocks = settings.kv_blocks
-    elif source.kv_values is not None:
-        scheduler.num_kv_blocks = _blocks(source.kv_values, _precision(settings)[1], cache_gib)
+    if source.kv_values is None and settings.kv_blocks is None:
+        scheduler.cache_size = max(1, _cache_bytes(source, settings) >> 30)
     else:
-        scheduler.cache_size = cache_gib
+        scheduler.num_kv_blocks = _blocks(source, settings)
     scheduler.max_num_batched_tokens = settings.batched_tokens_max
     scheduler.max_num_seqs = settings.sequences_max
     scheduler.enable_prefix_caching = settings.prefix_caching
@@ -207,15 +285,39 @@ def _scheduler(source: Source, settings: EmbeddedSettings) -> SchedulerConfig:
     return scheduler
 
 
-def _blocks(kv_values: int, kv_precision: str, cache_gib: int) -> int:
-    """How many blocks fit, and no more than `_BLOCKS_MAX`.
+def _cache_bytes(source: Source, settings: EmbeddedSettings) -> int:
+    """What the KV cache takes when it is full."""
+    if source.kv_values is None:
+        return _cache_bytes_max(source, settings)
+    return _blocks(source, settings) * _block_bytes(source.kv_values, settings)
+
+
+def _blocks(source: Source, settings: EmbeddedSettings) -> int:
+    """How many blocks fit, and no more than `_BLOCKS_MAX` unless someone asks for them.
 
     Once the cache is full, the pipeline looks through all of its blocks for the oldest each time it needs
     one. For a small model, whose blocks are cheap to compute and fit by the hundred thousand, that would
     take all its time.
     """
-    block_bytes = BLOCK_TOKENS * kv_values * _VALUE_BYTES.get(kv_precision, 4)
-    return max(_BLOCKS_MIN, min(_BLOCKS_MAX, cache_gib * 2**30 // block_bytes))
+    if settings.kv_blocks is not None:
+        return settings.kv_blocks
+    assert source.kv_values is not None
+    fitting = _cache_bytes_max(source, settings) // _block_bytes(source.kv_values, settings)
+    return max(_BLOCKS_MIN, min(_BLOCKS_MAX, fitting))
+
+
+def _block_bytes(kv_values: int, settings: EmbeddedSettings) -> int:
+    return BLOCK_TOKENS * kv_values * _VALUE_BYTES.get(_precision(settings)[1], 4)
+
+
+def _cache_bytes_max(source: Source, settings: EmbeddedSettings) -> int:
+    if settings.cache_gib is not None:
+        return settings.cache_gib << 30
+    return footprint.cache_bytes(
+        source.weights_bytes,
+        memory_bytes=native.memory_bytes(),
+        available_bytes=native.available_bytes(),
+    )
 
 
 def _precision(settings: EmbeddedSettings) -> tuple[str, str]:

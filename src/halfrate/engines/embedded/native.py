@@ -94,6 +94,33 @@ def memory_bytes() -> int:
         return memory
 
 
+def available_bytes() -> int:
+    """Memory this process may take now, with what the system would give up for it."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):  # not on this system
+        free = memory_bytes()
+    return min(free, _container_room_bytes())
+
+
+def _container_room_bytes() -> int:
+    limit = memory_bytes()
+    try:
+        return limit - int(Path("/sys/fs/cgroup/memory.current").read_text())
+    except (OSError, ValueError):
+        return limit
+
+
+def hardware_threads() -> int:
+    """Threads the hardware runs at once that this process may use, hyperthreads counted. At least 1."""
+    try:
+        threads = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        threads = os.cpu_count() or 1
+    return max(1, math.ceil(min(threads, _quota_cores())))
+
+
 def _cores_by_affinity() -> int:
     try:
         cpus = os.sched_getaffinity(0)

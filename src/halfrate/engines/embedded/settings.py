@@ -21,6 +21,10 @@ class EmbeddedSettings:
     sequences_max: int = 64  # Requests decoded together
     batched_tokens_max: int = 1024  # prompt and answer tokens computed in one step
     prefix_caching: bool = True
+    keep_in: str | None = (
+        None  # folder for what is worked out of a model once; None keeps and measures nothing
+    )
+    calibrate: bool | None = None  # measure the best settings at the first load; None: unless it is tiny
     output_tokens_default: int = 1024  # for a Request that names no bound of its own
     # Given to the chat template. Reasoning models that know the switch answer without thinking aloud.
     template_options: dict[str, bool | str] = field(default_factory=lambda: {"enable_thinking": False})
