@@ -90,7 +90,11 @@ async def gemini(tmp_path: Path) -> AsyncIterator[Subject]:
     async with upstream_server(tmp_path / "there", playing) as server:
         # As many as any test has held when it kills the server.
         settings = UpstreamSettings(
-            urls=(server.url,), model=MODEL, concurrency_max=len(TEXTS), look_seconds=0.01
+            urls=(server.url,),
+            model=MODEL,
+            concurrency_min=len(TEXTS),
+            concurrency_max=len(TEXTS),
+            look_seconds=0.01,
         )
         async with UpstreamEngine(settings, GeminiDialect) as engine:
 
@@ -106,7 +110,12 @@ async def anthropic(_: Path) -> AsyncIterator[Subject]:
 
     async with messages_server(playing) as server:
         settings = UpstreamSettings(
-            urls=(server.url,), model=MODEL, key=KEY, concurrency_max=len(TEXTS), look_seconds=0.01
+            urls=(server.url,),
+            model=MODEL,
+            key=KEY,
+            concurrency_min=len(TEXTS),
+            concurrency_max=len(TEXTS),
+            look_seconds=0.01,
         )
         server.capabilities = {}
         async with UpstreamEngine(settings, AnthropicDialect) as engine:
