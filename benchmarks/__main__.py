@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NOT_PROGRAMS = ("__init__", "__main__", "harness")
+NOT_PROGRAMS = ("__init__", "__main__", "capacity", "harness")
 
 
 def main() -> None:

@@ -158,6 +158,7 @@ async def openai(tmp_path: Path) -> AsyncIterator[Subject]:
             urls=(f"{server.origin}/openai/v1",),
             model=MODEL,
             context_tokens=4_096,
+            concurrency_min=len(TEXTS),
             concurrency_max=len(TEXTS),
             look_seconds=0.01,
         )
@@ -171,7 +172,11 @@ async def openai(tmp_path: Path) -> AsyncIterator[Subject]:
 
 async def llama(server: LlamaServer) -> AsyncIterator[Subject]:
     settings = UpstreamSettings(
-        urls=(server.url,), concurrency_max=len(TEXTS), look_seconds=0.01, body={"temperature": 0.0}
+        urls=(server.url,),
+        concurrency_min=len(TEXTS),
+        concurrency_max=len(TEXTS),
+        look_seconds=0.01,
+        body={"temperature": 0.0},
     )
     async with UpstreamEngine(settings, OpenAIDialect) as engine:
 

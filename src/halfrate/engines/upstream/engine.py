@@ -16,7 +16,7 @@ from halfrate.domain.outcome import Cause, Failed, Outcome
 from halfrate.domain.request import AnyRequest
 from halfrate.domain.trouble import Trouble
 from halfrate.engines.abilities import inability
-from halfrate.engines.api import EngineFacts, EngineState, Took, Wrote
+from halfrate.engines.api import EngineFacts, EngineState, ReplicaReading, Took, Wrote
 from halfrate.engines.upstream.dialect import Dialect
 from halfrate.engines.upstream.estimate import Estimate
 from halfrate.engines.upstream.replica import STOPPED, Replica
@@ -90,6 +90,19 @@ class UpstreamEngine:
         if until <= self._clock.now():
             return None
         return Trouble("It asked to be left alone for a while.", again_at=until, rate_limited=True)
+
+    def replicas(self) -> tuple[ReplicaReading, ...]:
+        """Return how each server stands."""
+        return tuple(
+            ReplicaReading(
+                name=server.url,
+                state=server.state,
+                limit=server.governor.limit,
+                in_flight=server.governor.in_flight,
+                paused_until=server.governor.paused_until,
+            )
+            for server in self._servers
+        )
 
     async def ready(self) -> EngineFacts:
         """Wait until a server answers. Raise `EngineBroken` while all of them refuse everything."""

@@ -267,6 +267,9 @@ class Limit:
             self._growing = False
             if rate < self._rate * (1 - LOSS_MAX):
                 self._value = self._base
+                # The best is not far above what is, if it is not below.
+                self._ways[_Direction.UP].cost()
+                self._ways[_Direction.DOWN].wait = 0
             self._base = self._value
             self._rate = max(rate, self._rate)
             return
@@ -348,4 +351,6 @@ class Limit:
         self._measure_anew(in_flight)
 
     def _measure_anew(self, in_flight: int) -> None:
-        self._window = _Window(in_flight, self._value, self._noise.answers_least, self._rate)
+        # While it doubles, differences are too large to be mistaken, and every moment is one at a low rate.
+        answers_least = self._value if self._growing else self._noise.answers_least
+        self._window = _Window(in_flight, self._value, answers_least, self._rate)

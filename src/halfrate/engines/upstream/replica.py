@@ -15,7 +15,7 @@ from halfrate.domain.trouble import Trouble
 from halfrate.engines.api import EngineFacts, EngineState, Wrote
 from halfrate.engines.upstream.dialect import Call, Dialect, Instead, Lack, Listener, NoReply, Reply
 from halfrate.engines.upstream.governor import Governor
-from halfrate.engines.upstream.load import load_of
+from halfrate.engines.upstream.load import Load, load_of
 from halfrate.engines.upstream.settings import UpstreamSettings
 from halfrate.engines.upstream.transport import Transport
 from halfrate.wire.allowances import NOTHING_SAID, allowances_of
@@ -170,14 +170,20 @@ class Replica:
     async def _watch_load(self) -> None:
         """Have the governor know of the server's load, where it tells."""
         while True:
-            load = None
+            seconds = LOAD_SECONDS
             if self.available:
-                reply = await self.fetch(Call("/metrics", from_root=True))
-                if isinstance(reply, Reply) and reply.status == 200:
-                    load = load_of(reply.body.decode(errors="replace"))
+                load = await self._load()
                 if load is not None:
                     self.governor.loaded(load)
-            await self._clock.sleep(LOAD_SECONDS if load is not None else LOAD_SECONDS_MAX)
+                else:
+                    seconds = LOAD_SECONDS_MAX
+            await self._clock.sleep(seconds)
+
+    async def _load(self) -> Load | None:
+        reply = await self.fetch(Call("/metrics", from_root=True))
+        if not isinstance(reply, Reply) or reply.status != 200:
+            return None
+        return load_of(reply.body.decode(errors="replace"))
 
     async def _look(self) -> None:
         try:
