@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NOT_PROGRAMS = ("__init__", "__main__", "harness", "models", "workloads")
+NOT_PROGRAMS = ("__init__", "__main__", "capacity", "harness", "models", "workloads")
 
 
 def main() -> None:

@@ -504,7 +504,10 @@ def upstream_settings(entry: ModelConfig, upstream: UpstreamConfig) -> UpstreamS
         abilities=None if upstream.abilities is None else frozenset(map(Ability, upstream.abilities)),
         thinks=upstream.thinks,
         stream=upstream.stream,
+        concurrency_min=upstream.concurrency_min,
         concurrency_max=upstream.concurrency_max,
+        requests_per_minute=upstream.requests_per_minute,
+        tokens_per_minute=upstream.tokens_per_minute,
         patience=Patience(
             connect_seconds=upstream.connect_seconds,
             first_token_seconds=upstream.first_token_seconds,

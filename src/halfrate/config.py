@@ -78,7 +78,10 @@ class UpstreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     abilities: tuple[Literal["candidates", "choices", "functions", "images", "logprobs"], ...] | None = None
     thinks: bool | None = None
     stream: bool = False
+    concurrency_min: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1
     concurrency_max: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 64
+    requests_per_minute: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    tokens_per_minute: Annotated[float, msgspec.Meta(gt=0)] | None = None
     connect_seconds: Seconds = 10
     first_token_seconds: Seconds = 600
     between_tokens_seconds: Seconds = 60
@@ -96,6 +99,8 @@ class UpstreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
             raise ValueError("urls is empty: give at least one, as in urls = ['http://127.0.0.1:8000/v1']")
         for url in self.urls:
             _check_url(url)
+        if self.concurrency_min > self.concurrency_max:
+            raise ValueError("concurrency_min is more than concurrency_max: give the same to both to fix it")
         if self.key_env is not None and not _ENVIRONMENT_NAME.fullmatch(self.key_env):
             # It may be the key itself, so it is not shown.
             raise ValueError("key_env must be the name of an environment variable, not the key")

@@ -73,6 +73,7 @@ async def upstream(folder: Path, path: str, dialect: MakeDialect) -> AsyncIterat
             urls=(f"{server.origin}{path}",),
             model=MODEL,
             kind=Kind.EMBEDDING,
+            concurrency_min=len(TEXTS),
             concurrency_max=len(TEXTS),
             look_seconds=0.01,
         )

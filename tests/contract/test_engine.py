@@ -90,7 +90,11 @@ async def gemini(tmp_path: Path) -> AsyncIterator[Subject]:
     async with upstream_server(tmp_path / "there", playing) as server:
         # As many as any test has held when it kills the server.
         settings = UpstreamSettings(
-            urls=(server.url,), model=MODEL, concurrency_max=len(TEXTS), look_seconds=0.01
+            urls=(server.url,),
+            model=MODEL,
+            concurrency_min=len(TEXTS),
+            concurrency_max=len(TEXTS),
+            look_seconds=0.01,
         )
         async with UpstreamEngine(settings, GeminiDialect) as engine:
 
@@ -106,7 +110,12 @@ async def anthropic(_: Path) -> AsyncIterator[Subject]:
 
     async with messages_server(playing) as server:
         settings = UpstreamSettings(
-            urls=(server.url,), model=MODEL, key=KEY, concurrency_max=len(TEXTS), look_seconds=0.01
+            urls=(server.url,),
+            model=MODEL,
+            key=KEY,
+            concurrency_min=len(TEXTS),
+            concurrency_max=len(TEXTS),
+            look_seconds=0.01,
         )
         server.capabilities = {}
         async with UpstreamEngine(settings, AnthropicDialect) as engine:
@@ -149,6 +158,7 @@ async def openai(tmp_path: Path) -> AsyncIterator[Subject]:
             urls=(f"{server.origin}/openai/v1",),
             model=MODEL,
             context_tokens=4_096,
+            concurrency_min=len(TEXTS),
             concurrency_max=len(TEXTS),
             look_seconds=0.01,
         )
@@ -162,7 +172,11 @@ async def openai(tmp_path: Path) -> AsyncIterator[Subject]:
 
 async def llama(server: LlamaServer) -> AsyncIterator[Subject]:
     settings = UpstreamSettings(
-        urls=(server.url,), concurrency_max=len(TEXTS), look_seconds=0.01, body={"temperature": 0.0}
+        urls=(server.url,),
+        concurrency_min=len(TEXTS),
+        concurrency_max=len(TEXTS),
+        look_seconds=0.01,
+        body={"temperature": 0.0},
     )
     async with UpstreamEngine(settings, OpenAIDialect) as engine:
 

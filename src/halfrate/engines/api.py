@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from halfrate.domain.outcome import Delta, Outcome
 from halfrate.domain.request import AnyRequest
@@ -59,6 +59,29 @@ class EngineFacts:
     dimensions: int = 0
     counts_exactly: bool = True
     patience_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaReading:
+    """One server that an Engine asks: ``limit`` calls may be on the wire, ``in_flight`` are.
+
+    It is asked nothing before ``paused_until``, in seconds since the Unix epoch.
+    """
+
+    name: str
+    state: EngineState
+    limit: int
+    in_flight: int
+    paused_until: float
+
+
+@runtime_checkable
+class Replicated(Protocol):
+    """An Engine that asks servers elsewhere."""
+
+    def replicas(self) -> tuple[ReplicaReading, ...]:
+        """Return how each of them stands."""
+        ...
 
 
 class Engine(Protocol):

@@ -46,6 +46,7 @@ class ReadingCollector(Collector):
         yield from _totals(self._reading.totals)
         yield from _unfinished(self._reading.unfinished)
         yield from _engines(self._reading.engines)
+        yield from _upstreams(self._reading)
         yield from _deliveries(self._reading)
         yield from _PROCESS.collect()
 
@@ -143,6 +144,31 @@ def _engines(engines: Iterable[EngineReading]) -> Iterator[Metric]:
         ):
             family.add_metric([engine.name], buckets=_buckets(histogram), sum_value=histogram.sum)
     yield from (states, lanes, in_use, pace, tokens, groups, settling)
+
+
+def _upstreams(reading: Reading) -> Iterator[Metric]:
+    labels = ["engine", "replica"]
+    states = GaugeMetricFamily(
+        "halfrate_upstream_state", "1 for the state a server is in.", labels=[*labels, "state"]
+    )
+    limit = GaugeMetricFamily(
+        "halfrate_upstream_concurrency_limit", "Calls that may be on the wire to a server.", labels=labels
+    )
+    in_flight = GaugeMetricFamily(
+        "halfrate_upstream_in_flight", "Calls on the wire to a server.", labels=labels
+    )
+    paused = GaugeMetricFamily(
+        "halfrate_upstream_paused_seconds", "Time for which a server is to be left alone.", labels=labels
+    )
+    for engine in reading.engines:
+        for replica in engine.replicas:
+            names = [engine.name, replica.name]
+            for state in EngineState:
+                states.add_metric([*names, state.value], int(replica.state is state))
+            limit.add_metric(names, replica.limit)
+            in_flight.add_metric(names, replica.in_flight)
+            paused.add_metric(names, max(replica.paused_until - reading.at, 0.0))
+    yield from (states, limit, in_flight, paused)
 
 
 def _deliveries(reading: Reading) -> Iterator[Metric]:

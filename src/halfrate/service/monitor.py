@@ -9,7 +9,7 @@ from halfrate.clock import Clock
 from halfrate.domain.job import Job, JobState
 from halfrate.domain.outlook import Outlook
 from halfrate.domain.webhook import Told
-from halfrate.engines.api import EngineState
+from halfrate.engines.api import EngineState, ReplicaReading, Replicated
 from halfrate.metering.meter import Meter
 from halfrate.service.models import Model, Models
 from halfrate.service.outlooks import Outlooks
@@ -21,7 +21,7 @@ JOBS_MAX = 100
 
 @dataclass(frozen=True, slots=True)
 class EngineReading:
-    """One Engine. ``lanes`` is 0 until it is known how many there are."""
+    """One Engine. ``lanes`` is 0 until it is known; ``replicas`` are the servers it asks."""
 
     name: str
     state: EngineState
@@ -29,15 +29,17 @@ class EngineReading:
     lanes_in_use: int
     requests_per_second: float
     meter: Meter
+    replicas: tuple[ReplicaReading, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All of it: Jobs by state, what they ever came to, some of those that are unfinished, the Engines.
+    """All of it, ``at`` a time: Jobs by state, what they came to, some unfinished ones, the Engines.
 
     ``told`` counts what attempts to tell receivers came to since this process began.
     """
 
+    at: float
     jobs: Mapping[JobState, int]
     totals: Tally
     unfinished: tuple[tuple[Job, Outlook], ...]
@@ -72,6 +74,7 @@ class Monitor:
         """Look at everything once."""
         unfinished = await self._store.unfinished_jobs(limit=JOBS_MAX)
         return Reading(
+            at=self._clock.now(),
             jobs=await self._store.job_counts(),
             totals=await self._store.totals(),
             unfinished=tuple([(job, await self._outlooks.of(job)) for job in unfinished]),
@@ -89,4 +92,5 @@ class Monitor:
             lanes_in_use=self._lanes_in_use(model.name),
             requests_per_second=meter.pace.per_second(self._clock.now()),
             meter=meter,
+            replicas=model.engine.replicas() if isinstance(model.engine, Replicated) else (),
         )

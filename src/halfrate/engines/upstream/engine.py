@@ -16,19 +16,25 @@ from halfrate.domain.outcome import Cause, Failed, Outcome
 from halfrate.domain.request import AnyRequest
 from halfrate.domain.trouble import Trouble
 from halfrate.engines.abilities import inability
-from halfrate.engines.api import EngineFacts, EngineState, Took, Wrote
+from halfrate.engines.api import EngineFacts, EngineState, ReplicaReading, Took, Wrote
 from halfrate.engines.upstream.dialect import Dialect
-from halfrate.engines.upstream.governor import Governor
+from halfrate.engines.upstream.estimate import Estimate
 from halfrate.engines.upstream.replica import STOPPED, Replica
+from halfrate.engines.upstream.replicas import NoRoom, Replicas, group_of
 from halfrate.engines.upstream.settings import UpstreamSettings
 
 logger = logging.getLogger(__name__)
+
+_ORDER = (EngineState.READY, EngineState.LOADING, EngineState.BROKEN)
+"""What several servers are together is the first that one of them is."""
 
 MakeDialect = Callable[[UpstreamSettings], Dialect]
 
 
 class UpstreamEngine:
-    """Answers with a model that another server has. It knows no dialect: the one made says what to send.
+    """Answers with a model that other servers have. It knows no dialect: the one made says what to send.
+
+    With several servers it is as they are together: READY while one of them answers.
 
     While the server does not answer, the Engine is LOADING, says why, and asks again; a server that refuses
     whatever is asked (a wrong key, no such model) makes it BROKEN until it does no more. What was on the wire
@@ -40,15 +46,27 @@ class UpstreamEngine:
         self, settings: UpstreamSettings, dialect: MakeDialect, *, clock: Clock | None = None
     ) -> None:
         self._settings = settings
-        self._governor = Governor(settings.concurrency_max)
-        url = settings.urls[0]
-        self._replica = Replica(
-            url,
-            settings,
-            dialect(replace(settings, urls=(url,))),
-            clock=clock or WallClock(),
-            changed=self._wake,
+        self._clock = clock or WallClock()
+        self._servers = [
+            Replica(
+                url,
+                settings,
+                dialect(replace(settings, urls=(url,))),
+                clock=self._clock,
+                changed=self._wake,
+            )
+            for url in settings.urls
+        ]
+        self._replicas = Replicas(
+            self._servers,
+            clock=self._clock,
+            requests_per_minute=settings.requests_per_minute,
+            tokens_per_minute=settings.tokens_per_minute,
         )
+        self._estimate = Estimate()
+        self._lanes = _lanes(settings)
+        self._state = EngineState.LOADING
+        self._facts: EngineFacts | None = None
         self._waiting: list[asyncio.Future[None]] = []  # for another state
         self._held: deque[_Held] = deque()  # those no worker has yet
         self._workers: list[_Worker] = []
@@ -57,23 +75,44 @@ class UpstreamEngine:
 
     @property
     def state(self) -> EngineState:
-        """READY while the server answers, as far as is known."""
-        return self._replica.state
+        """READY while a server answers, as far as is known."""
+        return self._state
 
     @property
     def trouble(self) -> Trouble | None:
-        """Why the server answers nothing now."""
-        return self._replica.trouble
+        """Why no server answers anything now: there is none, or all of them asked to be left alone."""
+        if self._state is EngineState.READY:
+            return self._pause()
+        return next(server.trouble for server in self._servers if server.state is self._state)
+
+    def _pause(self) -> Trouble | None:
+        until = min(server.governor.paused_until for server in self._servers if server.available)
+        if until <= self._clock.now():
+            return None
+        return Trouble("It asked to be left alone for a while.", again_at=until, rate_limited=True)
+
+    def replicas(self) -> tuple[ReplicaReading, ...]:
+        """Return how each server stands."""
+        return tuple(
+            ReplicaReading(
+                name=server.url,
+                state=server.state,
+                limit=server.governor.limit,
+                in_flight=server.governor.in_flight,
+                paused_until=server.governor.paused_until,
+            )
+            for server in self._servers
+        )
 
     async def ready(self) -> EngineFacts:
-        """Wait until the server answers. Raise `EngineBroken` while it refuses everything."""
-        while self.state is EngineState.LOADING:
+        """Wait until a server answers. Raise `EngineBroken` while all of them refuse everything."""
+        while self._state is EngineState.LOADING:
             changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(changed)
             await changed
-        if self.state is EngineState.BROKEN or self._replica.facts is None:
+        if self._state is EngineState.BROKEN or self._facts is None:
             raise EngineBroken(str(self.trouble or STOPPED))
-        return self._replica.facts
+        return self._facts
 
     async def answer(
         self, request: AnyRequest, *, interactive: bool = False, wrote: Wrote | None = None
@@ -87,10 +126,26 @@ class UpstreamEngine:
         unable = inability(request, facts)
         if unable is not None:
             return unable
-        async with self._governor.place(interactive=interactive) as place:
-            outcome = await self._replica.answer(request, wrote=wrote)
-            place.ended(outcome.cause.value if isinstance(outcome, Failed) else "answered")
+        try:
+            return await self._call(request, interactive, wrote)
+        except NoRoom as no_room:
+            if self.state is EngineState.BROKEN:
+                return Failed(Cause.ENGINE_DIED, str(self.trouble or STOPPED))
+            return Failed(
+                Cause.OVERLOADED, "The model's server has no room now.", no_room.retry_after_seconds
+            )
+
+    async def _call(self, request: AnyRequest, interactive: bool, wrote: Wrote | None) -> Outcome:
+        place = self._replicas.place(
+            tokens=self._estimate.tokens(request), group=self._group(request), interactive=interactive
+        )
+        async with place:
+            outcome = await place.replica.answer(request, wrote=wrote)
+            place.ended(outcome, tokens=self._estimate.correct(request, outcome))
         return outcome
+
+    def _group(self, request: AnyRequest) -> int | None:
+        return group_of(request) if len(self._servers) > 1 else None
 
     async def answer_many(self, requests: Sequence[AnyRequest], took: Took) -> None:
         """Make one Attempt of each, behind interactive Requests, and return when all have their Outcome.
@@ -111,11 +166,13 @@ class UpstreamEngine:
     async def count_tokens(self, request: AnyRequest) -> int:
         """The tokens of the prompt, as exactly as the facts say. Raise `EngineBroken`."""
         await self.ready()
-        return await self._replica.dialect.count_tokens(request, self._replica.fetch)
+        server = next((server for server in self._servers if server.available), self._servers[0])
+        return await server.dialect.count_tokens(request, server.fetch)
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._replica)
-        self._workers = [_Worker(self) for _ in range(self._settings.concurrency_max)]
+        for server in self._servers:
+            await self._stack.enter_async_context(server)
+        self._workers = [_Worker(self) for _ in range(self._lanes)]
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -124,6 +181,7 @@ class UpstreamEngine:
             worker.close()
         await asyncio.gather(*(worker.task for worker in workers), return_exceptions=True)
         await self._stack.aclose()
+        self._replicas.close()
         while self._held:
             self._held.popleft().tell(Failed(Cause.ENGINE_DIED, STOPPED))
 
@@ -148,10 +206,19 @@ class UpstreamEngine:
         self._idle.append(worker)
 
     def _wake(self) -> None:
+        """Take note that a server is not as it was."""
+        first = min(self._servers, key=lambda server: _ORDER.index(server.state))
+        self._state = first.state
+        if first.facts is not None:
+            self._facts = replace(first.facts, lanes=self._lanes)
         waiting, self._waiting = self._waiting, []
         for changed in waiting:
             if not changed.done():
                 changed.set_result(None)
+        if self._state is EngineState.BROKEN:
+            self._replicas.send_away()
+        else:
+            self._replicas.hand_out()
 
 
 class _Chunk:
@@ -244,3 +311,9 @@ class _Worker:
             logger.exception("A call to an upstream failed in a way nobody foresaw.")
             outcome = Failed(Cause.INTERNAL, f"The call to the upstream failed: {error!r}.")
         held.tell(outcome)
+
+
+def _lanes(settings: UpstreamSettings) -> int:
+    """Return how many may be on the wire, and a few who wait for their places."""
+    most = settings.concurrency_max * len(settings.urls)
+    return most + most // 4 + 1

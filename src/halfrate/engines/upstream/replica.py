@@ -14,11 +14,23 @@ from halfrate.domain.request import AnyRequest, Request
 from halfrate.domain.trouble import Trouble
 from halfrate.engines.api import EngineFacts, EngineState, Wrote
 from halfrate.engines.upstream.dialect import Call, Dialect, Instead, Lack, Listener, NoReply, Reply
+from halfrate.engines.upstream.governor import Governor
+from halfrate.engines.upstream.load import Load, load_of
 from halfrate.engines.upstream.settings import UpstreamSettings
 from halfrate.engines.upstream.transport import Transport
+from halfrate.wire.allowances import NOTHING_SAID, allowances_of
 from halfrate.wire.rejected import Rejected
 
 STOPPED = "The engine has been stopped."
+
+FAILURES_MAX = 5
+"""After so many failures in a row a server is left alone, and looked at before it is asked again."""
+
+LOAD_SECONDS = 2.0
+LOAD_SECONDS_MAX = 60.0
+"""How often a server is asked for its load, and how often one that does not tell."""
+
+_FAULTS = frozenset({Cause.TIMED_OUT, Cause.UPSTREAM})
 
 
 class Replica:
@@ -43,6 +55,7 @@ class Replica:
         self.trouble: Trouble | None = None
         self.facts: EngineFacts | None = None
         self.dialect = dialect
+        self.governor = Governor(least=settings.concurrency_min, most=settings.concurrency_max)
         self._settings = settings
         self._clock = clock
         self._changed = changed
@@ -56,21 +69,27 @@ class Replica:
         )
         self._left_ready = asyncio.Event()
         self._check: asyncio.Task[None] | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._faults = 0  # how many calls in a row failed for no fault of theirs
         self._failures = 0  # how often in a row it was looked for in vain
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
-        self._keeper = asyncio.create_task(self._keep())
+        self._tasks = [asyncio.create_task(self._keep()), asyncio.create_task(self._watch_load())]
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        tasks = [task for task in (self._keeper, self._check) if task is not None]
+        tasks = [*self._tasks, *([] if self._check is None else [self._check])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._become(EngineState.BROKEN, STOPPED)
         await self._transport.__aexit__(*exc)
+
+    @property
+    def available(self) -> bool:
+        """Whether the server answers, as far as is known."""
+        return self.state is EngineState.READY
 
     async def answer(self, request: AnyRequest, *, wrote: Wrote | None = None) -> Outcome:
         """Make one call for a Request, now. Cancelling hangs up."""
@@ -85,8 +104,10 @@ class Replica:
                 return Failed(Cause.OVERLOADED, outcome.why)
             case Instead():
                 return Failed(Cause.UNSUPPORTED, f"{self.url} cannot be asked for this.")
+            case Failed() if outcome.cause in _FAULTS:
+                return self._at_fault(outcome)
             case _:
-                self._failures = 0
+                self._failures = self._faults = 0
                 return outcome
 
     async def _ask(self, request: AnyRequest, wrote: Wrote | None) -> Outcome | Rejected | Instead | NoReply:
@@ -98,6 +119,9 @@ class Replica:
         reply = await self._transport.send(call, None if listener is None else _hearing(listener, wrote))
         if isinstance(reply, NoReply):
             return reply
+        said = allowances_of(reply.headers)
+        if said is not NOTHING_SAID:
+            self.governor.allowed(self._clock.now(), said)
         if listener is not None and reply.status == 200:
             return listener.outcome()
         return self.dialect.read(request, reply)
@@ -113,11 +137,19 @@ class Replica:
                 self._become(EngineState.LOADING, lost.detail)
                 return Failed(Cause.OVERLOADED, lost.detail)
             case Lack.SILENT:
-                return Failed(Cause.TIMED_OUT, lost.detail)
+                return self._at_fault(Failed(Cause.TIMED_OUT, lost.detail))
             case Lack.BROKEN_OFF if not await self._is_there():
                 return Failed(Cause.ENGINE_DIED, lost.detail)
             case _:
-                return Failed(Cause.UPSTREAM, lost.detail)
+                return self._at_fault(Failed(Cause.UPSTREAM, lost.detail))
+
+    def _at_fault(self, failed: Failed) -> Failed:
+        """Leave a server alone for a while that fails whatever is asked."""
+        self._faults += 1
+        if self._faults >= FAILURES_MAX:
+            self._faults = 0
+            self._become(EngineState.LOADING, f"{FAILURES_MAX} calls in a row failed. {failed.detail}")
+        return failed
 
     async def _is_there(self) -> bool:
         """Whether the server still answers, which is found out once for all whose calls broke off."""
@@ -134,6 +166,24 @@ class Replica:
                 self._left_ready.clear()
                 await self._left_ready.wait()
             await self._clock.sleep(self._pause())
+
+    async def _watch_load(self) -> None:
+        """Have the governor know of the server's load, where it tells."""
+        while True:
+            seconds = LOAD_SECONDS
+            if self.available:
+                load = await self._load()
+                if load is not None:
+                    self.governor.loaded(load)
+                else:
+                    seconds = LOAD_SECONDS_MAX
+            await self._clock.sleep(seconds)
+
+    async def _load(self) -> Load | None:
+        reply = await self.fetch(Call("/metrics", from_root=True))
+        if not isinstance(reply, Reply) or reply.status != 200:
+            return None
+        return load_of(reply.body.decode(errors="replace"))
 
     async def _look(self) -> None:
         try:

@@ -39,7 +39,10 @@ class UpstreamSettings:
     abilities: frozenset[Ability] | None = None
     thinks: bool | None = None
     stream: bool = False
-    concurrency_max: int = 64
+    concurrency_min: int = 1
+    concurrency_max: int = 64  # at each of the servers
+    requests_per_minute: float | None = None  # at all of them together
+    tokens_per_minute: float | None = None
     patience: Patience = Patience()
     answer_bytes_max: int = 64 << 20
     proxy_from_env: bool = False
