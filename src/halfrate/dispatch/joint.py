@@ -63,4 +63,4 @@ class JointWalk:
             # Whoever runs the Shard deals with it.
             logger.info("The beginning of Shard %d of Job %s is not known: %s", shard.number, job.id, error)
             return b""
-        return sort_key(self._asked(line, job.model, job.kind)) if isinstance(line, Line) else b""
+        return sort_key(self._asked(line, None, job.kind)) if isinstance(line, Line) else b""

@@ -15,7 +15,6 @@ from halfrate.domain.errors import CorruptData, IllegalTransition, InvalidArgume
 from halfrate.domain.job import Job
 from halfrate.ingest.inputs import Inputs, refuse_bad_input
 from halfrate.lookup.lookup import Lookup
-from halfrate.planner.prefix import SORT_KEY_VERSION
 from halfrate.store import disk
 from halfrate.store.meta.api import MetaStore
 
@@ -104,7 +103,7 @@ class Planner:
         if job.counts.requests != summary.requests:
             # The Job was accepted before its input was indexed.
             await self._store.set_requests(job.id, summary.requests)
-        await self._store.note_order(job.id, SORT_KEY_VERSION, summary.sharing)
+        await self._store.note_order(job.id, summary.order_version, summary.sharing)
         pieces = routing.pieces(summary)
         sizes = await self._inputs.cut(
             job.input_blob,

@@ -26,7 +26,7 @@ from halfrate.lookup.lookup import Lookup, is_whole
 from halfrate.lookup.web import Informed
 from halfrate.metering.price import Price
 from halfrate.planner.longest import longest_first
-from halfrate.planner.prefix import SORT_KEY_VERSION, sort_key
+from halfrate.planner.prefix import sort_key
 from halfrate.results.segment import SegmentWriter, read_segment
 from halfrate.store.blob.api import BlobStore
 from halfrate.store.blob.names import segment_blob, segment_blob_of
@@ -199,11 +199,6 @@ class ShardRun:
         job = await self._store.get_job(self.lease.job_id)
         if job is None:
             raise LeaseLost(f"Job {self.lease.job_id} was deleted.")
-        if job.order_version != SORT_KEY_VERSION:
-            raise CorruptData(
-                f"It was planned in order {job.order_version} by another halfrate, and this one makes "
-                f"{SORT_KEY_VERSION}: run it there to its end, or create it again here."
-            )
         return job
 
     async def _pending(self, job: Job) -> list[Assignment]:
@@ -227,6 +222,11 @@ class ShardRun:
 
     def _load(self, job: Job, shard: Shard, settled: set[int]) -> list[Assignment]:
         with self._inputs.lines(job.input_blob) as lines:
+            if lines.order_version != job.order_version:
+                raise CorruptData(
+                    f"It was planned in order {job.order_version} by another halfrate, and its lines are in "
+                    f"order {lines.order_version} by now: create it again."
+                )
             whole = assignments(
                 lines.in_run_order(shard.first, shard.requests),
                 # Where the index keeps apart what names a model, the plan has sent it to that one's Engine.

@@ -160,7 +160,7 @@ class Job:
     interactive_cost_picos: int = 0
     notify: Notify = Notify()
     other_engines: tuple[str, ...] = ()
-    order_version: int = 1
+    order_version: int = 0
     sharing: Sharing = Sharing()
 
     @property

@@ -2,7 +2,7 @@
 
 ::
 
-    header    magic, version of this format, version of what lines are sorted by
+    header    magic, version
     blocks    of `BLOCK_ROWS` lines each, the last one shorter: the columns of `Rows`, xxh3 over them
     summary   msgpack
     trailer   length of the summary, xxh3 of the summary, magic
@@ -26,7 +26,7 @@ from halfrate.domain.errors import CorruptData
 from halfrate.domain.kind import Kind
 from halfrate.domain.sharing import Sharing
 from halfrate.ingest.runs import ROW_BYTES, Rows
-from halfrate.planner.prefix import SORT_KEY_VERSION
+from halfrate.planner.prefix import SORT_KEY_VERSIONS_READ
 from halfrate.store.blob.api import BlobReader, BlobWriter
 
 STRANGERS_MAX = 20
@@ -74,9 +74,9 @@ class IndexSummary:
     ``cache_models`` the models which these lines name, too; ``reads_files`` is whether a line points at a
     File.
     ``models`` are those that lines name, in the order in which their lines come; None in an index of before,
-    where such lines are among all others.
-    ``sharing`` is what prompts have in common with the one before in the order; of more than
-    `SHARING_ALL_MAX` lines a sample tells it.
+    where such lines are among all others. ``sharing`` is what prompts have in common with the one before in
+    the order; of more than `SHARING_ALL_MAX` lines a sample tells it. ``order_version`` is that of what lines
+    are sorted by.
     """
 
     requests: int
@@ -97,6 +97,7 @@ class IndexSummary:
     cache_models: tuple[str | None, ...] = ()
     models: tuple[NamedModel, ...] | None = None
     sharing: Sharing = Sharing()
+    order_version: int = 0
 
     @property
     def named_caches(self) -> list[tuple[str, int, str | None]]:
@@ -134,7 +135,7 @@ class IndexWriter:
         self._into = into
         self._waiting = Rows()
         self._blocks = 0
-        into.write(_HEADER.pack(_MAGIC, _VERSION, SORT_KEY_VERSION))
+        into.write(_HEADER.pack(_MAGIC, _VERSION))
 
     def add(self, rows: Rows) -> None:
         """Add rows."""
@@ -215,11 +216,9 @@ class IndexReader:
         header = self._reader.read(0, _HEADER.size)
         if len(header) < _HEADER.size or not header.startswith(_MAGIC):
             raise self._corrupt("it does not begin like one")
-        _, version, sorted_by = _HEADER.unpack(header)
+        _, version = _HEADER.unpack(header)
         if version != _VERSION:
             raise self._corrupt(f"it has format {version}, and this halfrate reads {_VERSION}")
-        if sorted_by != SORT_KEY_VERSION:
-            raise self._corrupt(f"it has order {sorted_by}, and this halfrate makes {SORT_KEY_VERSION}")
 
     def _read_summary(self) -> IndexSummary:
         stop = self._reader.size_bytes - _TRAILER.size
@@ -232,6 +231,8 @@ class IndexReader:
         if xxh3_64_intdigest(packed) != checksum:
             raise self._corrupt("its summary does not match its checksum")
         summary = msgspec.msgpack.decode(packed, type=IndexSummary)
+        if summary.order_version not in SORT_KEY_VERSIONS_READ:
+            raise self._corrupt(f"it has order {summary.order_version}, which this halfrate does not make")
         if stop - length != _blocks_end(summary.requests):
             raise self._corrupt(f"it has not the size of one of {summary.requests} lines")
         return summary
@@ -244,8 +245,8 @@ class IndexReader:
 
 
 _MAGIC = b"HALFRIDX"
-_VERSION = 3
-_HEADER = struct.Struct("<8sII")
+_VERSION = 2
+_HEADER = struct.Struct("<8sI")
 _CHECKSUM = struct.Struct("<Q")
 _TRAILER = struct.Struct("<IQ8s")
 

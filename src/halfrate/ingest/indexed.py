@@ -34,6 +34,11 @@ class IndexedLines:
         self._line_bytes_max = line_bytes_max
 
     @property
+    def order_version(self) -> int:
+        """The version of what the order is made by."""
+        return self._index.summary.order_version
+
+    @property
     def parted_by_model(self) -> bool:
         """Whether lines that name a model come apart from the others, as in all but indexes of before."""
         return self._index.summary.models is not None

@@ -36,7 +36,7 @@ from halfrate.ingest.tasks import (
     first_errors,
 )
 from halfrate.ingest.workers import Workers
-from halfrate.planner.prefix import section_key
+from halfrate.planner.prefix import SORT_KEY_VERSION, section_key
 from halfrate.store.blob.names import index_blob
 
 SMALL_BYTES = 256 << 10
@@ -265,6 +265,7 @@ class _Findings:
             cache_models=tuple(model for _, model in caches),
             models=models,
             reads_files=any(report.reads_files for report in self._reports),
+            order_version=SORT_KEY_VERSION,
         )
 
     def _caches(self) -> dict[tuple[str, str | None], int]:

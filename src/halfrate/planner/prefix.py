@@ -13,11 +13,14 @@ from halfrate.domain.outcome import Failed
 from halfrate.domain.request import UNASKED, AnyRequest, Message, Role, Sampling
 
 SORT_KEY_VERSION = 1
-"""Grows with every change of what `sort_key` returns.
+"""Grows with every change of what lines are sorted by, and is kept with every order.
 
-Indexes of another version are made again. Shards are ranges of an order: Jobs that are planned in another one
-are failed rather than run, unless a migration has them start over.
+Shards are ranges of an order: a Job that is planned in one of which there is no index is failed rather than
+run, unless a migration has it start over.
 """
+
+SORT_KEY_VERSIONS_READ = frozenset({0, SORT_KEY_VERSION})
+"""Orders that serve as they are; an index in another is made again. In 0 lines that name models lie anywhere."""
 
 # No UTF-8 text contains the bytes F8 to FF, so these marks cannot be mistaken for a prompt's own.
 _END_OF_MESSAGE = b"\xff"

@@ -32,7 +32,7 @@ class Store:
 
     async def next_shards(self, engine, *, limit):
         self.looks += 1
-        return [Shard(job_id, 0, 0, 1, "pocket-1") for job_id in self.job_ids][:limit]
+        return [Shard(job_id, 0, 0, 1, engine) for job_id in self.job_ids][:limit]
 
     async def get_job(self, job_id):
         return None if job_id in self.deleted else make_job(job_id, input_blob=job_id)

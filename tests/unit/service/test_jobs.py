@@ -6,11 +6,11 @@ import json
 import pytest
 
 from halfrate.config import DispatchConfig, Limits
-from halfrate.dispatch import shard_run
 from halfrate.domain.errors import Forbidden, InvalidArgument, LeaseLost, NotFound, ResourceExhausted
 from halfrate.domain.job import Counts, JobState
 from halfrate.domain.outcome import Cause
 from halfrate.engines.scripted import ScriptedEngine, failing
+from halfrate.ingest import index, indexing
 from halfrate.ingest.inputs import Inputs
 from halfrate.planner.prefix import SORT_KEY_VERSION
 from tests.fakes import FakeClock, ended, line, results, submit, text_of, until, upload
@@ -289,7 +289,8 @@ async def test_a_job_that_is_planned_in_another_order_is_not_run_in_this_one(sta
     """Its Shards would be other lines than they were."""
     async with start(ScriptedEngine(broken="no")) as app:
         job = await planned(app, await submit(app, line("x")))
-    monkeypatch.setattr(shard_run, "SORT_KEY_VERSION", SORT_KEY_VERSION + 1)
+    monkeypatch.setattr(indexing, "SORT_KEY_VERSION", SORT_KEY_VERSION + 1)
+    monkeypatch.setattr(index, "SORT_KEY_VERSIONS_READ", {SORT_KEY_VERSION + 1})
     engine = ScriptedEngine()
     async with start(engine) as app:
         job = await ended(app, job)

@@ -1,6 +1,6 @@
 -- What a Job's lines are sorted by, as a version, because its Shards are ranges of that order; and what its prompts
--- have in common with the one before there. All orders up to now were made by the first version.
-ALTER TABLE job ADD COLUMN order_version INTEGER NOT NULL DEFAULT 1;
+-- have in common with the one before there. Orders up to now are those of version 0.
+ALTER TABLE job ADD COLUMN order_version INTEGER NOT NULL DEFAULT 0;
 
 ALTER TABLE job ADD COLUMN prompt_bytes INTEGER NOT NULL DEFAULT 0;
 
