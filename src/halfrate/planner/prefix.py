@@ -20,7 +20,7 @@ run, unless a migration has it start over.
 """
 
 SORT_KEY_VERSIONS_READ = frozenset({0, SORT_KEY_VERSION})
-"""Orders that serve as they are; an index in another is made again. In 0 lines that name models lie anywhere."""
+"""Orders that serve as they are; an index in another is made again. In 0, lines of all models are mixed."""
 
 # No UTF-8 text contains the bytes F8 to FF, so these marks cannot be mistaken for a prompt's own.
 _END_OF_MESSAGE = b"\xff"
