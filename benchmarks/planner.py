@@ -2,8 +2,8 @@
 
 The other arm is how serving engines know prefixes: a radix tree in Python, as SGLang keeps one, into which
 prompts are inserted, and which is then walked depth-first. It is given characters, as the order is exact to
-the character. A million prompts would take 20 GB there, so it gets a hundred thousand, and its time for a line
-is compared, which grows with the tree. How it does with tokens is told too: of four bytes each, with
+the character. A million prompts would take 20 GB there, so it gets a hundred thousand, and its time for a
+line is compared, which grows with the tree. How it does with tokens is told too: of four bytes each, with
 tokenising left out.
 
 Checked with every file: the order is the depth-first walk of the trie of its prompts. In no order of them can
@@ -319,7 +319,7 @@ _MEASURED = ("seconds", "index_seconds", "server_cpu_seconds", "workers_cpu_seco
 
 
 def slopes(figures: dict[int, dict[str, Any]]) -> list[float]:
-    """Return how time grows with lines, as exponents: from the fewest to the most, then between neighbours."""
+    """Return how time grows with lines, as exponents: from the fewest to the most, and between neighbours."""
     counts = sorted(figures)
     pairs = [(counts[0], counts[-1]), *pairwise(counts)] if len(counts) > 1 else []
     return [round(_growth(figures, few, more), 3) for few, more in pairs]
