@@ -91,6 +91,7 @@ def fill(folder: Path, count: int, now: float) -> None:
 def _add(connection: apsw.Connection, job: Job) -> None:
     row = asdict(job) | {"requests": job.counts.requests, "succeeded": job.counts.succeeded}
     row["input_held"] = job.created_at > time.time() - 2 * DAY
+    row |= {"webhook_uris": "[]", "user_metadata": None}
     columns = query("create_job").split("(", 1)[1].split(")", 1)[0]
     columns += ", ended_at, planned, output_expires_at, succeeded, input_held"
     values = ", ".join(f":{name.strip()}" for name in columns.split(","))
