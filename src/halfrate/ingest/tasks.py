@@ -230,7 +230,6 @@ def _merge_prompts(task: MergePrompts) -> Merged:
             looked_at += -(-len(keys) // task.every)
             last_key = _mark_twins(keys, rows, last_key)
             writer.add(rows)
-    reach(CrashPoint.RUN_WRITE_AFTER)
     return Merged(writer.rows, looked_at, found)
 
 
