@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -55,8 +57,16 @@ def test_what_is_available_is_no_more_than_there_is() -> None:
 
 
 def test_a_cache_that_fills_grows_by_what_was_counted(tmp_path: Path) -> None:
-    """The kernel's account of the process against the budget, from a tenth full to full: within 5 %."""
+    """The kernel's account of a process against the budget, from a tenth full to full: within 5 %."""
     source = loading.find(str(toy_model(tmp_path)))
+    # In a process of its own: what others leave in this one may be given back in the meantime.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        budget, grown = process.submit(fill_a_cache, source).result(timeout=60)
+    assert grown == pytest.approx(0.9 * budget, rel=0.05)
+
+
+def fill_a_cache(source: loading.Source) -> tuple[int, int]:
+    """Return the budget of a cache, and what this process grows by from a tenth of it full to all of it."""
     settings = EmbeddedSettings(threads=1, precision="f32", kv_blocks=8_000, sequences_max=8)
     budget = loading._cache_bytes(source, settings)
     model = loading.load(source, settings)
@@ -65,7 +75,7 @@ def test_a_cache_that_fills_grows_by_what_was_counted(tmp_path: Path) -> None:
     fill(model, prompts, share=0.1)
     before = resident_bytes()
     fill(model, prompts, share=1.1)
-    assert resident_bytes() - before == pytest.approx(0.9 * budget, rel=0.05)
+    return budget, resident_bytes() - before
 
 
 def fill(model: loading.Model, prompts: Iterator[int], *, share: float) -> None:
