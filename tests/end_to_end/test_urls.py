@@ -15,6 +15,7 @@ from google.genai import types
 from halfrate.app import open_app
 from halfrate.config import Config, ModelConfig, UrlsConfig
 from halfrate.engines.scripted import ScriptedEngine, echo
+from halfrate.lookup import page_reader
 from tests.fakes import ended, results, submit, text_of
 from tests.support.processes import serving
 from tests.support.receiver import Received, answered, receiving
@@ -134,6 +135,16 @@ async def test_a_file_that_names_no_page_is_answered_as_ever(tmp_path):
         (result,) = await results(app, job)
     assert "urlContextMetadata" not in result["response"]["candidates"][0]
     assert "toolUsePromptTokenCount" not in result["response"]["usageMetadata"]
+
+
+async def test_where_nothing_reads_pages_the_request_says_what_to_install(host, tmp_path, monkeypatch):
+    monkeypatch.setattr(page_reader, "find_spec", lambda name: None)
+    async with application(tmp_path, ScriptedEngine(echo)) as app:
+        job = await ended(app, await submit(app, asks(f"http://127.0.0.1:{host.port}/1", key="a")))
+        (result,) = await results(app, job)
+    assert result["error"]["code"] == 12
+    assert "pip install 'halfrate[urls]'" in result["error"]["message"]
+    assert host.calls == []
 
 
 async def test_the_official_sdk_asks_about_a_page(host, toy, tmp_path):

@@ -15,7 +15,7 @@ from halfrate.clock import Clock
 from halfrate.domain.errors import InvalidArgument
 from halfrate.domain.page import Page, PageStatus, ReadUrl
 from halfrate.lookup.manners import Manners
-from halfrate.lookup.page_reader import PageReader, Unread, missing
+from halfrate.lookup.page_reader import PageReader, Unread
 from halfrate.lookup.robots import Robots
 from halfrate.net.fetch import Fetcher, Got, NotGot, normalised
 from halfrate.store.blob.api import BlobStore, read_chunks
@@ -88,8 +88,6 @@ class Pages:
         return page
 
     async def _fetch(self, url: str) -> Page:
-        if why := missing():
-            return _failed(url, PageStatus.ERROR, why)
         try:
             return await self._fetch_politely(url, normalised(url))
         except InvalidArgument as error:

@@ -11,6 +11,7 @@ from halfrate.domain.outcome import Answered, Cause, Failed, Outcome
 from halfrate.domain.page import Page, ReadUrl
 from halfrate.domain.request import AnyRequest, Request
 from halfrate.engines.api import Engine
+from halfrate.lookup.page_reader import missing
 from halfrate.lookup.pages import Pages
 from halfrate.lookup.urls import urls_in, with_pages
 
@@ -49,6 +50,8 @@ class Web:
         urls = urls_in(request.messages)
         if not urls:
             return Informed(plain)
+        if why := missing():
+            return Failed(Cause.UNSUPPORTED, f"tools.url_context: {why}")
         pages = await asyncio.gather(*(self._pages.read(url, job_id=job_id) for url in urls))
         read = tuple(page.read for page in pages)
         try:
@@ -61,7 +64,8 @@ class Web:
 
     async def fetch(self, request: Request, *, job_id: str) -> None:
         """Have the pages of a Request read that a Job will come to, so that it need not wait for them."""
-        await asyncio.gather(*(self._pages.read(url, job_id=job_id) for url in urls_in(request.messages)))
+        if missing() is None:
+            await asyncio.gather(*(self._pages.read(url, job_id=job_id) for url in urls_in(request.messages)))
 
     async def close(self) -> None:
         """Give up what is being read."""
