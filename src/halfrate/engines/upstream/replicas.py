@@ -157,6 +157,8 @@ class Replicas(Generic[R]):
 
     def hand_out(self) -> None:
         """Give out what is free. To be called too when a server has come back."""
+        if not self._batch and not self._interactive:
+            return
         now = self._clock.now()
         self._send_away(now)
         while queue := self._interactive or self._batch:
@@ -187,14 +189,11 @@ class Replicas(Generic[R]):
 
     def _open_at(self, place: Place[R], now: float) -> float:
         """Return when the first server is open: never, where all are full, until a call ends."""
-        return min(
-            (
-                replica.governor.opens_at(now, tokens=place.tokens)
-                for replica in self._replicas
-                if replica.available and not replica.governor.full
-            ),
-            default=float("inf"),
-        )
+        earliest = float("inf")
+        for replica in self._replicas:
+            if replica.available and not replica.governor.full:
+                earliest = min(earliest, replica.governor.opens_at(now, tokens=place.tokens))
+        return earliest
 
     def _rates_open_at(self, place: Place[R], now: float) -> float:
         opens_at = now if self._requests is None else self._requests.opens_at(1, now)
@@ -256,6 +255,8 @@ class Replicas(Generic[R]):
 
     def _look_again_at(self, instant: float, now: float) -> None:
         """See to it that places are given out when it is time, or somebody has waited enough."""
+        if instant == float("inf") and self._alarm is not None:
+            return  # it rings before anybody has waited enough: whoever came since has waited less
         if instant < float("inf"):
             for replica in self._replicas:
                 replica.governor.delayed()
@@ -264,7 +265,7 @@ class Replicas(Generic[R]):
                 return
         firsts = [queue[0].since for queue in (self._interactive, self._batch) if queue]
         instant = min(instant, min(firsts) + WAIT_SECONDS_MAX)
-        if self._alarm is not None and not self._alarm.done():
+        if self._alarm is not None:
             if self._alarm_at <= instant:
                 return
             self._alarm.cancel()
