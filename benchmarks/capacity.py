@@ -27,7 +27,8 @@ PROMPT_TOKENS, OUTPUT_TOKENS = 12, 1
 class Curve:
     """It works on ``slots`` calls at a time, each for ``seconds`` times ``slowing``, for how many there are.
 
-    ``per_second`` bounds the calls that it takes, after ``burst``; more are refused for a second. After half
+    ``per_second`` bounds the calls that it takes, of which ``burst`` can be saved up; others are refused for
+    a second. After half
     of a run it has ``slots_then``. ``calls`` are a run's.
     """
 
@@ -67,7 +68,7 @@ class Server:
         self._slots = self._curve.slots
         self._changes_after = calls // 2
         self._served = 0
-        self._level, self._level_at = self._curve.burst, self._loop.time()
+        self._level, self._level_at = 0.0, self._loop.time()
 
     def takes(self) -> bool:
         """Take a call, unless too many came."""

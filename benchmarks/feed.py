@@ -4,6 +4,8 @@ Four parts, each with its claims; `--part` chooses some.
 
 * `curves`: on servers of known capacity (`benchmarks.capacity`), the Governor against the best fixed number
   of calls at once, found by search on the same server. The client with a fixed number sleeps for Retry-After.
+  An Engine lives longer than a Job, so the Governor is measured after a part of the calls; each number that
+  the search tries has had as many.
 * `llama`: the same on a real llama-server (the `xllamacpp` package) with the demonstration model.
 * `peers`: whole Jobs, durable, on a server that answers at once, against LiteLLM's executed batches
   (`litellm.batch_completion`, 100 threads) and the client loop of vLLM's serving benchmark. `run-batch`
@@ -55,6 +57,9 @@ HTTP_MILLISECONDS_MAX = 0.35
 CHUNK_MILLISECONDS_MAX = 0.03
 
 FIXED = (4, 8, 12, 16, 24, 36, 64, 96, 128)
+SAMPLE = 8
+"""The search tries each number with this part of a run's calls."""
+
 MOST = 128
 MODEL = "curve"
 PARTS = ("curves", "llama", "peers", "cost")
@@ -78,8 +83,12 @@ def settings_of(url: str, **options: Any) -> UpstreamSettings:
     return UpstreamSettings(urls=(url,), concurrency_max=MOST, **options)
 
 
-async def governed(settings: UpstreamSettings, asked: Sequence[Request]) -> float:
-    """Have all answered as dispatch does; return the answers in a second."""
+Begin = Callable[[int], None]
+"""Has the server begin anew, before a run of so many calls."""
+
+
+async def governed(settings: UpstreamSettings, asked: Sequence[Request], begin: Begin) -> float:
+    """Have all answered as dispatch does; return the answers in a second, without those of the first part."""
     answers = 0
 
     def took(_: int, outcome: Outcome) -> None:
@@ -91,11 +100,15 @@ async def governed(settings: UpstreamSettings, asked: Sequence[Request]) -> floa
         facts = await engine.ready()
         config = DispatchConfig(backoff_seconds=0.05)
         feed = Feed(engine, lanes=facts.lanes, clock=WallClock(), chance=lambda: 0.5, config=config)
+        sampled = asked[: len(asked) // SAMPLE]
+        begin(2 * len(asked))  # more than come: a server that changes midway does not yet
+        await feed.answer(sampled, took)
+        begin(len(asked))
         began = time.perf_counter()
         await feed.answer(asked, took)
         seconds = time.perf_counter() - began
-    assert answers == len(asked)
-    return answers / seconds
+    assert answers == len(sampled) + len(asked)
+    return len(asked) / seconds
 
 
 async def fixed(settings: UpstreamSettings, asked: Sequence[Request], in_flight: int) -> float:
@@ -127,10 +140,10 @@ async def fixed(settings: UpstreamSettings, asked: Sequence[Request], in_flight:
 
 
 async def compared(
-    settings: UpstreamSettings, calls: int, rounds: int, begin: Callable[[int], None], tokens: int = 16
+    settings: UpstreamSettings, calls: int, rounds: int, begin: Begin, tokens: int = 16
 ) -> Figures:
     """Find the best fixed number of calls at once by search, and measure the Governor beside it."""
-    sampled = requests(calls // 8, tokens=tokens)
+    sampled = requests(calls // SAMPLE, tokens=tokens)
     tried = {}
     for in_flight in FIXED:
         begin(len(sampled))
@@ -145,10 +158,10 @@ async def compared(
     best = max(ends, key=lambda in_flight: ends[in_flight])
     rates: dict[str, list[float]] = {"governed": [], "fixed": [ends[best]]}
     for arm in alternating("governed", "fixed", rounds):
-        begin(calls)
         if arm == "governed":
-            rates[arm].append(await governed(settings, asked))
+            rates[arm].append(await governed(settings, asked, begin))
         else:
+            begin(calls)
             rates[arm].append(await fixed(settings, asked, best))
     fraction = statistics.median(rates["governed"]) / statistics.median(rates["fixed"])
     return {

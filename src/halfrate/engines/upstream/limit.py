@@ -198,7 +198,7 @@ class Limit:
         self._growing = True
         self._rate = 0.0
         self._odd = 0
-        self._ways = {_Direction.UP: _Way(wait_least=2), _Direction.DOWN: _Way(wait_least=6)}
+        self._ways = {_Direction.UP: _Way(wait_least=2), _Direction.DOWN: _Way(wait_least=12)}
         self._trial: _Trial | None = None
         self._noise = _Noise()
         self._measure_anew(0)
@@ -335,7 +335,7 @@ class Limit:
         way = self._ways[trial.direction]
         difference, up = trial.difference, trial.direction is _Direction.UP
         self._rate = trial.before
-        if difference > (GAIN_MIN if up else -LOSS_MAX if certain else 0):
+        if difference > (-LOSS_MAX if certain and not up else GAIN_MIN):
             self._base = self._value = trial.candidate
             self._rate = trial.tried
             way.paid(certain=certain)
