@@ -14,12 +14,11 @@ import json
 import os
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from benchmarks.harness import MemoryWatch, check, read_output, report
+from benchmarks.harness import MemoryWatch, answer_as_job, check, report
 from halfrate.app import App, open_app
 from halfrate.config import Config, ModelConfig, UrlsConfig
 from halfrate.engines.scripted import ScriptedEngine, echo
@@ -96,24 +95,9 @@ async def run_job(app: App, port: int, *, pages: int, hosts_count: int, name: st
         )
         for number in range(pages)
     ]
-    data = "\n".join(lines).encode()
-
-    async def arriving() -> AsyncIterator[bytes]:
-        yield data
-
-    upload = await app.uploads.begin(
-        file_id=None, display_name="", mime_type="jsonl", declared_bytes=len(data)
-    )
-    await app.uploads.append(upload.id, offset=0, chunks=arriving())
-    file = await app.uploads.finish(upload.id)
-    began = time.perf_counter()
-    job = await app.jobs.create_from_file(model=MODEL, file_id=file.id, display_name="", priority=0)
-    while not job.state.final:
-        await asyncio.sleep(0.02)
-        job = await app.jobs.get(job.id)
-    seconds = time.perf_counter() - began
+    seconds, output = await answer_as_job(app, model=MODEL, data="\n".join(lines).encode())
     statuses: Counter[str] = Counter()
-    for line in (await read_output(app, job)).splitlines():
+    for line in output:
         candidate = json.loads(line)["response"]["candidates"][0]
         assert WORDS.strip() in candidate["content"]["parts"][0]["text"]
         statuses[candidate["urlContextMetadata"]["urlMetadata"][0]["urlRetrievalStatus"]] += 1
