@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from halfrate.domain.embedding import Embedding
 from halfrate.domain.errors import EngineBroken, Unreachable
-from halfrate.domain.outcome import Cause, Delta, Failed, Outcome
+from halfrate.domain.outcome import Cause, Failed, Outcome
 from halfrate.domain.request import AnyRequest, Request
 from halfrate.engines.api import Ability, EngineFacts
 from halfrate.engines.upstream.dialect import Call, Fetch, Listener, NoReply, Reply
 from halfrate.engines.upstream.settings import UpstreamSettings
+from halfrate.engines.upstream.streams import EventListener
 from halfrate.wire.anthropic.asking import (
     VERSION,
     Manner,
@@ -26,7 +27,6 @@ from halfrate.wire.anthropic.asking import (
     outcome_in,
 )
 from halfrate.wire.rejected import Rejected
-from halfrate.wire.sse import Events
 
 CONTEXT_TOKENS = 200_000
 """The context of a model of which the server does not say it."""
@@ -98,7 +98,7 @@ class AnthropicDialect:
     def listener(self, request: AnyRequest) -> Listener:
         """Return who hears the streamed answer to this."""
         assert isinstance(request, Request), "vectors are not streamed"
-        return _Stream(StreamHeard(request))
+        return EventListener(StreamHeard(request))
 
     async def count_tokens(self, request: AnyRequest, fetch: Fetch) -> int:
         """Return the tokens of the prompt, as the server counts them. Raise `EngineBroken` if it does not."""
@@ -149,26 +149,3 @@ class AnthropicDialect:
         if self._settings.key_env is None:
             return f"{told} Name the environment variable with the key in key_env."
         return f"{told} Check the key in the environment variable {self._settings.key_env}."
-
-
-class _Stream:
-    """Hears the events of a message."""
-
-    def __init__(self, said: StreamHeard) -> None:
-        self._said = said
-        self._events = Events()
-
-    @property
-    def done(self) -> bool:
-        """Whether all is said."""
-        return self._said.done
-
-    def hear(self, data: bytes) -> list[Delta]:
-        """Take bytes as they come, and return the pieces that are complete."""
-        return [delta for event in self._events.feed(data) for delta in self._said.hear(event)]
-
-    def outcome(self) -> Outcome | Rejected:
-        """Return what all of it says together."""
-        for event in self._events.end():
-            self._said.hear(event)
-        return self._said.outcome() or Failed(Cause.UPSTREAM, "The server broke the answer off.")

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from halfrate.domain.embedding import Embedded, Embedding
 from halfrate.domain.errors import EngineBroken, Unreachable
 from halfrate.domain.kind import Kind
-from halfrate.domain.outcome import Cause, Delta, Failed, Outcome
+from halfrate.domain.outcome import Cause, Failed, Outcome
 from halfrate.domain.request import AnyRequest
 from halfrate.engines.api import Ability, EngineFacts
 from halfrate.engines.upstream.dialect import Call, Fetch, Listener, NoReply, Reply
 from halfrate.engines.upstream.settings import UpstreamSettings
+from halfrate.engines.upstream.streams import EventListener
 from halfrate.wire.gemini.asking import (
     ModelRead,
     StreamHeard,
@@ -25,7 +26,6 @@ from halfrate.wire.gemini.asking import (
 )
 from halfrate.wire.gemini.generation_config import LOGPROBS_MAX
 from halfrate.wire.rejected import Rejected
-from halfrate.wire.sse import Events
 
 
 class GeminiDialect:
@@ -83,7 +83,7 @@ class GeminiDialect:
 
     def listener(self, request: AnyRequest) -> Listener:
         """Return who hears the streamed answer to this."""
-        return _Stream(StreamHeard(request))
+        return EventListener(StreamHeard(request))
 
     async def count_tokens(self, request: AnyRequest, fetch: Fetch) -> int:
         """Return the tokens of the prompt, as the server counts them. Raise `EngineBroken` if it does not."""
@@ -146,26 +146,3 @@ def _key_advice(settings: UpstreamSettings) -> str:
     if settings.key_env is None:
         return "Name the environment variable with the key in key_env."
     return f"Check the key in the environment variable {settings.key_env}, and the account behind it."
-
-
-class _Stream:
-    """Hears the events of ``streamGenerateContent``."""
-
-    def __init__(self, said: StreamHeard) -> None:
-        self._said = said
-        self._events = Events()
-
-    @property
-    def done(self) -> bool:
-        """Whether all is said."""
-        return self._said.done
-
-    def hear(self, data: bytes) -> list[Delta]:
-        """Take bytes as they come, and return the pieces that are complete."""
-        return [delta for event in self._events.feed(data) for delta in self._said.hear(event)]
-
-    def outcome(self) -> Outcome | Rejected:
-        """Return what all of it says together."""
-        for event in self._events.end():
-            self._said.hear(event)
-        return self._said.outcome() or Failed(Cause.UPSTREAM, "The server broke the answer off.")
